@@ -1,0 +1,100 @@
+// Every knob of a gpa::resource, with its unit and default.
+#pragma once
+
+#include <gpa/export.hpp>
+#include <gpa/report.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <string_view>
+
+namespace gpa {
+
+/// How the user's file was compiled. Never spelled by users: the default arguments below do.
+enum class build : std::uint8_t { debug, release };
+
+namespace {
+// The only place where NDEBUG is read. Internal linkage: two files of one program may disagree.
+#ifdef NDEBUG
+inline constexpr build build_of_this_file = build::release;
+#else
+inline constexpr build build_of_this_file = build::debug;
+#endif
+}  // namespace
+
+/// No limit; as a quarantine, never reuse an address.
+inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+/// Half of the second-level cache of this machine's CPU.
+inline constexpr std::size_t default_quarantine = unlimited - 1;
+
+/// Which allocations are checked. Immutable value.
+class checks {
+ public:
+  /// Undecided: whoever constructs the resource decides as by_build() there.
+  constexpr checks() noexcept = default;
+
+  /// Every allocation: what you develop and test with.
+  static constexpr checks always() noexcept { return checks(kind::always, 1); }
+  /// None: blocks and bytes are still counted, nothing else.
+  static constexpr checks never() noexcept { return checks(kind::never, 0); }
+  /// One in `n` on average (n = 0 is never, 1 always): cheap enough for production.
+  static constexpr checks one_in(std::uint32_t n) noexcept
+  {
+    return n == 0 ? never() : n == 1 ? always() : checks(kind::sampled, n);
+  }
+  /// always(), or never() where the file that wrote this call was compiled with NDEBUG.
+  static consteval checks by_build(build b = build_of_this_file) noexcept
+  {
+    return b == build::release ? never() : always();
+  }
+
+  [[nodiscard]] constexpr bool decided() const noexcept { return kind_ != kind::undecided; }
+  [[nodiscard]] constexpr bool is_always() const noexcept { return kind_ == kind::always; }
+  [[nodiscard]] constexpr bool is_never() const noexcept { return kind_ == kind::never; }
+  /// n of one_in(n); 1 for always(), 0 for never() and when undecided.
+  [[nodiscard]] constexpr std::uint32_t interval() const noexcept { return interval_; }
+
+  friend constexpr bool operator==(const checks&, const checks&) noexcept = default;
+
+ private:
+  enum class kind : std::uint8_t { undecided, always, never, sampled };
+  constexpr checks(kind k, std::uint32_t interval) noexcept : kind_(k), interval_(interval) {}
+
+  kind kind_ = kind::undecided;
+  std::uint32_t interval_ = 0;
+};
+
+/// What happens after a mistake (leaks excepted) was reported.
+enum class after_mistake : std::uint8_t {
+  abort,     ///< the text goes to stderr, handler or not, then std::abort()
+  carry_on,  ///< the wrong call is ignored and the program goes on, its heap intact
+};
+
+/// Every knob. The order of the fields is API: they are only ever appended.
+struct options {
+  /// In every report. Copied; cut to 63 bytes. Empty = "resource".
+  std::string_view name = {};
+  /// Which allocations are checked. Undecided = by_build() where the resource is constructed.
+  gpa::checks checks = {};
+  /// false: one thread at a time owns the resource; checked mode reports calls of others.
+  bool thread_safe = true;
+  /// Bytes users may hold at once, as they asked for them; inclusive and exact.
+  std::size_t memory_limit = unlimited;
+  /// Bytes of freed blocks a thread keeps from reuse, at most 16 384 blocks; unlimited = an address is never reused.
+  std::size_t quarantine_bytes = default_quarantine;
+  /// Frames of the call stacks kept for each allocation and each free; 0 = none; at most 64.
+  std::size_t stack_frames = 32;
+  /// What happens after a mistake.
+  gpa::after_mistake after_mistake = gpa::after_mistake::abort;
+  /// Receives every report, on the thread that made the mistake, no lock held; it may use the resource. Empty = the
+  /// whole text to stderr in one write. A handler that throws ends in std::terminate, the report already written.
+  std::function<void(const gpa::report&)> on_report = {};
+  /// One line an operation, to stderr.
+  bool log_operations = false;
+  /// Not 0: exit status of a process that would have returned 0 although this resource leaked.
+  int leak_exit_status = 0;
+};
+
+}  // namespace gpa

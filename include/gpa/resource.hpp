@@ -1,0 +1,138 @@
+// gpa::resource: a std::pmr::memory_resource that finds leaks, double frees, mismatched and wild frees, overflows and
+// writes after free, with the call stacks of everybody involved. The only header most users include.
+//
+//   gpa::resource r;
+//   std::pmr::vector<std::pmr::string> names(&r);
+#pragma once
+
+#if !defined(__cplusplus) || __cplusplus < 202002L
+#error gpa needs -std=c++20
+#endif
+
+#include <gpa/default_resource.hpp>
+#include <gpa/export.hpp>
+#include <gpa/options.hpp>
+#include <gpa/report.hpp>
+#include <gpa/stack_trace.hpp>
+#include <gpa/statistics.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+
+namespace gpa {
+
+namespace detail {
+class core;
+[[nodiscard]] std::uint64_t birth_of(const std::pmr::memory_resource& r) noexcept;
+
+// What a call needs first. `id` is what thread caches compare: never reused, changed whenever hot paths must look
+// again, all ones once the resource is dead. `birth` names it in the registry for ever.
+struct front {
+  std::atomic<std::uint64_t> id{~std::uint64_t{0}};
+  detail::core* heart = nullptr;
+  std::uint64_t birth = 0;
+};
+
+// Destroyed after memory_resource's part: makes the dead object answer late calls instead of calling into nothing.
+class GPA_EXPORT afterlife {
+ protected:
+  constexpr afterlife() noexcept = default;
+  ~afterlife();
+};
+}  // namespace detail
+
+/// A memory resource that remembers every block it handed out. Neither copyable nor movable: containers hold its
+/// address.
+///
+/// Thread-safe unless `options::thread_safe` is false; construction and destruction are not.
+class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::memory_resource {
+ public:
+  /// Default options over gpa::page_resource(). Asks nothing of the upstream before the first allocation.
+  /// Throws std::bad_alloc. O(1).
+  resource(build b = build_of_this_file);
+  /// Takes user memory from `upstream` (null = gpa::page_resource()), in multiples of 64 KiB aligned to 64 KiB.
+  explicit resource(std::pmr::memory_resource* upstream, build b = build_of_this_file);
+  /// `o` is copied. A quarantine, a frame count or a name beyond its range is brought into it: see options().
+  explicit resource(const gpa::options& o, build b = build_of_this_file);
+  resource(const gpa::options& o, std::pmr::memory_resource* upstream, build b = build_of_this_file);
+
+  /// deinit() if nobody called it. Blocks still live stay readable until freed, unless a user's upstream owns them.
+  ~resource() override;
+
+  resource(const resource&) = delete;
+  resource& operator=(const resource&) = delete;
+
+  /// The options in effect, every default decided. Never throws. O(1). Thread-safe.
+  [[nodiscard]] const gpa::options& options() const noexcept;
+
+  /// Where user memory comes from; never null. Never throws. O(1). Thread-safe.
+  [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept;
+
+  /// An allocator whose target outlives this object while its blocks are live, so that a free that comes too late
+  /// is reported instead of undefined. Compares equal to this resource. Never throws. O(1). Thread-safe.
+  template <class T = std::byte>
+  [[nodiscard]] std::pmr::polymorphic_allocator<T> allocator() noexcept
+  {
+    return std::pmr::polymorphic_allocator<T>(target());
+  }
+
+  /// Reports what is live, grouped by call stack, and gives back every page without a live block.
+  ///
+  /// `leak` if anything is live, else `misuse` if any mistake was reported, else `ok`. A second call returns the first
+  /// verdict and prints nothing. Allocating afterwards is reported as use after deinit.
+  /// Never throws. O(pages + blocks). No other thread may be inside.
+  [[nodiscard]] check deinit() noexcept;
+
+  /// Reports every block live now, one report a call stack. Returns how many blocks: 0 means none.
+  /// Never throws. O(pages + blocks). Thread-safe, also while others allocate and free.
+  std::size_t detect_leaks() noexcept;
+
+  /// A snapshot of the counters. Never throws. O(threads that used it). Thread-safe.
+  [[nodiscard]] statistics stats() const noexcept;
+
+  /// Limits the sum of the bytes users hold, as they asked for them; gpa::unlimited lifts it. Inclusive and exact. A
+  /// limit below what is live is allowed: nothing is taken away, and the next allocation fails.
+  /// Never throws. O(threads that used it). Thread-safe.
+  void set_memory_limit(std::size_t bytes) noexcept;
+  /// Bytes; gpa::unlimited when there is none. Never throws. O(1). Thread-safe.
+  [[nodiscard]] std::size_t memory_limit() const noexcept;
+
+  /// Grows or shrinks a block where it stands. True: from now on it must be freed with `new_bytes`. False: nothing
+  /// changed. A wrong `old_bytes` or `alignment` is reported as the free would be.
+  /// Never throws. O(bytes). Thread-safe.
+  [[nodiscard]] bool try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes,
+                                std::size_t alignment = alignof(std::max_align_t)) noexcept;
+
+  /// As allocate(), but null instead of an exception. Never throws. Thread-safe.
+  [[nodiscard]] void* try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept;
+
+  /// Checks every redzone and every freed byte now and reports what was written to. Returns the mistakes found.
+  /// Never throws. O(held bytes). Thread-safe, also while others allocate and free.
+  std::size_t verify() noexcept;
+
+  /// Gives free pages back to the operating system, after checking them; the calling thread's quarantine ends.
+  /// Never throws. O(pages). Thread-safe.
+  void trim() noexcept;
+
+  /// Frees every block at once without calling anything a leak, and gives back all memory. Every pointer into the
+  /// resource is invalid afterwards. Never throws. O(pages). No other thread may be inside.
+  void release() noexcept;
+
+  /// Marks a live block as meant to stay: no leak report lists it. It may still be freed.
+  /// A pointer that is no live block of this resource is reported as invalid pointer. Never throws. O(1). Thread-safe.
+  void ignore(const void* p) noexcept;
+
+ private:
+  friend std::uint64_t detail::birth_of(const std::pmr::memory_resource& r) noexcept;
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override;
+  void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override;
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override;
+
+  [[nodiscard]] std::pmr::memory_resource* target() noexcept;
+
+  detail::front front_;
+};
+
+}  // namespace gpa

@@ -1,0 +1,50 @@
+// std::mutex with the words clang's -Wthread-safety understands, usable before main and after the last destructor.
+//
+// Its constructor runs at compile time and it has no destructor to run, so `constinit mutex` at namespace scope has
+// no beginning and no end. It survives fork if it is held across it: lock() in the prepare handler, unlock() in both
+// processes.
+#pragma once
+
+#include <mutex>
+#include <type_traits>
+
+#if defined(__clang__)
+#define GPA_THREAD_SAFETY(words) __attribute__((words))
+#else
+#define GPA_THREAD_SAFETY(words)
+#endif
+/// Of a member: touched only with `lock` held.
+#define GPA_GUARDED_BY(lock) GPA_THREAD_SAFETY(guarded_by(lock))
+/// Of a function: called with `lock` held.
+#define GPA_REQUIRES(lock) GPA_THREAD_SAFETY(requires_capability(lock))
+/// Of a function: takes `lock` and returns with it, or gives it back.
+#define GPA_ACQUIRE(...) GPA_THREAD_SAFETY(acquire_capability(__VA_ARGS__))
+#define GPA_RELEASE(...) GPA_THREAD_SAFETY(release_capability(__VA_ARGS__))
+
+namespace gpa::detail {
+
+class GPA_THREAD_SAFETY(capability("mutex")) mutex {
+ public:
+  constexpr mutex() noexcept = default;
+  void lock() noexcept GPA_ACQUIRE() { mutex_.lock(); }
+  void unlock() noexcept GPA_RELEASE() { mutex_.unlock(); }
+  [[nodiscard]] bool try_lock() noexcept GPA_THREAD_SAFETY(try_acquire_capability(true)) { return mutex_.try_lock(); }
+
+ private:
+  std::mutex mutex_;
+};
+static_assert(std::is_trivially_destructible_v<mutex>, "a lock of static storage must never end");
+
+/// Holds a mutex for a scope.
+class GPA_THREAD_SAFETY(scoped_lockable) mutex_guard {
+ public:
+  [[nodiscard]] explicit mutex_guard(mutex& m) noexcept GPA_ACQUIRE(m) : mutex_(m) { mutex_.lock(); }
+  ~mutex_guard() GPA_RELEASE() { mutex_.unlock(); }
+  mutex_guard(const mutex_guard&) = delete;
+  mutex_guard& operator=(const mutex_guard&) = delete;
+
+ private:
+  mutex& mutex_;
+};
+
+}  // namespace gpa::detail

@@ -1,0 +1,60 @@
+// Size classes: how many bytes a slot has, and how to find a slot again from any address in its slab.
+//
+//    class    1   2  ...  64 |   65    66  ...   72 |   73 ...  104 |   105
+//    slot    16  32     1024 | 1152  1280      2048 | 2304    32768 | 36864   bytes
+//
+// Every 16 bytes up to 1 KiB, then eight a doubling: at most 12.5 % of a slot above 128 bytes is rounding. The last
+// class is there so that a block of 32 KiB has room for a redzone byte. Class 0 does not exist.
+//
+// Slot sizes are multiples of every alignment the rounded request was a multiple of, and slabs begin at multiples of
+// 64 KiB, so a request rounded up to its alignment is aligned in its slot.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace gpa::detail {
+
+inline constexpr std::size_t small_limit = 32768;      // bytes of the largest block that lives in a slab
+inline constexpr std::size_t largest_slot = 36864;
+inline constexpr std::size_t small_alignment = 4096;   // largest alignment served from a slab
+inline constexpr unsigned class_count = 106;           // classes 1 .. 105
+
+/// The class of the smallest slot of at least `size` bytes; `size` in 1 .. largest_slot.
+constexpr unsigned size_class(std::size_t size) noexcept
+{
+  if (size <= 1024) return static_cast<unsigned>((size + 15) >> 4);
+  const std::size_t last = size - 1;
+  const auto power = static_cast<unsigned>(std::bit_width(last)) - 1;
+  return 65 + (power - 10) * 8 + static_cast<unsigned>((last - (std::size_t{1} << power)) >> (power - 3));
+}
+
+/// Bytes of a slot of class 1 .. 105.
+constexpr std::size_t slot_size(unsigned size_class) noexcept
+{
+  if (size_class <= 64) return std::size_t{size_class} * 16;
+  const unsigned step = size_class - 65;
+  return std::size_t{9 + step % 8} << (step / 8 + 7);
+}
+
+/// Bytes of a slab of this class: the least of 64 KiB to 512 KiB that holds at least eight slots.
+constexpr std::size_t slab_size(unsigned size_class) noexcept
+{
+  std::size_t bytes = std::size_t{64} << 10;
+  while (bytes < slot_size(size_class) * 8) bytes *= 2;
+  return bytes;
+}
+
+/// offset / slot without a division: (offset * reciprocal(slot)) >> reciprocal_shift, exact below 512 KiB.
+inline constexpr unsigned reciprocal_shift = 40;
+constexpr std::uint64_t reciprocal(std::size_t slot) noexcept
+{
+  return ((std::uint64_t{1} << reciprocal_shift) + slot - 1) / slot;
+}
+
+static_assert(slot_size(1) == 16 && slot_size(64) == 1024 && slot_size(65) == 1152 && slot_size(72) == 2048);
+static_assert(slot_size(class_count - 2) == small_limit && slot_size(class_count - 1) == largest_slot);
+static_assert(size_class(small_limit + 1) == class_count - 1 && slab_size(class_count - 1) == 512 * 1024);
+
+}  // namespace gpa::detail

@@ -1,0 +1,48 @@
+#include "blocks/page_map.hpp"
+
+#include "os/pages.hpp"
+
+namespace gpa::detail {
+
+constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root{};
+
+namespace {
+
+std::atomic<region*>& entry(std::uintptr_t granule) noexcept
+{
+  return page_map_root[granule >> 16].load(std::memory_order_acquire)->regions[granule & 0xFFFF];
+}
+
+bool have_leaf(std::uintptr_t root_index) noexcept
+{
+  std::atomic<page_map_leaf*>& place = page_map_root[root_index];
+  if (place.load(std::memory_order_acquire) != nullptr) return true;
+  void* const fresh = map_pages(sizeof(page_map_leaf));
+  if (fresh == nullptr) return false;
+  page_map_leaf* expected = nullptr;
+  // Zero pages are valid null atomics: nothing is constructed, so nothing is touched.
+  if (!place.compare_exchange_strong(expected, static_cast<page_map_leaf*>(fresh), std::memory_order_acq_rel))
+    unmap_pages(fresh, sizeof(page_map_leaf));
+  return true;
+}
+
+}  // namespace
+
+bool enter_region(region& r) noexcept
+{
+  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(r.base) / granule_size;
+  const std::uintptr_t count = r.bytes / granule_size;
+  for (std::uintptr_t root = first >> 16; root <= (first + count - 1) >> 16; ++root)
+    if (!have_leaf(root)) return false;
+  for (std::uintptr_t i = 0; i != count; ++i) entry(first + i).store(&r, std::memory_order_release);
+  return true;
+}
+
+void clear_region(const region& r) noexcept
+{
+  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(r.base) / granule_size;
+  const std::uintptr_t count = r.bytes / granule_size;
+  for (std::uintptr_t i = 0; i != count; ++i) entry(first + i).store(nullptr, std::memory_order_release);
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,54 @@
+// Whose any address is, in O(1), without touching it: one table for the whole process.
+//
+//    address  47          32 31          16 15            0
+//             +-------------+--------------+---------------+
+//             |    root     |     leaf     |  in a granule |      granule = 64 KiB
+//             +-------------+--------------+---------------+
+//
+// The root is 256 KiB of zero pages, a leaf 512 KiB reserved when the first region enters it; only touched pages
+// cost memory. Leaves are never given back. Entries are set and cleared on slow paths only.
+//
+// Thread-safe: readers take no lock. A region's header lives in metadata memory, which stays readable, so a reader
+// that loses a race against clear_regions() reads old words, never unmapped ones.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace gpa::detail {
+
+class owner;
+
+enum class region_kind : std::uint8_t { checked_slab, fast_slab, checked_large, fast_large };
+
+/// A range of granules with one owner and one purpose: the common head of slabs and large blocks.
+struct region {
+  detail::owner* owner = nullptr;
+  std::byte* base = nullptr;
+  std::size_t bytes = 0;  // a multiple of 64 KiB
+  region_kind kind{};
+};
+
+struct page_map_leaf {
+  std::array<std::atomic<region*>, 65536> regions;
+};
+extern constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root;
+
+/// The region `p` lies in, or null. Any value is allowed: `p` is never followed.
+[[nodiscard]] inline region* region_of(const void* p) noexcept
+{
+  const auto address = reinterpret_cast<std::uintptr_t>(p);
+  if (address >> 47 != 0) [[unlikely]] return nullptr;
+  const page_map_leaf* const leaf = page_map_root[address >> 32].load(std::memory_order_acquire);
+  if (leaf == nullptr) [[unlikely]] return nullptr;
+  return leaf->regions[(address >> 16) & 0xFFFF].load(std::memory_order_acquire);
+}
+
+/// Enters every granule of `r`. False, and nothing entered, when memory for a leaf is refused.
+[[nodiscard]] bool enter_region(region& r) noexcept;
+/// Takes every granule of `r` out again.
+void clear_region(const region& r) noexcept;
+
+}  // namespace gpa::detail

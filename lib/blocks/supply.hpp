@@ -1,0 +1,54 @@
+// Where one resource's user memory comes from: granules of 64 KiB, from the operating system or a user's upstream.
+//
+// From the system, ranges are cut from segments that double from 1 MiB to 64 MiB; an untouched page costs nothing and
+// a returned range is unmapped at once. From a user's upstream each range is one call of allocate(), given back with
+// exactly the same pointer, size and alignment. Those calls are serialised by a lock of their own, taken with no other
+// lock held; an upstream that calls back into the same resource from the same thread is refused, not dead-locked.
+//
+// Thread-safe.
+#pragma once
+
+#include "base/mutex.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+
+namespace gpa::detail {
+
+class supply {
+ public:
+  /// `upstream` null: the operating system.
+  explicit supply(std::pmr::memory_resource* upstream) noexcept : upstream_(upstream) {}
+  ~supply();
+  supply(const supply&) = delete;
+  supply& operator=(const supply&) = delete;
+
+  [[nodiscard]] bool from_system() const noexcept { return upstream_ == nullptr; }
+
+  /// `bytes` a multiple of 64 KiB, `alignment` a power of two of at least 64 KiB. Null when refused, nothing changed.
+  [[nodiscard]] std::byte* take(std::size_t bytes, std::size_t alignment) noexcept;
+  /// What take() returned, with the same numbers.
+  void give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept;
+
+  /// Calls made to a user's upstream.
+  [[nodiscard]] std::uint64_t calls() const noexcept { return calls_.load(std::memory_order_relaxed); }
+
+  void lock_for_fork() noexcept GPA_ACQUIRE(lock_) { lock_.lock(); }
+  void unlock_after_fork() noexcept GPA_RELEASE(lock_) { lock_.unlock(); }
+
+ private:
+  std::byte* take_from_system(std::size_t bytes, std::size_t alignment) noexcept;
+  std::byte* take_from_upstream(std::size_t bytes, std::size_t alignment) noexcept;
+
+  std::pmr::memory_resource* const upstream_;
+  mutex lock_;
+  std::atomic<std::uint32_t> inside_{0};  // number of the thread that is calling the upstream
+  std::atomic<std::uint64_t> calls_{0};
+  std::byte* segment_ GPA_GUARDED_BY(lock_) = nullptr;  // the rest of the newest segment
+  std::byte* segment_end_ GPA_GUARDED_BY(lock_) = nullptr;
+  std::size_t next_segment_ GPA_GUARDED_BY(lock_) = std::size_t{1} << 20;
+};
+
+}  // namespace gpa::detail

@@ -1,0 +1,258 @@
+// The heap that remembers: every block has a record, and every free is compared with it.
+//
+// An allocation takes the oldest slot past its quarantine, or the next fresh one, verifies its poison, writes the
+// redzone and the record. A free finds the slab from the address alone, the slot by a multiplication, and claims the
+// record by one compare-exchange (record.hpp); then redzone, poison, ring. Neither takes a lock. What it costs: 16
+// bytes of record a slot, one redzone byte at least, poison written and read once a block, the quarantine.
+//
+// Everything else is out of line: refilling (refill.cpp), the free that was not simply right (wrong_free.cpp, judged
+// by judge.cpp), large blocks (large_blocks.cpp), looking for damage (verify.cpp), for leaks (leak_scan.cpp), giving
+// memory back (give_back.cpp).
+//
+// Invariants, checked by check():
+//   C1  a slot is in at most one of: a ring, a central batch, a fresh range; and then its state is poisoned or fresh
+//   C2  the first slab.filled bytes of a slab are live slots, freed slots or poison
+//   C3  every slab in slabs_ stands in the page map with this owner
+//
+// Thread-safe; a cache belongs to one thread at a time.
+#pragma once
+
+#include "base/attributes.hpp"
+#include "base/mutex.hpp"
+#include "blocks/supply.hpp"
+#include "checked/fill.hpp"
+#include "checked/judge.hpp"
+#include "checked/large_blocks.hpp"
+#include "checked/quarantine.hpp"
+#include "checked/record.hpp"
+#include "checked/slab.hpp"
+#include "os/containers.hpp"
+#include "trace/capture.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <sys/single_threaded.h>
+
+namespace gpa::detail {
+
+class leak_groups;
+
+/// Slots on their way between threads.
+struct slot_batch {
+  slot_batch* next;
+  std::uint64_t count;
+  std::array<ring_entry, 63> entries;
+};
+static_assert(sizeof(slot_batch) == 1024);
+
+class checked_heap {
+ public:
+  checked_heap(owner& o, supply& s, std::size_t quarantine_bytes) noexcept
+      : owner_(o), supply_(s), rule_(quarantine_rule::of(quarantine_bytes)), large_(o, s, quarantine_bytes)
+  {
+  }
+  ~checked_heap();
+  checked_heap(const checked_heap&) = delete;
+  checked_heap& operator=(const checked_heap&) = delete;
+
+  /// Null when memory is refused, nothing changed. `alignment` is a power of two.
+  [[nodiscard]] void* allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,
+                               const void* caller) noexcept;
+
+  /// Whether the block was freed; what was wrong has been told.
+  bool deallocate(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
+
+  /// See gpa::resource::try_resize(). `true_bytes` is told the block's bytes when the old ones were wrong.
+  [[nodiscard]] bool try_resize(checked_cache& k, void* p, std::size_t old_bytes, std::size_t new_bytes,
+                                std::size_t alignment, const void* caller) noexcept;
+
+  void adopt(checked_cache& k) noexcept { k.rule = rule_; }
+
+  /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.
+  std::size_t verify(gpa::stack_trace here) noexcept;
+  void collect_live(leak_groups& groups) noexcept;
+  /// False when `p` is no live block of this heap.
+  [[nodiscard]] bool ignore(const void* p) noexcept;
+
+  /// Ends the quarantine of `k` and gives pages without a block back.
+  void trim(checked_cache& k) noexcept;
+  /// After deinit(): gives back all memory without a live block; over a user's upstream, all. Caches are void.
+  void bury() noexcept;
+  /// A free after bury(): claims the block as deallocate() does and gives its memory back when it was the last.
+  [[nodiscard]] bool free_buried(const judgement& right, std::uint32_t trace, std::uint16_t thread) noexcept;
+  /// Frees everything at once. Caches must be reset by their owner.
+  void release() noexcept;
+  static void reset_cache(checked_cache& k) noexcept;
+  /// In the child of a fork: takes over what the rings of a thread that is no more hold, as far as records agree.
+  void salvage(checked_cache& k) noexcept;
+
+  [[nodiscard]] std::size_t held_bytes() const noexcept
+  {
+    return held_.load(std::memory_order_relaxed) + large_.held_bytes();
+  }
+
+  void lock_for_fork() noexcept;
+  void unlock_after_fork() noexcept;
+  /// Asserts the invariants above; no other thread may be inside.
+  void check() const noexcept;
+
+ private:
+  friend class heap_inspector;  // tests
+
+  [[nodiscard]] void* hand_out(checked_cache& k, unsigned c, std::byte* slot, record& r, std::size_t bytes,
+                               std::size_t alignment, const void* caller) noexcept;
+  void finish_free(checked_cache& k, slab& s, std::byte* slot, record& r, std::size_t bytes, std::uint64_t freed_word,
+                   bool damage_told) noexcept;
+  void put_into_ring(checked_cache& k, unsigned c, std::byte* slot, record& r) noexcept;
+
+  [[nodiscard]] GPA_NOINLINE void* allocate_slow(checked_cache& k, std::size_t bytes, std::size_t alignment,
+                                                 const void* caller) noexcept;
+  GPA_NOINLINE bool deallocate_slow(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
+                                    std::uint32_t trace, const void* caller) noexcept;
+  [[nodiscard]] bool claim_flagged(const judgement& j, std::uint32_t trace, bool& damage_told) noexcept;
+  [[nodiscard]] GPA_NOINLINE bool refill(checked_cache& k, unsigned c) noexcept;
+  [[nodiscard]] bool carve(checked_cache& k, unsigned c) noexcept;
+  [[nodiscard]] bool take_batch(checked_cache& k, unsigned c) noexcept;
+  [[nodiscard]] slab* new_slab(unsigned c) noexcept;
+  void delete_slab(slab& s) noexcept;
+  [[nodiscard]] GPA_NOINLINE bool make_room(checked_cache& k, unsigned c) noexcept;
+  [[nodiscard]] bool spill(bin& b, unsigned c, std::uint32_t count) noexcept;
+  GPA_COLD void tell_damaged_slot(std::byte* slot, record& r, unsigned c, std::uint32_t trace,
+                                  std::uint16_t thread) noexcept;
+  GPA_COLD void tell_overflow(const slab& s, std::byte* slot, const record& r, std::size_t bytes, const damage& d,
+                              std::string_view reason, gpa::stack_trace here) noexcept;
+  [[nodiscard]] gpa::report overflow_report(const slab& s, std::size_t index, std::size_t bytes, const damage& d,
+                                            std::string_view reason, gpa::stack_trace here) const noexcept;
+  [[nodiscard]] gpa::report damage_report(const slab& s, std::size_t index, std::uint64_t word, const damage& d,
+                                          std::string_view found, gpa::stack_trace here) const noexcept;
+  void verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::report>& found);
+  void verify_poisoned(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
+  void verify_live(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
+  void put_back(const ring_entry* entries, std::size_t count, unsigned c) noexcept GPA_REQUIRES(lock_);
+  void gather_free(bin& b, unsigned c, list_of<ring_entry>& entries) GPA_REQUIRES(lock_);
+  [[nodiscard]] bool is_unused(const slab& s, const bin& b) const noexcept;
+  void trim_class(checked_cache& k, unsigned c, list_of<slab*>& unused);
+  void retire_unused(checked_cache& k, list_of<slab*>& unused) noexcept;
+  [[nodiscard]] slab* slabs() noexcept;
+
+  owner& owner_;
+  supply& supply_;
+  const quarantine_rule rule_;
+  std::atomic<std::size_t> held_{0};
+
+  mutable mutex lock_;
+  slab* slabs_ GPA_GUARDED_BY(lock_) = nullptr;  // all of them, newest first
+  std::array<slab*, class_count> with_room_ GPA_GUARDED_BY(lock_){};  // nobody carves from them now
+  std::array<slot_batch*, class_count> central_ GPA_GUARDED_BY(lock_){};
+  std::array<std::atomic<std::uint32_t>, class_count> central_count_{};  // batches and slabs above: a hint
+  mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
+  mutex scan_lock_;    // verify and trim exclude each other
+  large_blocks large_;
+};
+
+/// The one compare-exchange of a free; a plain comparison while the process has one thread.
+[[nodiscard]] inline bool claim(std::atomic<std::uint64_t>& word, std::uint64_t expected,
+                                std::uint64_t desired) noexcept
+{
+  if (__libc_single_threaded) {
+    if (word.load(std::memory_order_relaxed) != expected) return false;
+    word.store(desired, std::memory_order_relaxed);
+    return true;
+  }
+  return word.compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_acquire);
+}
+
+inline void* checked_heap::hand_out(checked_cache& k, unsigned c, std::byte* slot, record& r, std::size_t bytes,
+                                    std::size_t alignment, const void* caller) noexcept
+{
+  const std::size_t size = slot_size(c);
+  const std::uint32_t trace = k.frames != 0 ? capture_stack(k.frames, caller) : 0;
+  if (!is_poison(slot, size)) [[unlikely]] tell_damaged_slot(slot, r, c, trace, k.thread);
+  r.alloc_trace.store(trace, std::memory_order_relaxed);
+  r.alloc_thread.store(k.thread, std::memory_order_relaxed);
+  write_redzone(slot, bytes, size);
+  r.word.store(make_word(encode(slot_state::live, bytes, alignment), 0), std::memory_order_release);
+  k.counts.count_allocation(bytes);
+  if (k.exact_peak) [[unlikely]] owner_.heartbeat();
+  return slot;
+}
+
+inline void* checked_heap::allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,
+                                    const void* caller) noexcept
+{
+  if (bytes < 1024 && alignment <= 16) [[likely]] {
+    const auto c = static_cast<unsigned>((bytes + 16) >> 4);  // the class of bytes + 1
+    bin& b = k.bins[c];
+    if (b.head != b.tail) {
+      const ring_entry oldest = b.entries[b.head & b.mask];
+      if (k.is_over(oldest)) [[likely]] {
+        ++b.head;
+        return hand_out(k, c, oldest.slot(), *oldest.record(), bytes, alignment, caller);
+      }
+    }
+    if (b.fresh != b.fresh_end) [[likely]] {
+      std::byte* const slot = b.fresh;
+      b.fresh += slot_size(c);
+      return hand_out(k, c, slot, *b.fresh_record++, bytes, alignment, caller);
+    }
+  }
+  return allocate_slow(k, bytes, alignment, caller);
+}
+
+inline void checked_heap::put_into_ring(checked_cache& k, unsigned c, std::byte* slot, record& r) noexcept
+{
+  if (k.rule.endless) [[unlikely]] return;
+  bin& b = k.bins[c];
+  k.advance(slot_size(c));
+  if (b.size() >= b.limit && !make_room(k, c)) [[unlikely]] return;  // no memory for a ring: the slot rests until trim()
+  b.entries[b.tail & b.mask] = ring_entry::make(slot, &r, k.now());
+  ++b.tail;
+}
+
+inline void checked_heap::finish_free(checked_cache& k, slab& s, std::byte* slot, record& r, std::size_t bytes,
+                                      std::uint64_t freed_word, bool damage_told) noexcept
+{
+  damage d;
+  if (!behind_intact(slot, bytes, s.slot_bytes)) [[unlikely]] {
+    d = find_damage_behind(slot, bytes, s.slot_bytes);
+    if (damage_told) d.count = 0;
+  }
+  write_poison(slot, s.slot_bytes);
+  r.free_thread.store(k.thread, std::memory_order_relaxed);
+  r.word.store(make_word(with_state(tag_of(freed_word), slot_state::poisoned), free_trace_of(freed_word)),
+               std::memory_order_release);
+  k.counts.count_free(bytes);
+  put_into_ring(k, s.size_class, slot, r);
+  if (d.count != 0) [[unlikely]]
+    tell_overflow(s, slot, r, bytes, d, "found when the block was freed",
+                  gpa::stack_trace(free_trace_of(freed_word), k.thread));
+}
+
+inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
+                                     const void* caller) noexcept
+{
+  region* const found = region_of(p);
+  std::uint32_t trace = 0;
+  if (found != nullptr && found->owner == &owner_ && found->kind == region_kind::checked_slab &&
+      encodable(bytes, alignment)) [[likely]] {
+    auto& s = static_cast<slab&>(*found);
+    const auto offset = static_cast<std::size_t>(static_cast<std::byte*>(p) - s.base);
+    const std::size_t index = s.index_of(offset);
+    if (index * s.slot_bytes == offset && index < s.slot_count) [[likely]] {
+      record& r = s.records[index];
+      if (k.frames != 0) trace = capture_stack(k.frames, caller);
+      const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
+      if (claim(r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {
+        finish_free(k, s, static_cast<std::byte*>(p), r, bytes, freed, false);
+        return true;
+      }
+    }
+  }
+  return deallocate_slow(k, p, bytes, alignment, trace, caller);
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,99 @@
+// The bytes that stand where the user must not write, and looking whether they still do.
+//
+//    live slot     | the user's bytes | redzone, 1 to 16 bytes | poison up to the slot's end |
+//    free slot     | poison                                                                  |
+//
+// Poison read as a pointer is no canonical address, so following one faults at once. Redzone and poison differ, and
+// neither is 0x00 or 0xFF, so a stray zero, terminator or -1 always shows. The redzone is one unaligned 16-byte store
+// that ends at most at the slot's end: it may cover bytes in front of it that the user has not written yet, and
+// looking masks those out. What lies behind it is still the poison that was verified when the slot was handed out.
+//
+// Reading is exempt from sanitizers: the user may be writing where they must not, and finding that is our business.
+#pragma once
+
+#include "base/attributes.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <emmintrin.h>
+
+namespace gpa::detail {
+
+inline constexpr std::uint8_t poison_byte = 0xDF;
+inline constexpr std::uint8_t redzone_byte = 0xD5;
+inline constexpr std::size_t redzone_bytes = 16;
+
+inline void write_poison(std::byte* p, std::size_t bytes) noexcept { std::memset(p, poison_byte, bytes); }
+
+/// Whether `bytes` bytes (a multiple of 16) at `p` (aligned to 16) are all poison.
+GPA_NO_SANITIZE inline bool is_poison(const std::byte* p, std::size_t bytes) noexcept
+{
+  const __m128i poison = _mm_set1_epi8(static_cast<char>(poison_byte));
+  __m128i same = poison;
+  const auto* word = reinterpret_cast<const __m128i*>(p);
+  const auto* const end = reinterpret_cast<const __m128i*>(p + bytes);
+  // AND of equal patterns is the pattern, and any other byte either clears a bit of it or is caught by OR below.
+  __m128i any = poison;
+  for (; word + 4 <= end; word += 4) {
+    const __m128i a = _mm_load_si128(word);
+    const __m128i b = _mm_load_si128(word + 1);
+    const __m128i c = _mm_load_si128(word + 2);
+    const __m128i d = _mm_load_si128(word + 3);
+    same = _mm_and_si128(same, _mm_and_si128(_mm_and_si128(a, b), _mm_and_si128(c, d)));
+    any = _mm_or_si128(any, _mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d)));
+  }
+  for (; word != end; ++word) {
+    const __m128i a = _mm_load_si128(word);
+    same = _mm_and_si128(same, a);
+    any = _mm_or_si128(any, a);
+  }
+  const __m128i right = _mm_and_si128(_mm_cmpeq_epi8(same, poison), _mm_cmpeq_epi8(any, poison));
+  return _mm_movemask_epi8(right) == 0xFFFF;
+}
+
+/// Where the redzone's 16 bytes begin in a slot.
+constexpr std::size_t redzone_place(std::size_t bytes, std::size_t size) noexcept
+{
+  return bytes < size - redzone_bytes ? bytes : size - redzone_bytes;
+}
+
+/// For a block of `bytes` in a slot of `size` (a multiple of 16, larger than `bytes`).
+GPA_NO_SANITIZE inline void write_redzone(std::byte* slot, std::size_t bytes, std::size_t size) noexcept
+{
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(slot + redzone_place(bytes, size)),
+                   _mm_set1_epi8(static_cast<char>(redzone_byte)));
+}
+
+/// Whether the redzone itself is as written; not the poison behind it.
+GPA_NO_SANITIZE inline bool redzone_intact(const std::byte* slot, std::size_t bytes, std::size_t size) noexcept
+{
+  const std::size_t place = redzone_place(bytes, size);
+  const __m128i seen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(slot + place));
+  const auto right = static_cast<unsigned>(
+      _mm_movemask_epi8(_mm_cmpeq_epi8(seen, _mm_set1_epi8(static_cast<char>(redzone_byte)))));
+  return (right | ((1U << (bytes - place)) - 1U)) == 0xFFFFU;
+}
+
+/// What was written where nobody may write.
+struct damage {
+  std::size_t first = 0;  // offset of the first changed byte from the slot's start
+  std::size_t last = 0;   // of the last one
+  std::size_t count = 0;  // changed bytes; 0 = none
+};
+
+/// Changed bytes of a freed slot.
+[[nodiscard]] damage find_damage_of_poison(const std::byte* slot, std::size_t size) noexcept;
+/// Changed bytes behind a live block: its redzone and the poison behind that.
+[[nodiscard]] damage find_damage_behind(const std::byte* slot, std::size_t bytes, std::size_t size) noexcept;
+
+/// Whether everything behind a live block is as it was left: redzone, and poison behind that.
+[[nodiscard]] inline bool behind_intact(const std::byte* slot, std::size_t bytes, std::size_t size) noexcept
+{
+  if (!redzone_intact(slot, bytes, size)) [[unlikely]] return false;
+  if (size - bytes <= redzone_bytes) [[likely]] return true;
+  return find_damage_behind(slot, bytes, size).count == 0;
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,113 @@
+// Blocks too large for a slab, checked: each a range of its own, inaccessible once it is freed.
+//
+//    live      | the user's bytes | redzone | rest of the 64 KiB granule |        accessible
+//    freed     | ................................................... |            every access faults
+//
+// A freed block keeps its addresses and its record, so that a second free long after is still a double free: its
+// quarantine is counted in address space and in number (65 536), not in memory. The physical pages move on: to the
+// address where the next block of that size will be (mremap with MREMAP_DONTUNMAP, then PROT_NONE over the old range:
+// two system calls a free, none an allocation in steady state). At most 32 MiB of such ranges wait; beyond that pages
+// go back to the system.
+//
+// The kernel allows 65 530 mappings. Past a quarter of that many inaccessible ranges a freed block stays accessible
+// and reads as zeros; that is said once.
+//
+// Over a user's upstream, whose memory cannot be protected or moved, a freed block is filled with poison and waits in
+// a quarantine of bytes as small ones do, verified when it leaves.
+//
+// Thread-safe: one lock, held for list operations only.
+#pragma once
+
+#include "base/mutex.hpp"
+#include "blocks/owner.hpp"
+#include "blocks/supply.hpp"
+#include "checked/large_record.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace gpa::detail {
+
+class leak_groups;
+
+class large_blocks {
+ public:
+  large_blocks(owner& o, supply& s, std::size_t quarantine_bytes) noexcept
+      : owner_(o), supply_(s), quarantine_bytes_(quarantine_bytes)
+  {
+  }
+  ~large_blocks();
+  large_blocks(const large_blocks&) = delete;
+  large_blocks& operator=(const large_blocks&) = delete;
+
+  /// Null when refused, nothing changed.
+  [[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                               std::uint16_t thread) noexcept;
+  /// Claims the block, whose word was judged right as `word`. False: it changed meanwhile.
+  [[nodiscard]] bool free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread) noexcept;
+
+  [[nodiscard]] bool fits(const large_block& b, std::size_t bytes) const noexcept;
+  [[nodiscard]] bool resize(large_block& b, std::uint64_t word, std::size_t new_bytes) noexcept;
+
+  [[nodiscard]] std::size_t verify(gpa::stack_trace here) noexcept;
+  void collect_live(leak_groups& groups) noexcept;
+  /// Gives back ranges that wait for a next block.
+  void trim() noexcept;
+  /// Gives back everything that is not live; over a user's upstream, everything.
+  void bury() noexcept;
+  [[nodiscard]] bool free_buried(large_block& b, std::uint64_t word) noexcept;
+  void release() noexcept;
+
+  [[nodiscard]] std::size_t held_bytes() const noexcept { return held_.load(std::memory_order_relaxed); }
+  void lock_for_fork() noexcept GPA_ACQUIRE(lock_) { lock_.lock(); }
+  void unlock_after_fork() noexcept GPA_RELEASE(lock_) { lock_.unlock(); }
+
+ private:
+  struct block_list {
+    large_block* first = nullptr;  // newest
+    large_block* last = nullptr;   // oldest
+    std::size_t count = 0;
+    std::size_t bytes = 0;
+    void add(large_block& b) noexcept;
+    void remove(large_block& b) noexcept;
+  };
+  /// An accessible range that waits for a block: the pages of a freed one.
+  struct spare {
+    std::byte* base = nullptr;
+    std::size_t bytes = 0;
+  };
+  static constexpr std::size_t most_spares = 64;
+
+  [[nodiscard]] std::byte* take_range(std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] std::byte* take_spare(std::size_t bytes) noexcept;
+  [[nodiscard]] std::byte* take_addresses(std::size_t bytes) noexcept;
+  void close(large_block& b) noexcept;
+  void keep_spare(std::byte* base, std::size_t bytes) noexcept;
+  void limit_quarantine() noexcept;
+  void remove(large_block& b) noexcept;
+  [[nodiscard]] gpa::report overflow_report(const large_block& b, std::uint64_t word, gpa::stack_trace here,
+                                            std::string_view reason) const noexcept;
+  [[nodiscard]] gpa::report write_after_free_report(const large_block& b, gpa::stack_trace here,
+                                                    std::string_view reason) const noexcept;
+  void remove_all(bool live) noexcept;
+
+  owner& owner_;
+  supply& supply_;
+  const std::size_t quarantine_bytes_;
+  std::atomic<std::size_t> held_{0};
+  std::atomic<bool> said_accessible_{false};
+
+  mutex lock_;
+  block_list live_ GPA_GUARDED_BY(lock_);
+  block_list freed_ GPA_GUARDED_BY(lock_);
+  std::array<spare, most_spares> spares_ GPA_GUARDED_BY(lock_){};
+  std::size_t spare_bytes_ GPA_GUARDED_BY(lock_) = 0;
+  std::byte* addresses_ GPA_GUARDED_BY(lock_) = nullptr;  // reserved, never used yet
+  std::byte* addresses_end_ GPA_GUARDED_BY(lock_) = nullptr;
+  std::size_t next_reserve_ GPA_GUARDED_BY(lock_) = std::size_t{64} << 20;
+};
+
+}  // namespace gpa::detail

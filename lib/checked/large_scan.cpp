@@ -1,0 +1,159 @@
+// Large blocks looked at as a whole: for damage, for leaks, and when everything ends.
+#include "checked/large_blocks.hpp"
+
+#include "checked/fill.hpp"
+#include "checked/leak_scan.hpp"
+#include "os/containers.hpp"
+#include "os/pages.hpp"
+
+#include <algorithm>
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+gpa::report report_about(const large_block& b, std::uint64_t word, const owner& o, gpa::stack_trace here,
+                         std::string_view reason, const damage& d) noexcept
+{
+  gpa::report r;
+  r.resource = o.name();
+  r.reason = reason;
+  r.address = b.base;
+  r.bytes = r.total_bytes = large_bytes(word);
+  r.alignment = large_alignment(word);
+  r.offset = d.first;
+  r.damaged = d.count;
+  r.allocated = gpa::stack_trace(b.alloc_trace.load(std::memory_order_relaxed),
+                                 b.alloc_thread.load(std::memory_order_relaxed));
+  r.here = here;
+  return r;
+}
+
+}  // namespace
+
+gpa::report large_blocks::overflow_report(const large_block& b, std::uint64_t word, gpa::stack_trace here,
+                                          std::string_view reason) const noexcept
+{
+  const std::size_t bytes = large_bytes(word);
+  const damage d = find_damage_behind(b.base, bytes, std::min(bytes + redzone_bytes, b.bytes));
+  gpa::report r = report_about(b, word, owner_, here, reason, d);
+  r.kind = mistake::overflow;
+  return r;
+}
+
+gpa::report large_blocks::write_after_free_report(const large_block& b, gpa::stack_trace here,
+                                                  std::string_view reason) const noexcept
+{
+  const std::uint64_t word = b.word.load(std::memory_order_relaxed);
+  gpa::report r = report_about(b, word, owner_, here, reason, find_damage_of_poison(b.base, b.bytes));
+  r.kind = mistake::write_after_free;
+  r.freed = gpa::stack_trace(b.free_trace.load(std::memory_order_relaxed),
+                             b.free_thread.load(std::memory_order_relaxed));
+  return r;
+}
+
+std::size_t large_blocks::verify(gpa::stack_trace here) noexcept
+{
+  list_of<gpa::report> found;
+  try {
+    const mutex_guard guard(lock_);  // a block leaves its list before its pages go
+    for (large_block* b = live_.first; b != nullptr; b = b->next) {
+      std::uint64_t word = b->word.load(std::memory_order_acquire);
+      const slot_state state = large_state(word);
+      if ((state != slot_state::live && state != slot_state::live_ignored) ||
+          redzone_intact(b->base, large_bytes(word), b->bytes))
+        continue;
+      // Told once: the flag stays. Whoever frees the block now loses or wins this exchange, so one of us tells.
+      const slot_state told = state == slot_state::live ? slot_state::live_inspected : slot_state::ignored_inspected;
+      if (!b->word.compare_exchange_strong(word, large_with_state(word, told), std::memory_order_acq_rel)) continue;
+      found.push_back(overflow_report(*b, word, here, "found by verify()"));
+    }
+    for (large_block* b = supply_.from_system() ? nullptr : freed_.first; b != nullptr; b = b->next) {
+      std::uint64_t word = b->word.load(std::memory_order_acquire);
+      if (large_state(word) != slot_state::poisoned || is_poison(b->base, b->bytes)) continue;
+      found.push_back(write_after_free_report(*b, here, "found by verify()"));
+      write_poison(b->base, b->bytes);
+    }
+  } catch (const std::bad_alloc&) {
+    // What was found so far is told; the rest is found by the next call.
+  }
+  for (const gpa::report& r : found) owner_.tell(r);
+  return found.size();
+}
+
+void large_blocks::collect_live(leak_groups& groups) noexcept
+{
+  const mutex_guard guard(lock_);
+  for (large_block* b = live_.first; b != nullptr; b = b->next) {
+    const std::uint64_t word = b->word.load(std::memory_order_acquire);
+    const slot_state state = large_state(word);
+    if (!is_live(state)) continue;
+    groups.add({.address = b->base,
+                .bytes = large_bytes(word),
+                .alignment = large_alignment(word),
+                .trace = b->alloc_trace.load(std::memory_order_relaxed),
+                .thread = b->alloc_thread.load(std::memory_order_relaxed),
+                .ignored = is_ignored(state)});
+  }
+}
+
+void large_blocks::trim() noexcept
+{
+  std::array<spare, most_spares> dropped;
+  {
+    const mutex_guard guard(lock_);
+    dropped = spares_;
+    spares_ = {};
+    held_.fetch_sub(spare_bytes_, std::memory_order_relaxed);
+    spare_bytes_ = 0;
+  }
+  for (const spare& s : dropped)
+    if (s.base != nullptr) unmap_pages(s.base, s.bytes);
+}
+
+void large_blocks::remove_all(bool live) noexcept
+{
+  for (;;) {
+    large_block* b = nullptr;
+    {
+      const mutex_guard guard(lock_);
+      block_list& list = live ? live_ : freed_;
+      b = list.first;
+      if (b == nullptr) return;
+      list.remove(*b);
+    }
+    remove(*b);
+  }
+}
+
+void large_blocks::bury() noexcept
+{
+  trim();
+  remove_all(false);
+  if (!supply_.from_system()) remove_all(true);
+  const mutex_guard guard(lock_);
+  if (addresses_ != addresses_end_) unmap_pages(addresses_, static_cast<std::size_t>(addresses_end_ - addresses_));
+  addresses_ = addresses_end_ = nullptr;
+}
+
+bool large_blocks::free_buried(large_block& b, std::uint64_t word) noexcept
+{
+  if (!b.word.compare_exchange_strong(word, large_with_state(word, slot_state::freed), std::memory_order_acq_rel))
+    return false;
+  {
+    const mutex_guard guard(lock_);
+    live_.remove(b);
+  }
+  held_.fetch_sub(b.bytes, std::memory_order_relaxed);  // remove() counts live blocks only
+  remove(b);
+  return true;
+}
+
+void large_blocks::release() noexcept
+{
+  bury();
+  remove_all(true);
+}
+
+}  // namespace gpa::detail

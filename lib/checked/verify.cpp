@@ -1,0 +1,193 @@
+// Looking for what was written where nobody may write: overflows and writes after free.
+//
+// A wrong byte is believed only if the slot's tag did not move around the reading: the slot is marked inspected by a
+// compare-exchange, looked at again, and the mark must still stand. Whoever frees the slot or hands it out meanwhile
+// overwrites the mark. damage_lock_ makes the two who could tell the same damage take turns; what was told keeps its
+// mark and is not told again.
+#include "checked/checked_heap.hpp"
+
+#include "blocks/owner.hpp"
+#include "trace/interned.hpp"
+
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+// The first changed bytes, as text: "41 41 41 00".
+std::string_view bytes_seen(const std::byte* place, std::size_t count) noexcept
+{
+  text words;
+  for (std::size_t i = 0; i != count && i != 8; ++i)
+    absl::Format(&words, "%s%02x", i == 0 ? "" : " ", static_cast<unsigned>(std::to_integer<std::uint8_t>(place[i])));
+  return interned(words.view());
+}
+
+}  // namespace
+
+gpa::report checked_heap::overflow_report(const slab& s, std::size_t index, std::size_t bytes, const damage& d,
+                                          std::string_view reason, gpa::stack_trace here) const noexcept
+{
+  const record& r = s.records[index];
+  gpa::report told;
+  told.kind = mistake::overflow;
+  told.resource = owner_.name();
+  told.reason = reason;
+  told.address = s.slot(index);
+  told.bytes = told.total_bytes = bytes;
+  told.alignment = alignment_of(tag_of(r.word.load(std::memory_order_relaxed)));
+  told.offset = d.first;
+  told.damaged = d.count;
+  told.allocated = gpa::stack_trace(r.alloc_trace.load(std::memory_order_relaxed),
+                                    r.alloc_thread.load(std::memory_order_relaxed));
+  told.here = here;
+  // Nothing just behind the block changed, but the slot's last bytes did: they stand just in front of the next one.
+  if (d.first >= bytes + redzone_bytes || (d.first > bytes && d.last + 1 == s.slot_bytes))
+    told.reason = interned_format("in front of the block at %p; %s",
+                                  static_cast<const void*>(s.slot(index) + s.slot_bytes), reason);
+  return told;
+}
+
+gpa::report checked_heap::damage_report(const slab& s, std::size_t index, std::uint64_t word, const damage& d,
+                                        std::string_view found, gpa::stack_trace here) const noexcept
+{
+  const tag t = tag_of(word);
+  const std::string_view seen = bytes_seen(s.slot(index) + d.first, d.last - d.first + 1);
+  if (alignment_of(t) == 0 && index != 0) {  // never a block: it was reached from the slot in front of it
+    const std::size_t before = index - 1;
+    const tag neighbour = tag_of(s.records[before].word.load(std::memory_order_acquire));
+    damage shifted = d;
+    shifted.first += s.slot_bytes;
+    shifted.last += s.slot_bytes;
+    gpa::report told = overflow_report(s, before, bytes_of(neighbour), shifted, found, here);
+    told.reason = interned_format("memory behind the block that was never handed out; bytes seen: %s; %s", seen, found);
+    return told;
+  }
+  gpa::report told;
+  const record& r = s.records[index];
+  told.kind = mistake::write_after_free;
+  told.resource = owner_.name();
+  told.address = s.slot(index);
+  told.bytes = told.total_bytes = bytes_of(t);
+  told.alignment = alignment_of(t);
+  told.offset = d.first;
+  told.damaged = d.count;
+  told.allocated = gpa::stack_trace(r.alloc_trace.load(std::memory_order_relaxed),
+                                    r.alloc_thread.load(std::memory_order_relaxed));
+  told.freed = gpa::stack_trace(free_trace_of(word), r.free_thread.load(std::memory_order_relaxed));
+  told.here = here;
+  if (d.last + 1 == s.slot_bytes && d.first >= told.bytes) {
+    told.reason = interned_format("bytes seen: %s; or in front of the block at %p; %s", seen,
+                                  static_cast<const void*>(s.slot(index) + s.slot_bytes), found);
+  } else {
+    told.reason = interned_format("bytes seen: %s; %s", seen, found);
+  }
+  return told;
+}
+
+void checked_heap::tell_damaged_slot(std::byte* slot, record& r, unsigned c, std::uint32_t trace,
+                                     std::uint16_t thread) noexcept
+{
+  gpa::report told;
+  {
+    const mutex_guard guard(damage_lock_);
+    const std::uint64_t word = r.word.load(std::memory_order_acquire);
+    const damage d = find_damage_of_poison(slot, slot_size(c));
+    const bool known = state_of(tag_of(word)) == slot_state::poisoned_inspected;
+    if (!known && d.count != 0) {
+      const auto& s = static_cast<const slab&>(*region_of(slot));
+      told = damage_report(s, s.index_of(static_cast<std::size_t>(slot - s.base)), word, d,
+                           "found when the slot was about to be handed out again", gpa::stack_trace(trace, thread));
+    }
+    write_poison(slot, slot_size(c));
+  }
+  if (told.address != nullptr) owner_.tell(told);
+}
+
+void checked_heap::tell_overflow(const slab& s, std::byte* slot, const record& r, std::size_t bytes, const damage& d,
+                                 std::string_view reason, gpa::stack_trace here) noexcept
+{
+  static_cast<void>(r);
+  owner_.tell(overflow_report(s, s.index_of(static_cast<std::size_t>(slot - s.base)), bytes, d, reason, here));
+}
+
+void checked_heap::verify_poisoned(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found)
+{
+  record& r = s.records[index];
+  const mutex_guard guard(damage_lock_);
+  std::uint64_t word = r.word.load(std::memory_order_acquire);
+  const slot_state state = state_of(tag_of(word));
+  if (state != slot_state::poisoned && state != slot_state::fresh) return;
+  const std::uint64_t marked = make_word(with_state(tag_of(word), slot_state::poisoned_inspected),
+                                         free_trace_of(word));
+  if (!r.word.compare_exchange_strong(word, marked, std::memory_order_acq_rel)) return;
+  const damage d = find_damage_of_poison(s.slot(index), s.slot_bytes);
+  if (d.count == 0) {
+    std::uint64_t mine = marked;
+    r.word.compare_exchange_strong(mine, word, std::memory_order_acq_rel);
+    return;
+  }
+  const gpa::report told = damage_report(s, index, word, d, "found by verify()", here);
+  if (r.word.load(std::memory_order_acquire) == marked) found.push_back(told);
+}
+
+void checked_heap::verify_live(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found)
+{
+  record& r = s.records[index];
+  const mutex_guard guard(damage_lock_);
+  std::uint64_t word = r.word.load(std::memory_order_acquire);
+  const slot_state state = state_of(tag_of(word));
+  if (state != slot_state::live && state != slot_state::live_ignored) return;
+  const slot_state inspected = state == slot_state::live ? slot_state::live_inspected : slot_state::ignored_inspected;
+  const std::uint64_t marked = make_word(with_state(tag_of(word), inspected), 0);
+  if (!r.word.compare_exchange_strong(word, marked, std::memory_order_acq_rel)) return;
+  const std::size_t bytes = bytes_of(tag_of(word));
+  const damage d = find_damage_behind(s.slot(index), bytes, s.slot_bytes);
+  if (d.count == 0) {
+    std::uint64_t mine = marked;
+    r.word.compare_exchange_strong(mine, word, std::memory_order_acq_rel);
+    return;
+  }
+  const gpa::report told = overflow_report(s, index, bytes, d, "found by verify()", here);
+  if (r.word.load(std::memory_order_acquire) == marked) found.push_back(told);
+}
+
+void checked_heap::verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::report>& found)
+{
+  const std::size_t carved = s.filled.load(std::memory_order_acquire) / s.slot_bytes;
+  for (std::size_t i = 0; i != carved; ++i) {
+    const std::uint64_t word = s.records[i].word.load(std::memory_order_acquire);
+    switch (state_of(tag_of(word))) {
+      case slot_state::fresh:
+      case slot_state::poisoned:
+        if (!is_poison(s.slot(i), s.slot_bytes)) verify_poisoned(s, i, here, found);
+        break;
+      case slot_state::live:
+      case slot_state::live_ignored:
+        if (!behind_intact(s.slot(i), bytes_of(tag_of(word)), s.slot_bytes)) verify_live(s, i, here, found);
+        break;
+      case slot_state::freed:
+      case slot_state::live_inspected:
+      case slot_state::ignored_inspected:
+      case slot_state::poisoned_inspected: break;
+    }
+  }
+}
+
+std::size_t checked_heap::verify(gpa::stack_trace here) noexcept
+{
+  list_of<gpa::report> found;
+  {
+    const mutex_guard guard(scan_lock_);  // trim() must not take the pages away
+    try {
+      for (slab* s = slabs(); s != nullptr; s = s->next) verify_slab(*s, here, found);
+    } catch (const std::bad_alloc&) {
+      // What was found so far is told; the rest is found by the next call.
+    }
+  }
+  for (const gpa::report& r : found) owner_.tell(r);
+  return found.size() + large_.verify(here);
+}
+
+}  // namespace gpa::detail

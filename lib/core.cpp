@@ -1,0 +1,256 @@
+// Birth, death and the totals of a resource. Its careful calls are in core_calls.cpp, its caches in core_caches.cpp.
+#include "core.hpp"
+
+#include "base/tools.hpp"
+#include "checked/leak_scan.hpp"
+#include "os/metadata.hpp"
+#include "os/pages.hpp"
+#include "os/threads.hpp"
+#include "registry.hpp"
+#include "trace/interned.hpp"
+
+#include <algorithm>
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t most_name = 63;
+
+gpa::options decided(const gpa::options& given, build b)
+{
+  gpa::options o = given;
+  o.name = interned(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
+  if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
+  if (o.quarantine_bytes == default_quarantine) o.quarantine_bytes = second_level_cache_bytes() / 2;
+  if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);
+  o.stack_frames = std::min(o.stack_frames, max_stack_frames);
+  return o;
+}
+
+std::pmr::memory_resource* upstream_or_pages(std::pmr::memory_resource* upstream) noexcept
+{
+  return upstream == nullptr ? page_resource() : upstream;
+}
+
+}  // namespace
+
+core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b)
+    : options_(decided(o, b)),
+      upstream_(upstream_or_pages(upstream)),
+      birth_(next_number()),
+      object_(&f),
+      watched_(options_.log_operations || tools_present()),
+      limit_(options_.memory_limit),
+      reporter_(options_),
+      supply_(upstream_ == page_resource() ? nullptr : upstream_),
+      checked_(*this, supply_, options_.quarantine_bytes),
+      fast_(*this, supply_)
+{
+  name_ = options_.name;
+  f.heart = this;
+  f.birth = birth_;
+  handle_.door.heart = this;
+  handle_.door.birth = birth_;
+  publish_id(next_number());
+}
+
+core* core::create(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b)
+{
+  void* const place = metadata_allocate(sizeof(core));
+  if (place == nullptr) throw std::bad_alloc();
+  core* made = nullptr;
+  try {
+    made = new (place) core(f, o, upstream, b);
+    register_core(*made);
+  } catch (...) {
+    if (made != nullptr) made->~core();
+    metadata_free(place, sizeof(core));
+    throw;
+  }
+  watch_exit_status(made->options_.leak_exit_status);
+  tools_create_pool(made);
+  return made;
+}
+
+void core::destroy(core& c) noexcept
+{
+  c.~core();
+  metadata_free(&c, sizeof(core));
+}
+
+void core::publish_id(std::uint64_t id) noexcept
+{
+  if (front* const f = object_.load(std::memory_order_acquire); f != nullptr) f->id.store(id, std::memory_order_relaxed);
+  handle_.door.id.store(id, std::memory_order_relaxed);
+}
+
+void core::end(const std::pmr::memory_resource& object) noexcept
+{
+  static_cast<void>(deinit(nullptr));
+  life_.store(life::dead, std::memory_order_relaxed);
+  object_.store(nullptr, std::memory_order_release);
+  std::pmr::memory_resource* const chosen = std::pmr::get_default_resource();
+  if (chosen == &object || chosen == &handle_) {
+    std::pmr::set_default_resource(nullptr);
+    text line;
+    absl::Format(&line,
+                 "gpa: warning: resource \"%s\" is destroyed while it is the default resource; "
+                 "new_delete_resource() is the default again\n",
+                 options_.name);
+    line.write_to_stderr();
+  }
+  if (sum().live_blocks <= 0 || !supply_.from_system()) retire_core(*this);
+}
+
+core::totals core::sum() noexcept
+{
+  totals t;
+  const mutex_guard guard(lock_);
+  for (const cache_header* k = caches_; k != nullptr; k = k->next) {
+    for (const cache_header* part = k; part != nullptr; part = part->partner) {
+      t.live_blocks += part->counts.live_blocks();
+      t.live_bytes += part->counts.live_bytes();
+      t.all_blocks += part->counts.allocated_blocks.load(std::memory_order_relaxed);
+      t.all_bytes += part->counts.allocated_bytes.load(std::memory_order_relaxed);
+      if (part->checked) continue;
+      t.unchecked_blocks += part->counts.live_blocks();
+      t.unchecked_bytes += part->counts.live_bytes();
+    }
+  }
+  t.live_blocks -= static_cast<std::int64_t>(late_blocks_.load(std::memory_order_relaxed));
+  t.live_bytes -= static_cast<std::int64_t>(late_bytes_.load(std::memory_order_relaxed));
+  return t;
+}
+
+void core::note_peak(const totals& t) noexcept
+{
+  const auto raise = [](std::atomic<std::size_t>& peak, std::int64_t now) {
+    const std::size_t seen = now > 0 ? static_cast<std::size_t>(now) : 0;
+    std::size_t known = peak.load(std::memory_order_relaxed);
+    while (known < seen && !peak.compare_exchange_weak(known, seen, std::memory_order_relaxed)) {
+    }
+  };
+  raise(peak_blocks_, t.live_blocks);
+  raise(peak_bytes_, t.live_bytes);
+}
+
+void core::heartbeat() noexcept { note_peak(sum()); }
+
+statistics core::stats() noexcept
+{
+  const totals t = sum();
+  note_peak(t);
+  const auto count = [](std::int64_t n) { return n > 0 ? static_cast<std::size_t>(n) : 0; };
+  statistics s;
+  s.live_blocks = count(t.live_blocks);
+  s.live_bytes = count(t.live_bytes);
+  s.peak_blocks = peak_blocks_.load(std::memory_order_relaxed);
+  s.peak_bytes = peak_bytes_.load(std::memory_order_relaxed);
+  s.total_blocks = t.all_blocks;
+  s.total_bytes = t.all_bytes;
+  s.held_bytes = checked_.held_bytes() + fast_.held_bytes();
+  s.mistakes = reporter_.mistakes();
+  s.upstream_calls = supply_.calls();
+  return s;
+}
+
+void core::set_memory_limit(std::size_t bytes) noexcept
+{
+  limit_.set(bytes);
+  if (life_.load(std::memory_order_relaxed) != life::alive) return;
+  publish_id(next_number());  // hot paths come to the careful path, or return to their own
+  if (bytes == unlimited) return;
+  const mutex_guard guard(lock_);
+  for (cache_header* k = caches_; k != nullptr; k = k->next) limit_.catch_up(*k);
+}
+
+std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::byte*>* reachable) noexcept
+{
+  leak_groups groups(reachable);
+  checked_.collect_live(groups);
+  const totals t = sum();
+  note_peak(t);
+  list_of<gpa::report> reports;
+  const std::int64_t unchecked = t.unchecked_blocks - inherited_blocks_;
+  try {
+    for (const leak_group& g : groups.sorted()) {
+      gpa::report r;
+      r.kind = mistake::leak;
+      r.resource = options_.name;
+      r.address = g.first.address;
+      r.bytes = g.first.bytes;
+      r.alignment = g.first.alignment;
+      r.blocks = g.blocks;
+      r.total_bytes = g.bytes;
+      r.allocated = gpa::stack_trace(g.first.trace, g.first.thread);
+      reports.push_back(r);
+    }
+    if (unchecked > 0) {
+      gpa::report r;
+      r.kind = mistake::leak;
+      r.resource = options_.name;
+      r.reason = options_.checks.is_never() ? "checks::never() keeps totals only: no addresses, no call stacks"
+                                            : "blocks that were not sampled: totals only";
+      r.blocks = static_cast<std::size_t>(unchecked);
+      r.total_bytes = static_cast<std::size_t>(std::max<std::int64_t>(t.unchecked_bytes - inherited_bytes_, 0));
+      r.bytes = r.total_bytes / r.blocks;
+      reports.push_back(r);
+    }
+  } catch (const std::bad_alloc&) {
+    // The totals below are right all the same.
+  }
+  leak_summary s;
+  s.resource = options_.name;
+  s.blocks = groups.blocks() + static_cast<std::size_t>(std::max<std::int64_t>(unchecked, 0));
+  s.bytes = groups.bytes() +
+            static_cast<std::size_t>(unchecked > 0 ? std::max<std::int64_t>(t.unchecked_bytes - inherited_bytes_, 0) : 0);
+  s.groups = reports.size();
+  s.reachable_blocks = groups.reachable_blocks();
+  s.reachable_bytes = groups.reachable_bytes();
+  s.peak_bytes = peak_bytes_.load(std::memory_order_relaxed);
+  s.total_blocks = t.all_blocks;
+  s.at_exit = occasion == leak_occasion::exit;
+  s.upstream_gone = occasion == leak_occasion::end && !supply_.from_system();
+  s.still_usable = occasion == leak_occasion::end && supply_.from_system();
+  reporter_.tell_leaks(reports, s);
+  return s.blocks;
+}
+
+check core::deinit(const void* caller) noexcept
+{
+  if (life_.load(std::memory_order_relaxed) != life::alive) return verdict_;
+  publish_id(dead_id);
+  life_.store(life::deinitialised, std::memory_order_relaxed);
+  const std::size_t leaked = tell_leaks(leak_occasion::end, nullptr);
+  if (leaked != 0) demand_exit_status(options_.leak_exit_status);
+  const std::uint32_t here = caller != nullptr ? capture(caller) : 0;
+  checked_.verify(gpa::stack_trace(here, this_thread_number()));
+  reporter_.tell_unshown();
+  verdict_ = leaked != 0 ? check::leak : reporter_.mistakes() != 0 ? check::misuse : check::ok;
+  checked_.bury();
+  const totals t = sum();
+  if (t.unchecked_blocks <= 0 || !supply_.from_system()) fast_.release();
+  return verdict_;
+}
+
+std::size_t core::detect_leaks() noexcept
+{
+  if (life_.load(std::memory_order_relaxed) != life::alive) return 0;
+  return tell_leaks(leak_occasion::scan, nullptr);
+}
+
+void core::report_at_exit() noexcept
+{
+  hash_set<const std::byte*> reachable;
+  try {
+    find_reachable(*this, reachable);
+  } catch (const std::bad_alloc&) {
+    reachable.clear();
+  }
+  if (tell_leaks(leak_occasion::exit, &reachable) != 0) demand_exit_status(options_.leak_exit_status);
+  reporter_.tell_unshown();
+}
+
+}  // namespace gpa::detail

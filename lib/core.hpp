@@ -1,0 +1,146 @@
+// What a gpa::resource is behind its front door: options, heaps, thread caches, limit, verdict. Outlives the resource
+// object while blocks are live, so that frees that come too late are safe and told.
+//
+//    alive --deinit()--> deinitialised --~resource()--> dead --last block freed--> retired (registry.hpp)
+//
+// Hot paths (front_door.hpp) never get here: they find this thread's cache by the resource's id and go straight to a
+// heap. Everything they do not find comes through the careful paths below, which know of limits, logs, tools, wrong
+// threads and death. A resource with any of these to watch is never entered into a thread's ways, so its calls all
+// come here; setting or clearing a limit changes the id, so that those who are on the hot path notice.
+//
+// Thread-safe, except where gpa::resource says otherwise.
+#pragma once
+
+#include <gpa/resource.hpp>
+
+#include "base/attributes.hpp"
+#include "base/mutex.hpp"
+#include "blocks/owner.hpp"
+#include "blocks/supply.hpp"
+#include "blocks/thread_caches.hpp"
+#include "checked/checked_heap.hpp"
+#include "fast/fast_heap.hpp"
+#include "late_handle.hpp"
+#include "limit.hpp"
+#include "reporter.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+
+namespace gpa::detail {
+
+/// When leaks are looked for: by detect_leaks(), at the end of the resource, after the last static destructor.
+enum class leak_occasion : std::uint8_t { scan, end, exit };
+
+inline constexpr std::uint64_t dead_id = ~std::uint64_t{0};
+
+enum class life : std::uint8_t { alive, deinitialised, dead };
+
+class core final : public owner {
+ public:
+  /// Throws std::bad_alloc.
+  [[nodiscard]] static core* create(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b);
+  /// The resource object is about to go.
+  void end(const std::pmr::memory_resource& object) noexcept;
+  static void destroy(core& c) noexcept;
+
+  [[nodiscard]] std::uint64_t birth() const noexcept { return birth_; }
+  [[nodiscard]] const gpa::options& options() const noexcept { return options_; }
+  [[nodiscard]] std::pmr::memory_resource* upstream() const noexcept { return upstream_; }
+  [[nodiscard]] std::pmr::memory_resource* handle() noexcept { return &handle_; }
+
+  // What the hot path of front_door.hpp uses.
+  [[nodiscard]] checked_heap& checked() noexcept { return checked_; }
+  [[nodiscard]] void* allocate_unchecked(cache_header& k, std::size_t bytes, std::size_t alignment,
+                                         const void* caller) noexcept;
+  bool deallocate_unchecked(cache_header& k, void* p, std::size_t bytes, std::size_t alignment,
+                            const void* caller) noexcept;
+
+  [[nodiscard]] GPA_NOINLINE void* allocate_careful(std::size_t bytes, std::size_t alignment,
+                                                    const void* caller) noexcept;
+  GPA_NOINLINE void deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
+                                       const void* caller) noexcept;
+  [[nodiscard]] bool try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment,
+                                const void* caller) noexcept;
+
+  [[nodiscard]] check deinit(const void* caller) noexcept;
+  std::size_t detect_leaks() noexcept;
+  std::size_t verify(const void* caller) noexcept;
+  void trim(const void* caller) noexcept;
+  void release() noexcept;
+  void ignore(const void* p, const void* caller) noexcept;
+  [[nodiscard]] statistics stats() noexcept;
+  void set_memory_limit(std::size_t bytes) noexcept;
+  [[nodiscard]] std::size_t memory_limit() const noexcept { return limit_.bytes(); }
+  /// process_resource() at exit: what is live, what static storage still points at counted apart.
+  void report_at_exit() noexcept;
+
+  void tell(gpa::report r) noexcept override { reporter_.tell(r); }
+  void heartbeat() noexcept override;
+
+  // For the registry.
+  void orphan(cache_header& k) noexcept;
+  [[nodiscard]] bool has_caches() noexcept;
+  void drop_heaps() noexcept;
+  void lock_for_fork() noexcept;
+  void unlock_after_fork() noexcept;
+  void become_child(std::uint32_t survivor) noexcept;
+
+ private:
+  friend class cache_lease;
+  core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b);
+  ~core() = default;
+
+  struct totals {
+    std::int64_t live_blocks = 0;
+    std::int64_t live_bytes = 0;
+    std::uint64_t all_blocks = 0;
+    std::uint64_t all_bytes = 0;
+    std::int64_t unchecked_blocks = 0;  // live ones of the fast heap
+    std::int64_t unchecked_bytes = 0;
+  };
+  [[nodiscard]] totals sum() noexcept;
+  void note_peak(const totals& t) noexcept;
+
+  [[nodiscard]] bool is_plain() const noexcept;
+  void publish_id(std::uint64_t id) noexcept;
+  [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] cache_header* make_cache() noexcept;
+  [[nodiscard]] cache_header* adopt_or_make_cache() noexcept;
+  [[nodiscard]] void* refuse(mistake kind, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
+  [[nodiscard]] std::uint32_t capture(const void* caller) const noexcept;
+  void late_free(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
+  std::size_t tell_leaks(leak_occasion occasion, const hash_set<const std::byte*>* reachable) noexcept;
+  void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) const noexcept;
+
+  gpa::options options_;
+  std::pmr::memory_resource* const upstream_;
+  const std::uint64_t birth_;
+  std::atomic<front*> object_;  // the resource's; null once it is gone
+  late_handle handle_;
+  std::atomic<life> life_{life::alive};
+  check verdict_ = check::ok;
+  bool dropped_ GPA_GUARDED_BY(lock_) = false;
+  const bool watched_;  // logs or tools: every call is careful
+  std::atomic<std::uint32_t> owning_thread_{0};  // thread_safe = false
+  std::atomic<std::uint64_t> late_blocks_{0};    // freed after deinit()
+  std::atomic<std::uint64_t> late_bytes_{0};
+  std::atomic<std::size_t> peak_blocks_{0};
+  std::atomic<std::size_t> peak_bytes_{0};
+  std::int64_t inherited_blocks_ = 0;  // unchecked ones from before a fork
+  std::int64_t inherited_bytes_ = 0;
+  limit limit_;
+  reporter reporter_;
+
+  mutex lock_;
+  cache_header* caches_ GPA_GUARDED_BY(lock_) = nullptr;
+  cache_header* orphans_ GPA_GUARDED_BY(lock_) = nullptr;
+
+  supply supply_;
+  checked_heap checked_;
+  fast_heap fast_;
+};
+
+}  // namespace gpa::detail

@@ -1,0 +1,173 @@
+// The thread caches of one resource: made at a thread's first call, orphaned at its end, adopted by the next thread.
+#include "cache_lease.hpp"
+#include "core.hpp"
+#include "os/metadata.hpp"
+#include "os/threads.hpp"
+#include "registry.hpp"
+
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+void free_cache(cache_header& k) noexcept
+{
+  if (k.partner != nullptr) free_cache(*k.partner);
+  if (!k.checked) {
+    metadata_free(&k, sizeof(fast_cache));
+    return;
+  }
+  auto& checked = static_cast<checked_cache&>(k);
+  for (bin& b : checked.bins)
+    if (b.entries != nullptr) metadata_free(b.entries, (std::size_t{b.mask} + 1) * sizeof(ring_entry));
+  metadata_free(&checked, sizeof checked);
+}
+
+template <class Cache>
+Cache* new_cache() noexcept
+{
+  void* const place = metadata_allocate(sizeof(Cache));
+  return place == nullptr ? nullptr : new (place) Cache;
+}
+
+}  // namespace
+
+cache_header* core::make_cache() noexcept
+{
+  checked_cache* checked = nullptr;
+  fast_cache* fast = nullptr;
+  if (!options_.checks.is_never()) {
+    checked = new_cache<checked_cache>();
+    if (checked == nullptr) return nullptr;
+    checked_.adopt(*checked);
+    checked->checked = true;
+    checked->frames = static_cast<std::uint32_t>(options_.stack_frames);
+    checked->exact_peak = !options_.thread_safe;
+    checked->birth = birth_;
+  }
+  if (options_.checks.is_always()) return checked;
+  fast = new_cache<fast_cache>();
+  if (fast == nullptr) {
+    if (checked != nullptr) free_cache(*checked);
+    return nullptr;
+  }
+  fast->birth = birth_;
+  fast->partner = checked;
+  fast->until_sample = 1 + options_.checks.interval() / 2;
+  fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
+  return fast;
+}
+
+cache_header* core::adopt_or_make_cache() noexcept
+{
+  cache_header* k = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    if (dropped_) return nullptr;
+    k = orphans_;
+    if (k != nullptr) {
+      orphans_ = k->next_orphan;
+      k->orphan = false;
+    }
+  }
+  if (k == nullptr) {
+    k = make_cache();
+    if (k == nullptr) return nullptr;
+    const mutex_guard guard(lock_);
+    k->next = caches_;
+    caches_ = k;
+  }
+  k->thread = static_cast<std::uint16_t>(this_thread_number());
+  if (k->partner != nullptr) k->partner->thread = k->thread;
+  return k;
+}
+
+void core::orphan(cache_header& k) noexcept
+{
+  const mutex_guard guard(lock_);
+  if (dropped_ || k.orphan) return;
+  k.orphan = true;
+  k.next_orphan = orphans_;
+  orphans_ = &k;
+}
+
+bool core::has_caches() noexcept
+{
+  const mutex_guard guard(lock_);
+  return !dropped_;
+}
+
+void core::drop_heaps() noexcept
+{
+  cache_header* all = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    dropped_ = true;
+    all = caches_;
+    caches_ = orphans_ = nullptr;
+  }
+  checked_.release();
+  fast_.release();
+  while (all != nullptr) {
+    cache_header* const next = all->next;
+    free_cache(*all);
+    all = next;
+  }
+}
+
+cache_lease::cache_lease(core& c) noexcept : core_(c)
+{
+  cache_ = find_cache(c.birth());
+  if (cache_ != nullptr) return;
+  cache_ = c.adopt_or_make_cache();
+  if (cache_ == nullptr) return;
+  borrowed_ = !remember_cache(c.birth(), cache_, registry_thread_exit_handler());
+}
+
+cache_lease::~cache_lease()
+{
+  if (borrowed_) core_.orphan(*cache_);
+}
+
+// The locks a fork must find free, in one order: caches, then each heap's.
+void core::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
+{
+  lock_.lock();
+  checked_.lock_for_fork();
+  fast_.lock_for_fork();
+}
+
+void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
+{
+  fast_.unlock_after_fork();
+  checked_.unlock_after_fork();
+  lock_.unlock();
+}
+
+// Only the thread that forked is left. What the others' caches hold goes to the heap, as far as the records agree
+// that it is free; their counters stay, so the totals stay right.
+void core::become_child(std::uint32_t survivor) noexcept
+{
+  const totals t = sum();
+  const mutex_guard guard(lock_);
+  inherited_blocks_ = t.unchecked_blocks;
+  inherited_bytes_ = t.unchecked_bytes;
+  for (cache_header* k = caches_; k != nullptr; k = k->next) {
+    if (k->thread == survivor || k->orphan) {
+      k->thread = static_cast<std::uint16_t>(this_thread_number());
+      if (k->partner != nullptr) k->partner->thread = k->thread;
+      continue;
+    }
+    if (k->checked) checked_.salvage(static_cast<checked_cache&>(*k));
+    if (k->partner != nullptr) checked_.salvage(static_cast<checked_cache&>(*k->partner));
+    if (!k->checked) fast_heap::reset_cache(static_cast<fast_cache&>(*k));
+    k->orphan = true;
+    k->next_orphan = orphans_;
+    orphans_ = k;
+  }
+  if (owning_thread_.load(std::memory_order_relaxed) == survivor)
+    owning_thread_.store(this_thread_number(), std::memory_order_relaxed);
+}
+
+}  // namespace gpa::detail

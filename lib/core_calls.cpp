@@ -1,0 +1,261 @@
+// The careful paths: what a call goes through when the hot path did not find it plain.
+#include "base/bits.hpp"
+#include "base/tools.hpp"
+#include "cache_lease.hpp"
+#include "core.hpp"
+#include "os/threads.hpp"
+#include "registry.hpp"
+#include "trace/format.hpp"
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t most_bytes = std::size_t{1} << 47;
+
+}  // namespace
+
+bool core::is_plain() const noexcept
+{
+  return !watched_ && !limit_.is_set() && life_.load(std::memory_order_relaxed) == life::alive;
+}
+
+std::uint32_t core::capture(const void* caller) const noexcept { return capture_stack(options_.stack_frames, caller); }
+
+void* core::refuse(mistake kind, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  gpa::report r;
+  r.kind = kind;
+  r.resource = options_.name;
+  r.given_bytes = bytes;
+  r.given_alignment = alignment;
+  r.here = gpa::stack_trace(capture(caller), this_thread_number());
+  tell(r);
+  return nullptr;
+}
+
+// False: another thread owns a resource that is not thread-safe, and that was told. A resource without a live block
+// changes hands.
+bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept
+{
+  if (options_.thread_safe || options_.checks.is_never()) return true;
+  const std::uint32_t self = this_thread_number();
+  std::uint32_t owner_now = owning_thread_.load(std::memory_order_relaxed);
+  if (owner_now == self) return true;
+  if (owner_now == 0 || sum().live_blocks <= 0) {
+    if (!owning_thread_.compare_exchange_strong(owner_now, self, std::memory_order_relaxed)) return false;
+    if (owner_now != 0) publish_id(next_number());  // the owner before must notice
+    return true;
+  }
+  gpa::report r;
+  r.kind = mistake::wrong_thread;
+  r.resource = options_.name;
+  r.address = p;
+  r.given_bytes = bytes;
+  r.given_alignment = alignment;
+  r.here = gpa::stack_trace(capture(caller), self);
+  tell(r);
+  return false;
+}
+
+void core::log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) const noexcept
+{
+  text line;
+  absl::Format(&line, "gpa: resource \"%s\": %s %d bytes aligned to %d at %p\n", options_.name, what, bytes, alignment,
+               p);
+  line.write_to_stderr();
+}
+
+void* core::allocate_unchecked(cache_header& k, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  auto& fast = static_cast<fast_cache&>(k);
+  if (k.partner == nullptr || --k.until_sample != 0) return fast_.allocate(fast, bytes, alignment);
+  // Between 1 and 2n - 1 with equal chance: n on average, and no loop of the program can fall in step with it.
+  k.dice ^= k.dice << 13;
+  k.dice ^= k.dice >> 17;
+  k.dice ^= k.dice << 5;
+  const std::uint64_t span = 2 * std::uint64_t{options_.checks.interval()} - 1;
+  k.until_sample = 1 + static_cast<std::uint32_t>((k.dice * span) >> 32);
+  return checked_.allocate(static_cast<checked_cache&>(*k.partner), bytes, alignment, caller);
+}
+
+bool core::deallocate_unchecked(cache_header& k, void* p, std::size_t bytes, std::size_t alignment,
+                                const void* caller) noexcept
+{
+  if (k.partner != nullptr) {
+    const region* const r = region_of(p);
+    if (r == nullptr || r->owner != this || r->kind == region_kind::checked_slab ||
+        r->kind == region_kind::checked_large)
+      return checked_.deallocate(static_cast<checked_cache&>(*k.partner), p, bytes, alignment, caller);
+  }
+  fast_.deallocate(static_cast<fast_cache&>(k), p, bytes, alignment);
+  return true;
+}
+
+void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  if (life_.load(std::memory_order_relaxed) != life::alive)
+    return refuse(mistake::use_after_deinit, bytes, alignment, caller);
+  if (!is_power_of_two(alignment)) return refuse(mistake::invalid_alignment, bytes, alignment, caller);
+  const bool right_thread = check_thread(caller, nullptr, bytes, alignment);
+  if (bytes >= most_bytes || alignment >= most_bytes) return nullptr;
+  const std::uint64_t id = handle_.door.id.load(std::memory_order_relaxed);
+  const cache_lease lease(*this);
+  cache_header* const k = lease.cache();
+  if (k == nullptr) return nullptr;
+  if (right_thread && !lease.is_borrowed() && is_plain()) way_of(id) = {id, k};
+  const bool limited = limit_.is_set();
+  if (limited && !limit_.reserve(*k, bytes)) return nullptr;
+  const tools_quiet quiet;
+  void* const p = k->checked ? checked_.allocate(static_cast<checked_cache&>(*k), bytes, alignment, caller)
+                             : allocate_unchecked(*k, bytes, alignment, caller);
+  if (p == nullptr) {
+    if (limited) limit_.give_back(*k, bytes);
+    return nullptr;
+  }
+  if (limited) heartbeat();
+  if (watched_) {
+    tools_open(p, bytes);
+    tools_pool_allocate(this, p, bytes);
+    if (options_.log_operations) log_line("allocate", p, bytes, alignment);
+  }
+  return p;
+}
+
+void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  if (life_.load(std::memory_order_relaxed) != life::alive) {
+    late_free(p, bytes, alignment, caller);
+    return;
+  }
+  const bool right_thread = check_thread(caller, p, bytes, alignment);
+  const std::uint64_t id = handle_.door.id.load(std::memory_order_relaxed);
+  const cache_lease lease(*this);
+  cache_header* const k = lease.cache();
+  if (k == nullptr) return;  // no memory for a cache: the block stays where it is, and is counted as live
+  if (right_thread && !lease.is_borrowed() && is_plain()) way_of(id) = {id, k};
+  const bool limited = limit_.is_set();
+  if (limited) limit_.catch_up(*k);
+  if (options_.log_operations) log_line("deallocate", p, bytes, alignment);
+  if (watched_) tools_pool_free(this, p);
+  const tools_quiet quiet;
+  const bool freed = k->checked
+                         ? checked_.deallocate(static_cast<checked_cache&>(*k), p, bytes, alignment, caller)
+                         : deallocate_unchecked(*k, p, bytes, alignment, caller);
+  if (freed && limited) limit_.give_back(*k, bytes);
+}
+
+bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment,
+                      const void* caller) noexcept
+{
+  if (life_.load(std::memory_order_relaxed) != life::alive) {
+    static_cast<void>(refuse(mistake::use_after_deinit, new_bytes, alignment, caller));
+    return false;
+  }
+  if (!check_thread(caller, p, old_bytes, alignment) && !options_.thread_safe) return false;
+  const cache_lease lease(*this);
+  cache_header* const k = lease.cache();
+  if (k == nullptr || new_bytes >= most_bytes) return false;
+  const bool limited = limit_.is_set();
+  const bool grows = new_bytes > old_bytes;
+  if (limited && grows && !limit_.reserve(*k, new_bytes - old_bytes)) return false;
+  const tools_quiet quiet;
+  bool done = false;
+  const region* const r = region_of(p);
+  const bool fast = r != nullptr && r->owner == this &&
+                    (r->kind == region_kind::fast_slab || r->kind == region_kind::fast_large);
+  if (k->checked || (k->partner != nullptr && !fast)) {
+    done = checked_.try_resize(lease.checked(), p, old_bytes, new_bytes, alignment, caller);
+  } else if (fast && fast_.fits(old_bytes, new_bytes, alignment)) {
+    k->counts.count_resize(old_bytes, new_bytes);
+    done = true;
+  }
+  if (limited && grows && !done) limit_.give_back(*k, new_bytes - old_bytes);
+  if (limited && !grows && done) limit_.give_back(*k, old_bytes - new_bytes);
+  if (done && watched_) {
+    tools_pool_free(this, p);
+    tools_pool_allocate(this, p, new_bytes);
+    tools_open(p, new_bytes);
+    if (options_.log_operations) log_line("resize", p, new_bytes, alignment);
+  }
+  if (done) heartbeat();
+  return done;
+}
+
+// A free after deinit() or after the end of the resource: safe, and told.
+void core::late_free(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  const std::uint32_t trace = capture(caller);
+  const std::uint32_t self = this_thread_number();
+  for (;;) {
+    const judgement j = judge(p, bytes, alignment, this);
+    const bool unknown = !j.right && j.place == pointer_place::foreign;  // its memory has been given back
+    gpa::report r = report_of(j, *this, p, bytes, alignment);
+    if (j.right || unknown) r.kind = mistake::use_after_deinit;
+    if (unknown) r.reason = "its memory was given back at deinit()";
+    r.here = gpa::stack_trace(trace, self);
+    if (j.right) {
+      if (j.small != nullptr || j.large != nullptr) {
+        if (!checked_.free_buried(j, trace, static_cast<std::uint16_t>(self))) continue;
+      }
+      late_blocks_.fetch_add(1, std::memory_order_relaxed);
+      late_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    }
+    tell(r);
+    if (j.right && life_.load(std::memory_order_relaxed) == life::dead && sum().live_blocks == 0) retire_core(*this);
+    return;
+  }
+}
+
+std::size_t core::verify(const void* caller) noexcept
+{
+  if (life_.load(std::memory_order_relaxed) != life::alive) return 0;
+  const tools_quiet quiet;
+  return checked_.verify(gpa::stack_trace(capture(caller), this_thread_number()));
+}
+
+void core::trim(const void* caller) noexcept
+{
+  if (life_.load(std::memory_order_relaxed) != life::alive || options_.checks.is_never()) return;
+  verify(caller);
+  const cache_lease lease(*this);
+  if (lease.cache() != nullptr) checked_.trim(lease.checked());
+}
+
+void core::ignore(const void* p, const void* caller) noexcept
+{
+  if (options_.checks.is_never() || checked_.ignore(p)) return;
+  if (const region* const r = region_of(p); r != nullptr && r->owner == this && !options_.checks.is_always()) return;
+  gpa::report r = report_of(judge(p, 0, 1, this), *this, p, 0, 0);
+  r.kind = mistake::invalid_pointer;
+  if (r.reason.empty()) r.reason = "no live block, so there is nothing to ignore";
+  r.here = gpa::stack_trace(capture(caller), this_thread_number());
+  tell(r);
+}
+
+void core::release() noexcept
+{
+  {
+    const mutex_guard guard(lock_);
+    for (cache_header* k = caches_; k != nullptr; k = k->next) {
+      for (cache_header* part = k; part != nullptr; part = part->partner) {
+        if (part->checked) {
+          checked_heap::reset_cache(static_cast<checked_cache&>(*part));
+        } else {
+          fast_heap::reset_cache(static_cast<fast_cache&>(*part));
+        }
+        tally& n = part->counts;
+        n.freed_blocks.store(n.allocated_blocks.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        n.freed_bytes.store(n.allocated_bytes.load(std::memory_order_relaxed), std::memory_order_relaxed);
+      }
+      k->budgeted.store(0, std::memory_order_relaxed);
+    }
+    late_blocks_.store(0, std::memory_order_relaxed);
+    late_bytes_.store(0, std::memory_order_relaxed);
+    limit_.restart();
+  }
+  checked_.release();
+  fast_.release();
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,68 @@
+// A limit on the bytes users hold, exact while every allocation and free goes through it.
+//
+// Without a limit, live bytes are only counted in thread caches. Setting one adds what each cache counts to one shared
+// number and remembers per cache how much of it was added (cache_header::budgeted); from then on an allocation
+// reserves its bytes there by one atomic exchange before it happens. An operation that was under way on a hot path while
+// the limit was set is added by its thread's next operation.
+//
+// Thread-safe.
+#pragma once
+
+#include <gpa/options.hpp>
+
+#include "blocks/thread_caches.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace gpa::detail {
+
+class limit {
+ public:
+  explicit limit(std::size_t bytes) noexcept : bytes_(bytes) {}
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool is_set() const noexcept { return bytes() != unlimited; }
+  void set(std::size_t bytes) noexcept { bytes_.store(bytes, std::memory_order_relaxed); }
+
+  /// Adds what `k` counted without us.
+  void catch_up(cache_header& k) noexcept
+  {
+    const std::int64_t live = k.counts.live_bytes() + (k.partner != nullptr ? k.partner->counts.live_bytes() : 0);
+    std::int64_t known = k.budgeted.load(std::memory_order_relaxed);
+    if (live != known && k.budgeted.compare_exchange_strong(known, live, std::memory_order_relaxed))
+      used_.fetch_add(live - known, std::memory_order_relaxed);
+  }
+
+  /// Takes `bytes` from what is left. False: that would be over the limit, and nothing was taken.
+  [[nodiscard]] bool reserve(cache_header& k, std::size_t bytes) noexcept
+  {
+    catch_up(k);
+    const std::size_t most = this->bytes();
+    if (bytes > most) return false;
+    const auto more = static_cast<std::int64_t>(bytes);
+    std::int64_t before = used_.load(std::memory_order_relaxed);
+    do {
+      // Not add-and-look: a large request that is refused must not refuse a small one that fits.
+      if (before > 0 && static_cast<std::size_t>(before) > most - bytes) return false;
+    } while (!used_.compare_exchange_weak(before, before + more, std::memory_order_relaxed));
+    k.budgeted.fetch_add(more, std::memory_order_relaxed);
+    return true;
+  }
+  void give_back(cache_header& k, std::size_t bytes) noexcept
+  {
+    const auto less = static_cast<std::int64_t>(bytes);
+    used_.fetch_sub(less, std::memory_order_relaxed);
+    k.budgeted.fetch_sub(less, std::memory_order_relaxed);
+  }
+
+  /// Everything was released at once.
+  void restart() noexcept { used_.store(0, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::size_t> bytes_;
+  std::atomic<std::int64_t> used_{0};
+};
+
+}  // namespace gpa::detail

@@ -1,0 +1,189 @@
+#include "os/metadata.hpp"
+
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <new>
+
+#include "base/bits.hpp"
+#include "base/mutex.hpp"
+#include "os/pages.hpp"
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t smallest_piece = 64;
+constexpr std::size_t largest_piece = std::size_t{1} << 20;
+constexpr std::size_t piece_sizes = log2_down(largest_piece) - log2_down(smallest_piece) + 1;
+
+// The first arena serves programs that need little; being smaller than a huge page it can never become one.
+constexpr std::size_t first_arena = std::size_t{1} << 20;
+constexpr std::size_t later_arena = std::size_t{4} << 20;
+static_assert(later_arena - 2 * page_size >= largest_piece);
+
+/// Larger blocks than this have guard pages of their own.
+constexpr std::size_t guarded_mapping = std::size_t{4} << 20;
+
+/// What stands in a piece on a list. Everything from `used` to the end of the piece is still zero.
+struct returned_piece {
+  returned_piece* next;
+  std::size_t used;
+};
+static_assert(sizeof(returned_piece) <= smallest_piece);
+
+struct pieces {
+  mutex lock;
+  returned_piece* returned[piece_sizes] GPA_GUARDED_BY(lock) = {};
+  std::byte* next GPA_GUARDED_BY(lock) = nullptr;  // of the current arena: [next, end) was never handed out
+  std::byte* end GPA_GUARDED_BY(lock) = nullptr;
+  std::atomic<std::size_t> held{0};
+};
+constinit pieces all;
+
+std::size_t piece_size(std::size_t bytes) noexcept
+{
+  return bytes <= smallest_piece ? smallest_piece : std::bit_ceil(bytes);
+}
+
+std::size_t piece_alignment(std::size_t size) noexcept
+{
+  return size < page_size ? size : page_size;
+}
+
+returned_piece*& list_of(std::size_t size) noexcept GPA_REQUIRES(all.lock)
+{
+  return all.returned[log2_down(size) - log2_down(smallest_piece)];
+}
+
+void put(void* p, std::size_t size, std::size_t used) noexcept GPA_REQUIRES(all.lock)
+{
+  returned_piece*& list = list_of(size);
+  list = ::new (p) returned_piece{list, used < sizeof(returned_piece) ? sizeof(returned_piece) : used};
+}
+
+/// Cuts what was never handed out, from `next` up to `limit`, into pieces for the lists: each as large as its address
+/// is aligned and as fits.
+void cut_up_to(std::byte* limit) noexcept GPA_REQUIRES(all.lock)
+{
+  while (all.next != limit) {
+    const std::size_t left = static_cast<std::size_t>(limit - all.next);
+    const std::size_t lowest_bit = address(all.next) & (~address(all.next) + 1);
+    std::size_t size = std::bit_floor(left);
+    if (lowest_bit < page_size && lowest_bit < size) size = lowest_bit;
+    if (size > largest_piece) size = largest_piece;
+    put(all.next, size, 0);
+    all.next += size;
+  }
+}
+
+bool map_arena() noexcept GPA_REQUIRES(all.lock)
+{
+  const std::size_t size = all.held.load(std::memory_order_relaxed) == 0 ? first_arena : later_arena;
+  auto* const arena = static_cast<std::byte*>(map_pages(size, page_size));
+  if (arena == nullptr) return false;
+  cut_up_to(all.end);
+  // A guard that the kernel refuses costs us the guard, not the arena.
+  close_pages(arena, page_size);
+  close_pages(arena + size - page_size, page_size);
+  all.next = arena + page_size;
+  all.end = arena + size - page_size;
+  all.held.fetch_add(size, std::memory_order_relaxed);
+  return true;
+}
+
+bool fits_in_arena(std::size_t size) noexcept GPA_REQUIRES(all.lock)
+{
+  if (all.next == nullptr) return false;
+  const std::uintptr_t start = round_up(address(all.next), piece_alignment(size));
+  return start <= address(all.end) && address(all.end) - start >= size;
+}
+
+void* carve(std::size_t size) noexcept GPA_REQUIRES(all.lock)
+{
+  while (!fits_in_arena(size)) {
+    if (!map_arena()) return nullptr;
+  }
+  const std::size_t gap = round_up(address(all.next), piece_alignment(size)) - address(all.next);
+  cut_up_to(all.next + gap);
+  void* const p = all.next;
+  all.next += size;
+  return p;
+}
+
+/// A block with a mapping of its own: the bytes in the middle, and a guard page at each end if it is large.
+struct own_mapping {
+  std::size_t middle;
+  std::size_t guard;
+
+  explicit own_mapping(std::size_t bytes) noexcept
+      : middle(round_up(bytes, page_size)), guard(middle >= guarded_mapping ? page_size : 0)
+  {
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return middle + 2 * guard; }
+};
+
+void* map_own(std::size_t bytes) noexcept
+{
+  if (bytes > std::numeric_limits<std::size_t>::max() / 2) return nullptr;  // the sums below cannot overflow
+  const own_mapping shape(bytes);
+  auto* const start = static_cast<std::byte*>(map_pages(shape.size(), page_size));
+  if (start == nullptr) return nullptr;
+  if (shape.guard != 0) {
+    close_pages(start, shape.guard);
+    close_pages(start + shape.guard + shape.middle, shape.guard);
+  }
+  all.held.fetch_add(shape.size(), std::memory_order_relaxed);
+  return start + shape.guard;
+}
+
+void unmap_own(void* p, std::size_t bytes) noexcept
+{
+  const own_mapping shape(bytes);
+  unmap_pages(static_cast<std::byte*>(p) - shape.guard, shape.size());
+  all.held.fetch_sub(shape.size(), std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void* metadata_allocate(std::size_t bytes) noexcept
+{
+  if (bytes > largest_piece) return map_own(bytes);
+  const std::size_t size = piece_size(bytes);
+  returned_piece* piece = nullptr;
+  {
+    const mutex_guard guard(all.lock);
+    returned_piece*& list = list_of(size);
+    if (list == nullptr) return carve(size);
+    piece = list;
+    list = piece->next;
+  }
+  std::memset(static_cast<void*>(piece), 0, piece->used);
+  return piece;
+}
+
+void metadata_free(void* p, std::size_t bytes) noexcept
+{
+  if (p == nullptr) return;
+  if (bytes > largest_piece) return unmap_own(p, bytes);
+  const mutex_guard guard(all.lock);
+  put(p, piece_size(bytes), bytes);
+}
+
+std::size_t metadata_held() noexcept
+{
+  return all.held.load(std::memory_order_relaxed);
+}
+
+void metadata_lock() noexcept GPA_ACQUIRE(all.lock)
+{
+  all.lock.lock();
+}
+
+void metadata_unlock() noexcept GPA_RELEASE(all.lock)
+{
+  all.lock.unlock();
+}
+
+}  // namespace gpa::detail

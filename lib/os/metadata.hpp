@@ -1,0 +1,55 @@
+// Memory for gpa's own records: from the operating system, never from the user's heap, upstream or default resource.
+//
+// Powers of two from 64 bytes, each with a list of returned pieces; carved from arenas of 4 MiB (the first: 1 MiB)
+// that begin and end with an inaccessible page, so that no overrun of user memory can walk into them. Pieces above
+// 1 MiB are mappings of their own, given back when freed. Arenas are never given back: records are reused, not
+// returned. The price is at most half a piece of waste, and what the peak once needed.
+//
+// Thread-safe: one lock, held for a list operation. metadata_lock() exists for fork.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+#include <new>
+
+namespace gpa::detail {
+
+/// Zeroed memory aligned to the smaller of 4 KiB and the power of two at or above `bytes`. Null when refused.
+[[nodiscard]] void* metadata_allocate(std::size_t bytes) noexcept;
+/// `bytes` as they were asked for.
+void metadata_free(void* p, std::size_t bytes) noexcept;
+/// Bytes of addresses held from the operating system now, guard pages included; fewer are resident.
+[[nodiscard]] std::size_t metadata_held() noexcept;
+
+void metadata_lock() noexcept;
+void metadata_unlock() noexcept;
+
+/// The standard allocator over it, for containers of our own. Throws std::bad_alloc.
+template <class T>
+struct metadata_allocator {
+  using value_type = T;
+
+  metadata_allocator() noexcept = default;
+  template <class U>
+  metadata_allocator(const metadata_allocator<U>&) noexcept
+  {
+  }
+
+  [[nodiscard]] T* allocate(std::size_t count)
+  {
+    static_assert(alignof(T) <= 64);
+    if (count > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
+    void* const p = metadata_allocate(count * sizeof(T));
+    if (p == nullptr) throw std::bad_alloc();
+    return static_cast<T*>(p);
+  }
+  void deallocate(T* p, std::size_t count) noexcept { metadata_free(p, count * sizeof(T)); }
+
+  template <class U>
+  friend bool operator==(const metadata_allocator&, const metadata_allocator<U>&) noexcept
+  {
+    return true;
+  }
+};
+
+}  // namespace gpa::detail

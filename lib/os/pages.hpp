@@ -1,0 +1,47 @@
+// The door to the operating system's pages: the one place that includes <sys/mman.h>.
+//
+// Every function leaves errno as it found it: an allocator that fails quietly must not disturb its caller.
+// Thread-safe: no state but the kernel's, and one remembered number.
+#pragma once
+
+#include <cstddef>
+
+namespace gpa::detail {
+
+inline constexpr std::size_t page_size = 4096;
+/// The unit of the page map, of slabs and of what upstreams are asked for.
+inline constexpr std::size_t granule_size = std::size_t{64} << 10;
+
+/// Maps `bytes` (a multiple of 4 KiB) of zeroed, readable and writable memory aligned to `alignment` (a power of two
+/// of at least 4 KiB). Returns null when refused. A page costs memory only once it is touched.
+[[nodiscard]] void* map_pages(std::size_t bytes, std::size_t alignment = granule_size) noexcept;
+
+/// As map_pages(), but inaccessible until opened.
+[[nodiscard]] void* reserve_pages(std::size_t bytes, std::size_t alignment = granule_size) noexcept;
+
+/// Gives back what map_pages() or reserve_pages() returned, or whole pages of it. When the kernel has too many
+/// mappings to make a hole, the memory goes back and the addresses do not.
+void unmap_pages(void* p, std::size_t bytes) noexcept;
+
+/// Drops the contents of accessible pages; the next read gives zeros. Keeps the address range.
+void discard_pages(void* p, std::size_t bytes) noexcept;
+
+/// Drops the contents and makes every access fault. Keeps the address range. False when the kernel refuses.
+bool close_pages(void* p, std::size_t bytes) noexcept;
+
+/// Makes a range of reserve_pages() or close_pages() accessible, zeroed. False when the kernel refuses.
+bool open_pages(void* p, std::size_t bytes) noexcept;
+
+/// Moves the physical pages of `from` to `to` and makes `from` inaccessible; `to` becomes accessible. `from` is
+/// accessible and part of one mapping, `to` as large, inaccessible and not overlapping. Two system calls, no page
+/// copied. False: nothing was changed. (Should the kernel's limit of mappings be reached in between, the pages have
+/// moved and `from` stays accessible, reading as zeros.)
+bool move_pages(void* from, void* to, std::size_t bytes) noexcept;
+
+/// Whether `bytes` readable bytes start at `p`. A system call; never faults.
+[[nodiscard]] bool is_readable(const void* p, std::size_t bytes) noexcept;
+
+/// Bytes of this machine's second-level cache; 1 MiB where it cannot be told.
+[[nodiscard]] std::size_t second_level_cache_bytes() noexcept;
+
+}  // namespace gpa::detail

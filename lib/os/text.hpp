@@ -1,0 +1,53 @@
+// A text that is collected whole and written at once, so that reports of several threads never interleave.
+//
+// Grows in metadata memory: usable in static destruction, inside a broken heap and while the user's operator new is
+// replaced. What no longer fits when memory is refused is dropped, and the text says so at its end.
+//
+// Not thread-safe: its maker owns it.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace gpa::detail {
+
+class text {
+ public:
+  text() noexcept = default;
+  ~text();
+  text(const text&) = delete;
+  text& operator=(const text&) = delete;
+
+  void append(std::string_view part) noexcept;
+  void append(std::size_t count, char c) noexcept;
+  [[nodiscard]] std::string_view view() const noexcept { return {data_, size_}; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  void clear() noexcept
+  {
+    size_ = 0;
+    cut_ = false;
+  }
+
+  /// To stderr in one write(2), more only when the system takes less. Keeps errno.
+  void write_to_stderr() const noexcept;
+
+  /// Makes `absl::Format(&text, ...)` work. A template because Debian's absl::string_view is a type of its own, and
+  /// Abseil has its door elsewhere.
+  template <class View>
+  friend void AbslFormatFlush(text* sink, const View& part)
+  {
+    sink->append(std::string_view(part.data(), part.size()));
+  }
+
+ private:
+  [[nodiscard]] bool make_room(std::size_t bytes) noexcept;
+  [[nodiscard]] std::size_t cut(std::size_t bytes) noexcept;
+  void append_cut_mark() noexcept;
+
+  char* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
+  bool cut_ = false;
+};
+
+}  // namespace gpa::detail

@@ -1,0 +1,43 @@
+// Who a thread is: a small number for records, and the operating system's number and name behind it for reports.
+//
+// Numbers are handed out in order from 1 and never reused. Up to 65 534 threads are remembered by name; later ones
+// share the number `unknown_thread`. That bounds the table, and a record needs 16 bits only.
+// After fork the child's threads get new numbers, so `first_number_of_this_process()` tells an inherited block.
+//
+// Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace gpa::detail {
+
+inline constexpr std::uint32_t unknown_thread = 0xFFFF;
+
+/// This thread's number once it has one, else 0. No constructor, no destructor: usable until the thread's last
+/// instruction.
+extern constinit thread_local std::uint32_t this_thread_cached_number
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+[[nodiscard]] std::uint32_t number_this_thread() noexcept;
+
+/// The calling thread's number; asks the system once a thread. 0 is never returned.
+[[nodiscard]] inline std::uint32_t this_thread_number() noexcept
+{
+  const std::uint32_t number = this_thread_cached_number;
+  if (number != 0) [[likely]] return number;
+  return number_this_thread();
+}
+
+/// The system's number of the thread; 0 if unknown.
+[[nodiscard]] std::uint64_t system_thread(std::uint32_t number) noexcept;
+
+/// Its name when it was numbered; empty if unknown. Valid for the life of the process.
+[[nodiscard]] std::string_view thread_name(std::uint32_t number) noexcept;
+
+/// Blocks of threads with a smaller number came from before the fork.
+[[nodiscard]] std::uint32_t first_number_of_this_process() noexcept;
+
+/// In the child of a fork: the calling thread, and all to come, get new numbers.
+void renumber_threads_after_fork() noexcept;
+
+}  // namespace gpa::detail

@@ -1,0 +1,116 @@
+#include "registry.hpp"
+
+#include "core.hpp"
+
+#include "base/mutex.hpp"
+#include "os/containers.hpp"
+#include "os/metadata.hpp"
+#include "os/threads.hpp"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <array>
+#include <new>
+#include <utility>
+
+namespace gpa::detail {
+
+namespace {
+
+using core_map = hash_map<std::uint64_t, core*>;
+
+constexpr std::size_t most_retired = 256;
+
+constinit std::atomic<std::uint64_t> numbers{0};
+constinit mutex lock;
+alignas(core_map) std::byte storage[sizeof(core_map)];
+constinit core_map* cores GPA_GUARDED_BY(lock) = nullptr;  // never destroyed
+constinit std::array<core*, most_retired> retired GPA_GUARDED_BY(lock){};
+constinit std::size_t next_retired GPA_GUARDED_BY(lock) = 0;
+
+// Locks are taken in the order registry, cores, metadata, and held across the fork. Nobody else ever holds the locks of
+// two cores, so their order among themselves does not matter.
+void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
+{
+  lock.lock();
+  if (cores != nullptr)
+    for (const auto& [birth, c] : *cores) c->lock_for_fork();
+  metadata_lock();
+}
+
+void after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
+{
+  metadata_unlock();
+  if (cores != nullptr)
+    for (const auto& [birth, c] : *cores) c->unlock_after_fork();
+  lock.unlock();
+}
+
+void after_fork_in_child() noexcept
+{
+  const std::uint32_t survivor = this_thread_number();
+  renumber_threads_after_fork();
+  after_fork();
+  const mutex_guard guard(lock);
+  if (cores == nullptr) return;
+  for (const auto& [birth, c] : *cores) c->become_child(survivor);
+}
+
+void orphan(std::uint64_t birth, cache_header* cache) noexcept
+{
+  const mutex_guard guard(lock);
+  if (cores == nullptr) return;
+  if (const auto found = cores->find(birth); found != cores->end()) found->second->orphan(*cache);
+}
+
+bool is_alive(std::uint64_t birth) noexcept
+{
+  const mutex_guard guard(lock);
+  if (cores == nullptr) return false;
+  const auto found = cores->find(birth);
+  return found != cores->end() && found->second->has_caches();
+}
+
+}  // namespace
+
+std::uint64_t next_number() noexcept { return numbers.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+void register_core(core& c)
+{
+  const mutex_guard guard(lock);
+  if (cores == nullptr) {
+    cores = new (storage) core_map;
+    ::pthread_atfork(before_fork, after_fork, after_fork_in_child);
+  }
+  cores->emplace(c.birth(), &c);
+}
+
+core* find_core(std::uint64_t birth) noexcept
+{
+  const mutex_guard guard(lock);
+  if (cores == nullptr) return nullptr;
+  const auto found = cores->find(birth);
+  return found == cores->end() ? nullptr : found->second;
+}
+
+void retire_core(core& c) noexcept
+{
+  c.drop_heaps();
+  core* oldest = nullptr;
+  {
+    const mutex_guard guard(lock);
+    oldest = std::exchange(retired[next_retired], &c);
+    next_retired = (next_retired + 1) % most_retired;
+    if (oldest != nullptr) cores->erase(oldest->birth());
+  }
+  if (oldest != nullptr) core::destroy(*oldest);
+}
+
+const thread_exit_handler& registry_thread_exit_handler() noexcept
+{
+  static constexpr thread_exit_handler handler{orphan, is_alive};
+  return handler;
+}
+
+}  // namespace gpa::detail

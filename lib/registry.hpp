@@ -1,0 +1,29 @@
+// Every resource that can still be asked about, by its birth number: alive, or dead with blocks still live, or dead
+// for a short while. Thread exit, fork and late frees look here instead of trusting a pointer.
+//
+// Thread-safe: one lock. A core found alive stays alive while the caller holds the lock or is inside the resource.
+#pragma once
+
+#include <cstdint>
+
+namespace gpa::detail {
+
+class core;
+struct thread_exit_handler;
+
+/// A number never given out before.
+[[nodiscard]] std::uint64_t next_number() noexcept;
+
+/// Throws std::bad_alloc.
+void register_core(core& c);
+
+/// The core of that birth number; null when it is gone.
+[[nodiscard]] core* find_core(std::uint64_t birth) noexcept;
+
+/// A dead core without blocks: it can be asked about a while longer (the last 256 of them), then it is destroyed.
+void retire_core(core& c) noexcept;
+
+/// What the thread caches ask at thread exit.
+[[nodiscard]] const thread_exit_handler& registry_thread_exit_handler() noexcept;
+
+}  // namespace gpa::detail

@@ -1,0 +1,53 @@
+// Telling the user: the hook to break on, the handler, the text to stderr, and what comes after.
+//
+// At most 20 texts of a kind go to stderr, then they are counted and the count is told at deinit(). A handler gets every
+// report. No lock is held while any of this runs.
+//
+// Thread-safe.
+#pragma once
+
+#include <gpa/options.hpp>
+#include <gpa/report.hpp>
+
+#include "trace/report_text.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <span>
+
+namespace gpa::detail {
+
+struct leak_group;
+
+inline constexpr std::size_t most_reports = 20;
+inline constexpr std::size_t mistake_kinds = static_cast<std::size_t>(mistake::accidental_default) + 1;
+
+class reporter {
+ public:
+  explicit reporter(const gpa::options& o) noexcept : options_(o) {}
+
+  /// A mistake that is no leak: may abort.
+  void tell(const gpa::report& r) noexcept;
+  /// Leaks, one report a group, the summary below them; to stderr in one write. Never aborts.
+  void tell_leaks(std::span<const gpa::report> groups, const leak_summary& summary) noexcept;
+  /// One line for each kind of which texts were not shown.
+  void tell_unshown() noexcept;
+
+  [[nodiscard]] std::size_t mistakes() const noexcept { return mistakes_.load(std::memory_order_relaxed); }
+
+ private:
+  const gpa::options& options_;
+  std::atomic<std::size_t> mistakes_{0};
+  std::array<std::atomic<std::size_t>, mistake_kinds> told_{};
+};
+
+/// A mistake about a resource nobody remembers: the text, then abort, as the default options say.
+void tell_of_unknown_resource(const gpa::report& r) noexcept;
+
+/// A process that would return 0 returns `status` instead. 0 is ignored.
+void demand_exit_status(int status) noexcept;
+/// Asked early, where a resource may demand a status at its end: from then on the program's own status is known.
+void watch_exit_status(int status) noexcept;
+
+}  // namespace gpa::detail

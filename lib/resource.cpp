@@ -1,0 +1,194 @@
+// gpa::resource itself: its virtual functions, its late_handle, and what answers once it is dead.
+#include <gpa/resource.hpp>
+
+#include "front_door.hpp"
+#include "late_handle.hpp"
+#include "os/threads.hpp"
+
+#include <cstring>
+
+namespace gpa {
+
+namespace detail {
+namespace {
+
+// What stands in a resource's place after its destructor: the same front door, whose id is dead.
+//
+// The base class's destructor may have left the object's virtual table pointing at memory_resource's own, whose
+// functions do not exist. afterlife's destructor runs after it and puts this class's table there instead.
+class dead_resource final : public std::pmr::memory_resource {
+ public:
+  [[nodiscard]] const void* table() const noexcept
+  {
+    const void* first = nullptr;
+    std::memcpy(&first, static_cast<const void*>(this), sizeof first);
+    return first;
+  }
+
+ private:
+  [[nodiscard]] const front& door() const noexcept;
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override;
+  void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override;
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+};
+
+// A resource is a virtual table pointer and its front, and nothing else.
+struct resource_layout {
+  const void* table;
+  front door;
+};
+static_assert(sizeof(resource_layout) == sizeof(gpa::resource));
+
+const front& dead_resource::door() const noexcept
+{
+  return reinterpret_cast<const resource_layout*>(this)->door;
+}
+
+void* dead_resource::do_allocate(std::size_t bytes, std::size_t alignment)
+{
+  void* const p = allocate_at_dead_door(door(), bytes, alignment, __builtin_return_address(0));
+  if (p == nullptr) throw std::bad_alloc();
+  return p;
+}
+
+void dead_resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
+{
+  deallocate_at_dead_door(door(), p, bytes, alignment, __builtin_return_address(0));
+}
+
+alignas(dead_resource) std::byte dead_storage[sizeof(dead_resource)];
+
+}  // namespace
+
+afterlife::~afterlife()
+{
+  static const dead_resource* const example = new (dead_storage) dead_resource;  // never destroyed
+  auto* const place = reinterpret_cast<const void* volatile*>(this);
+  *place = example->table();
+}
+
+void* allocate_at_dead_door(const front& door, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  if (core* const c = find_core(door.birth); c != nullptr) return c->allocate_careful(bytes, alignment, caller);
+  gpa::report r;
+  r.kind = mistake::use_after_deinit;
+  r.given_bytes = bytes;
+  r.given_alignment = alignment;
+  r.here = stack_trace(capture_stack(max_stack_frames, caller), this_thread_number());
+  tell_of_unknown_resource(r);
+  return nullptr;
+}
+
+void deallocate_at_dead_door(const front& door, void* p, std::size_t bytes, std::size_t alignment,
+                             const void* caller) noexcept
+{
+  if (core* const c = find_core(door.birth); c != nullptr) {
+    c->deallocate_careful(p, bytes, alignment, caller);
+    return;
+  }
+  gpa::report r;
+  r.kind = mistake::use_after_deinit;
+  r.address = p;
+  r.bytes = r.given_bytes = bytes;
+  r.alignment = r.given_alignment = alignment;
+  r.here = stack_trace(capture_stack(max_stack_frames, caller), this_thread_number());
+  tell_of_unknown_resource(r);
+}
+
+late_handle::~late_handle() = default;
+
+void* late_handle::do_allocate(std::size_t bytes, std::size_t alignment)
+{
+  void* const p = allocate_through(door, bytes, alignment, __builtin_return_address(0));
+  if (p == nullptr) [[unlikely]] throw std::bad_alloc();
+  return p;
+}
+
+void late_handle::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
+{
+  deallocate_through(door, p, bytes, alignment, __builtin_return_address(0));
+}
+
+bool late_handle::do_is_equal(const std::pmr::memory_resource& other) const noexcept
+{
+  return birth_of(other) == door.birth;
+}
+
+}  // namespace detail
+
+resource::resource(build b) : resource(gpa::options{}, nullptr, b) {}
+
+resource::resource(std::pmr::memory_resource* upstream, build b) : resource(gpa::options{}, upstream, b) {}
+
+resource::resource(const gpa::options& o, build b) : resource(o, nullptr, b) {}
+
+resource::resource(const gpa::options& o, std::pmr::memory_resource* upstream, build b)
+{
+  front_.heart = detail::core::create(front_, o, upstream, b);
+}
+
+resource::~resource() { front_.heart->end(*this); }
+
+const gpa::options& resource::options() const noexcept { return front_.heart->options(); }
+
+std::pmr::memory_resource* resource::upstream_resource() const noexcept { return front_.heart->upstream(); }
+
+check resource::deinit() noexcept { return front_.heart->deinit(__builtin_return_address(0)); }
+
+std::size_t resource::detect_leaks() noexcept { return front_.heart->detect_leaks(); }
+
+statistics resource::stats() const noexcept { return front_.heart->stats(); }
+
+void resource::set_memory_limit(std::size_t bytes) noexcept { front_.heart->set_memory_limit(bytes); }
+
+std::size_t resource::memory_limit() const noexcept { return front_.heart->memory_limit(); }
+
+bool resource::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment) noexcept
+{
+  return front_.heart->try_resize(p, old_bytes, new_bytes, alignment, __builtin_return_address(0));
+}
+
+void* resource::try_allocate(std::size_t bytes, std::size_t alignment) noexcept
+{
+  return detail::allocate_through(front_, bytes, alignment, __builtin_return_address(0));
+}
+
+std::size_t resource::verify() noexcept { return front_.heart->verify(__builtin_return_address(0)); }
+
+void resource::trim() noexcept { front_.heart->trim(__builtin_return_address(0)); }
+
+void resource::release() noexcept { front_.heart->release(); }
+
+void resource::ignore(const void* p) noexcept { front_.heart->ignore(p, __builtin_return_address(0)); }
+
+void* resource::do_allocate(std::size_t bytes, std::size_t alignment)
+{
+  void* const p = detail::allocate_through(front_, bytes, alignment, __builtin_return_address(0));
+  if (p == nullptr) [[unlikely]] throw std::bad_alloc();
+  return p;
+}
+
+void resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
+{
+  detail::deallocate_through(front_, p, bytes, alignment, __builtin_return_address(0));
+}
+
+bool resource::do_is_equal(const std::pmr::memory_resource& other) const noexcept
+{
+  return detail::birth_of(other) == front_.birth;
+}
+
+std::pmr::memory_resource* resource::target() noexcept { return front_.heart->handle(); }
+
+namespace detail {
+
+std::uint64_t birth_of(const std::pmr::memory_resource& r) noexcept
+{
+  if (const auto* const handle = dynamic_cast<const late_handle*>(&r); handle != nullptr) return handle->door.birth;
+  const auto* const whole = dynamic_cast<const gpa::resource*>(&r);
+  return whole == nullptr ? 0 : whole->front_.birth;
+}
+
+}  // namespace detail
+
+}  // namespace gpa

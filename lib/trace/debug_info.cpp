@@ -1,0 +1,352 @@
+#include "trace/debug_info.hpp"
+
+#include "trace/debug_files.hpp"
+#include "trace/libdw.hpp"
+#include "trace/names.hpp"
+
+#include <cstdlib>
+#include <new>
+#include <string_view>
+#include <utility>
+
+namespace gpa::detail {
+
+#if GPA_HAVE_LIBDW
+
+namespace {
+
+struct unit_range {
+  Dwarf_Addr begin = 0;
+  Dwarf_Addr end = 0;
+  Dwarf_Die unit = {};
+};
+
+struct opened_module {
+  Dwfl_Module* handle = nullptr;
+  bool asked = false;
+  bool indexed = false;
+  Dwarf_Addr bias = 0;                     // of every unit in `units`
+  metadata_vector<unit_range> units = {};  // addresses as loaded
+};
+
+struct source_place {
+  std::string_view file = {};
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+};
+
+std::string_view view_of(const char* s) noexcept
+{
+  return s != nullptr ? std::string_view(s) : std::string_view();
+}
+
+std::uint32_t positive(Dwarf_Word value) noexcept
+{
+  return value < 0x80000000 ? static_cast<std::uint32_t>(value) : 0;
+}
+
+// One address in one unit. Dwarf_Die values point into libdw's memory and are copied freely.
+class reader {
+ public:
+  reader(const libdw_functions& dw, Dwfl_Module* module, Dwarf_Die unit, Dwarf_Addr bias, std::uintptr_t address)
+      : dw_(dw), module_(module), unit_(unit), pc_(address - bias), address_(address)
+  {
+  }
+
+  void append_frames(frame_list& out)
+  {
+    source_place place = line_table_entry();
+    enter_split_unit();
+    metadata_vector<Dwarf_Die> chain;
+    find_functions(unit_, chain);
+    if (chain.empty()) {
+      append(out, symbol_name(), place, false);
+      return;
+    }
+    for (Dwarf_Die& function : chain) {
+      const bool inlined = dw_.dwarf_tag(&function) == DW_TAG_inlined_subroutine;
+      append(out, function_name(function, inlined), place, inlined);
+      if (inlined) place = call_site(function);
+    }
+  }
+
+  /// The ELF symbol around the address, demangled; empty if there is none.
+  metadata_string symbol_name() const
+  {
+    GElf_Off offset = 0;
+    GElf_Sym symbol{};
+    const char* const name =
+        dw_.dwfl_module_addrinfo(module_, address_, &offset, &symbol, nullptr, nullptr, nullptr);
+    const bool inside = symbol.st_size == 0 ? offset == 0 : offset < symbol.st_size;
+    return name != nullptr && inside ? demangled(name) : metadata_string();
+  }
+
+ private:
+  void append(frame_list& out, metadata_string function, const source_place& place, bool inlined) const
+  {
+    frame f;
+    f.address = address_;
+    f.function = std::move(function);
+    f.file = place.file;
+    f.line = place.line;
+    f.column = place.column;
+    f.inlined = inlined;
+    out.push_back(std::move(f));
+  }
+
+  source_place line_table_entry()
+  {
+    source_place place;
+    Dwarf_Line* const entry = dw_.dwarf_getsrc_die(&unit_, pc_);
+    if (entry == nullptr) return place;
+    int number = 0;
+    place.file = view_of(dw_.dwarf_linesrc(entry, nullptr, nullptr));
+    if (dw_.dwarf_lineno(entry, &number) == 0 && number > 0) place.line = static_cast<std::uint32_t>(number);
+    if (dw_.dwarf_linecol(entry, &number) == 0 && number > 0) place.column = static_cast<std::uint32_t>(number);
+    return place;
+  }
+
+  void enter_split_unit()
+  {
+    Dwarf_Half version = 0;
+    std::uint8_t kind = 0;
+    Dwarf_Die split{};
+    if (dw_.dwarf_cu_info(unit_.cu, &version, &kind, nullptr, &split, nullptr, nullptr, nullptr) == 0 &&
+        kind == DW_UT_skeleton && split.cu != nullptr)
+      unit_ = split;
+  }
+
+  // The functions around the address, innermost first. Down from the unit: dwarf_getscopes() loses them under LTO.
+  bool find_functions(Dwarf_Die parent, metadata_vector<Dwarf_Die>& chain)
+  {
+    Dwarf_Die child{};
+    if (dw_.dwarf_child(&parent, &child) != 0) return false;
+    do {
+      switch (dw_.dwarf_tag(&child)) {
+        case DW_TAG_subprogram:
+        case DW_TAG_inlined_subroutine:
+          if (dw_.dwarf_haspc(&child, pc_) <= 0) break;
+          find_functions(child, chain);
+          chain.push_back(child);
+          return true;
+        case DW_TAG_lexical_block:
+          if (dw_.dwarf_haspc(&child, pc_) <= 0) break;
+          find_functions(child, chain);
+          return true;
+        case DW_TAG_namespace:
+        case DW_TAG_class_type:
+        case DW_TAG_structure_type:
+          if (find_functions(child, chain)) return true;
+          break;
+        default: break;
+      }
+    } while (dw_.dwarf_siblingof(&child, &child) == 0);
+    return false;
+  }
+
+  metadata_string function_name(Dwarf_Die& function, bool inlined) const
+  {
+    Dwarf_Attribute attribute{};
+    if (dw_.dwarf_attr_integrate(&function, DW_AT_linkage_name, &attribute) != nullptr ||
+        dw_.dwarf_attr_integrate(&function, DW_AT_MIPS_linkage_name, &attribute) != nullptr) {
+      const char* const linked = dw_.dwarf_formstring(&attribute);
+      metadata_string name = linked != nullptr ? demangled(linked) : metadata_string();
+      if (!name.empty() && !name.starts_with("_Z")) return name;  // generic lambdas defeat the demangler
+    }
+    // Static functions, and everything under -g1: the symbol has namespaces and parameters.
+    if (!inlined)
+      if (metadata_string name = symbol_name(); name.find('(') != metadata_string::npos) return name;
+    return qualified_name(function);
+  }
+
+  Dwarf_Die origin(Dwarf_Die die) const
+  {
+    Dwarf_Attribute attribute{};
+    Dwarf_Die next{};
+    for (const unsigned name : {DW_AT_abstract_origin, DW_AT_specification})
+      while (dw_.dwarf_attr(&die, name, &attribute) != nullptr &&
+             dw_.dwarf_formref_die(&attribute, &next) != nullptr)
+        die = next;
+    return die;
+  }
+
+  metadata_string qualified_name(const Dwarf_Die& function) const
+  {
+    Dwarf_Die source = origin(function);
+    metadata_string name(view_of(dw_.dwarf_diename(&source)));
+    if (name.empty()) return name;
+    Dwarf_Die* scopes = nullptr;
+    const int count = dw_.dwarf_getscopes_die(&source, &scopes);
+    for (int i = 1; i < count; ++i) {
+      std::string_view unnamed;
+      switch (dw_.dwarf_tag(&scopes[i])) {
+        case DW_TAG_namespace: unnamed = "(anonymous namespace)"; break;
+        case DW_TAG_class_type:
+        case DW_TAG_structure_type: unnamed = "{lambda}"; break;
+        case DW_TAG_subprogram: break;
+        default: continue;
+      }
+      Dwarf_Die scope = origin(scopes[i]);
+      const std::string_view named = view_of(dw_.dwarf_diename(&scope));
+      metadata_string outer(named.empty() ? unnamed : named);
+      if (!outer.empty()) name = outer.append("::").append(name);
+    }
+    std::free(scopes);
+    return name;
+  }
+
+  source_place call_site(Dwarf_Die& inlined)
+  {
+    source_place place;
+    Dwarf_Files* files = nullptr;
+    std::size_t count = 0;
+    if (dw_.dwarf_getsrcfiles(&unit_, &files, &count) == 0) {
+      const Dwarf_Word file = number(inlined, DW_AT_call_file);
+      if (file < count) place.file = view_of(dw_.dwarf_filesrc(files, file, nullptr, nullptr));
+    }
+    place.line = positive(number(inlined, DW_AT_call_line));
+    place.column = positive(number(inlined, DW_AT_call_column));
+    return place;
+  }
+
+  Dwarf_Word number(Dwarf_Die& die, unsigned name) const
+  {
+    Dwarf_Attribute attribute{};
+    Dwarf_Word value = 0;
+    const bool given = dw_.dwarf_attr(&die, name, &attribute) != nullptr;
+    return given && dw_.dwarf_formudata(&attribute, &value) == 0 ? value : 0;
+  }
+
+  const libdw_functions& dw_;
+  Dwfl_Module* module_;
+  Dwarf_Die unit_;
+  Dwarf_Addr pc_;           // as the file numbers it
+  std::uintptr_t address_;  // as loaded
+};
+
+}  // namespace
+
+struct debug_info::opened {
+  const libdw_functions& dw;
+  const module_list& modules;
+  Dwfl_Callbacks callbacks = {};
+  char* debug_directories = nullptr;  // null: the library's own default
+  Dwfl* session = nullptr;
+  metadata_vector<opened_module> opened_modules = {};
+
+  opened(const libdw_functions& functions, const module_list& list) : dw(functions), modules(list)
+  {
+    opened_modules.resize(list.modules.size());
+    callbacks.find_elf = &find_no_elf;
+    callbacks.find_debuginfo = &find_debug_file;
+    callbacks.section_address = dw.dwfl_offline_section_address;
+    callbacks.debuginfo_path = &debug_directories;
+    session = dw.dwfl_begin(&callbacks);
+  }
+
+  ~opened()
+  {
+    if (session != nullptr) dw.dwfl_end(session);
+  }
+
+  opened(const opened&) = delete;
+  opened& operator=(const opened&) = delete;
+
+  opened_module& open(std::size_t index)
+  {
+    opened_module& m = opened_modules[index];
+    if (m.asked || session == nullptr) return m;
+    m.asked = true;
+    const loaded_module& loaded = modules.modules[index];
+    dw.dwfl_report_begin_add(session);
+    m.handle = dw.dwfl_report_elf(session, loaded.path.c_str(), loaded.file.c_str(), -1, loaded.base, false);
+    dw.dwfl_report_end(session, nullptr, nullptr);
+    return m;
+  }
+
+  // The units' own ranges: for code whose compiler writes no table of them.
+  void index(opened_module& m)
+  {
+    m.indexed = true;
+    Dwarf_Die* unit = nullptr;
+    while ((unit = dw.dwfl_module_nextcu(m.handle, unit, &m.bias)) != nullptr) {
+      Dwarf_Addr base = 0;
+      Dwarf_Addr begin = 0;
+      Dwarf_Addr end = 0;
+      std::ptrdiff_t at = 0;
+      while ((at = dw.dwarf_ranges(unit, at, &base, &begin, &end)) > 0)
+        m.units.push_back({begin + m.bias, end + m.bias, *unit});
+    }
+  }
+
+  bool find_unit(opened_module& m, std::uintptr_t address, Dwarf_Die& unit, Dwarf_Addr& bias)
+  {
+    if (const Dwarf_Die* const found = dw.dwfl_module_addrdie(m.handle, address, &bias); found != nullptr) {
+      unit = *found;
+      // Beside units with a table, the code of one without is taken for its neighbour's.
+      if (dw.dwarf_haspc(&unit, address - bias) > 0) return true;
+    }
+    if (!m.indexed) index(m);
+    for (const unit_range& r : m.units) {
+      if (address < r.begin || address >= r.end) continue;
+      unit = r.unit;
+      bias = m.bias;
+      return true;
+    }
+    return false;
+  }
+};
+
+debug_info::debug_info(const module_list& modules)
+{
+  const libdw_functions* const dw = libdw();
+  if (dw == nullptr) return;
+  // malloc, unlike everything else of ours: leak checkers follow it to what libdw allocates.
+  void* const place = std::malloc(sizeof(opened));
+  if (place == nullptr) throw std::bad_alloc();
+  try {
+    state_ = new (place) opened(*dw, modules);
+  } catch (...) {
+    std::free(place);
+    throw;
+  }
+}
+
+debug_info::~debug_info()
+{
+  if (state_ == nullptr) return;
+  state_->~opened();
+  std::free(state_);
+}
+
+void debug_info::describe(std::size_t module, std::uintptr_t address, frame_list& out)
+{
+  if (state_ == nullptr) return;
+  opened_module& m = state_->open(module);
+  if (m.handle == nullptr) return;
+  Dwarf_Die unit{};
+  Dwarf_Addr bias = 0;
+  const bool has_unit = state_->find_unit(m, address, unit, bias);
+  reader r(state_->dw, m.handle, unit, bias, address);
+  if (has_unit) {
+    r.append_frames(out);
+    return;
+  }
+  metadata_string name = r.symbol_name();
+  if (name.empty()) return;
+  out.emplace_back();
+  out.back().address = address;
+  out.back().function = std::move(name);
+}
+
+#else
+
+struct debug_info::opened {
+};
+debug_info::debug_info(const module_list&) {}
+debug_info::~debug_info() = default;
+void debug_info::describe(std::size_t, std::uintptr_t, frame_list&) {}
+
+#endif
+
+}  // namespace gpa::detail

@@ -1,0 +1,172 @@
+#include "trace/headline.hpp"
+
+#include "trace/format.hpp"
+
+#include <cstdint>
+
+namespace gpa::detail {
+
+namespace {
+
+std::uintptr_t number(const void* address) noexcept
+{
+  return reinterpret_cast<std::uintptr_t>(address);
+}
+
+// "24 bytes at 0x7f31c2a00240"
+void append_size_at(text& out, const report& r)
+{
+  absl::Format(&out, "%d %s at 0x%x", r.bytes, bytes_word(r.bytes), number(r.address));
+}
+
+// "a block of 24 bytes at 0x7f31c2a00240"
+void append_block(text& out, const report& r)
+{
+  out.append("a block of ");
+  append_size_at(out, r);
+}
+
+// Of the call that was wrong; what engines without a given size leave out is what was allocated.
+std::size_t asked_bytes(const report& r) noexcept
+{
+  return r.given_bytes != 0 ? r.given_bytes : r.bytes;
+}
+
+// "24 bytes are asked"
+void append_asked(text& out, const report& r)
+{
+  const std::size_t bytes = asked_bytes(r);
+  absl::Format(&out, "%d %s %s asked", bytes, bytes_word(bytes), bytes == 1 ? "is" : "are");
+}
+
+void append_overflow(text& out, const report& r)
+{
+  absl::Format(&out, ": %d %s ", r.damaged, bytes_word(r.damaged));
+  out.append(r.reason.empty() ? "past the end of" : "beside");
+  absl::Format(&out, " a %d-byte block at 0x%x %s overwritten", r.bytes, number(r.address),
+               r.damaged == 1 ? "was" : "were");
+  if (!r.reason.empty()) absl::Format(&out, ": %s", r.reason);
+}
+
+void append_use_after_deinit(text& out, const report& r)
+{
+  out.append(": ");
+  if (r.address == nullptr) {
+    append_asked(out, r);
+    absl::Format(&out, " of resource \"%s\", which was deinitialised", r.resource);
+  } else {
+    append_block(out, r);
+    absl::Format(&out, " is freed after resource \"%s\" was deinitialised", r.resource);
+  }
+}
+
+void append_wrong_thread(text& out, const report& r)
+{
+  out.append(": ");
+  if (r.address == nullptr) {
+    append_asked(out, r);
+    out.append(" of");
+  } else {
+    append_block(out, r);
+    out.append(" is freed into");
+  }
+  absl::Format(&out, " resource \"%s\", which belongs to another thread", r.resource);
+}
+
+void append_accidental_default(text& out, const report& r)
+{
+  out.append(": ");
+  if (r.address == nullptr) {
+    append_asked(out, r);
+    out.append(" of");
+  } else {
+    append_block(out, r);
+    out.append(" came from");
+  }
+  absl::Format(&out, " the default resource \"%s\"", r.resource);
+}
+
+}  // namespace
+
+void append_headline(text& out, const report& r)
+{
+  out.append(to_string(r.kind));
+  switch (r.kind) {
+    case mistake::leak:
+      absl::Format(&out, " of %d %s in %d %s", r.total_bytes, bytes_word(r.total_bytes), r.blocks,
+                   blocks_word(r.blocks));
+      break;
+    case mistake::double_free:
+      out.append(" of ");
+      append_size_at(out, r);
+      break;
+    case mistake::size_mismatch:
+      out.append(": ");
+      append_block(out, r);
+      absl::Format(&out, " is freed as %d %s", r.given_bytes, bytes_word(r.given_bytes));
+      break;
+    case mistake::alignment_mismatch:
+      out.append(": ");
+      append_block(out, r);
+      absl::Format(&out, " aligned to %d is freed as aligned to %d", r.alignment, r.given_alignment);
+      break;
+    case mistake::invalid_pointer:
+      absl::Format(&out, " 0x%x freed as %d %s", number(r.address), r.given_bytes, bytes_word(r.given_bytes));
+      if (!r.reason.empty()) absl::Format(&out, ": %s", r.reason);
+      break;
+    case mistake::wrong_resource:
+      out.append(": ");
+      append_block(out, r);
+      absl::Format(&out, " of resource \"%s\" is freed into \"%s\"", r.owner, r.resource);
+      break;
+    case mistake::write_after_free:
+      absl::Format(&out, ": %d %s at offset %d of a freed %d-byte block at 0x%x", r.damaged, bytes_word(r.damaged),
+                   r.offset, r.bytes, number(r.address));
+      break;
+    case mistake::overflow: append_overflow(out, r); break;
+    case mistake::use_after_deinit: append_use_after_deinit(out, r); break;
+    case mistake::wrong_thread: append_wrong_thread(out, r); break;
+    case mistake::invalid_alignment:
+      absl::Format(&out, " %d asked for %d %s", r.given_alignment, r.given_bytes, bytes_word(r.given_bytes));
+      break;
+    case mistake::use_after_free:
+      absl::Format(&out, ": access at offset %d of a freed %d-byte block at 0x%x", r.offset, r.bytes,
+                   number(r.address));
+      break;
+    case mistake::accidental_default: append_accidental_default(out, r); break;
+  }
+}
+
+void append_rule(text& out, mistake m)
+{
+  out.append("gpa-");
+  for (const char c : to_string(m)) out.append(1, c == ' ' ? '-' : c);
+}
+
+bool headline_has_reason(mistake m) noexcept
+{
+  return m == mistake::invalid_pointer || m == mistake::overflow;
+}
+
+std::string_view consequence(const report& r) noexcept
+{
+  switch (r.kind) {
+    case mistake::leak: return {};
+    case mistake::double_free:
+    case mistake::size_mismatch:
+    case mistake::alignment_mismatch:
+    case mistake::invalid_pointer:
+    case mistake::wrong_resource: return "the free was ignored";
+    case mistake::write_after_free:
+    case mistake::overflow: return "noticed afterwards: the write itself was not stopped";
+    case mistake::use_after_deinit:
+      return r.address == nullptr ? "the allocation was refused" : "the block was given back, and no harm done";
+    case mistake::wrong_thread: return "thread_safe = false lets one thread at a time in";
+    case mistake::invalid_alignment: return "the allocation was refused: alignments are powers of two";
+    case mistake::use_after_free: return "the access was stopped";
+    case mistake::accidental_default: return "the allocation went on";
+  }
+  return {};
+}
+
+}  // namespace gpa::detail

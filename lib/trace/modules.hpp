@@ -1,0 +1,51 @@
+// The executable and the shared libraries of this process, as the dynamic loader has them now.
+//
+// A module counts as a library, whose frames no user wants to read, when it lies in the system's library directories
+// (libstdc++, libc, ...), belongs to the compiler's runtime (sanitizers) or is libgpa itself. The executable never
+// does. Debug information of libraries is not looked for: in glibc alone that costs 86 ms where libc6-dbg is installed.
+//
+// Thread-safe.
+#pragma once
+
+#include "trace/frame.hpp"
+
+#include <cstdint>
+#include <string_view>
+
+namespace gpa::detail {
+
+struct module_segment {
+  std::uintptr_t begin = 0;
+  std::uintptr_t end = 0;
+  std::uint32_t module = 0;  // index into module_list::modules
+};
+
+struct loaded_module {
+  metadata_string path = {};  // as people know it
+  metadata_string file = {};  // what to open: /proc/self/exe survives a deleted or moved executable
+  std::uintptr_t base = 0;    // what the loader added to the addresses in the file
+  bool library = false;
+};
+
+struct module_list {
+  metadata_vector<loaded_module> modules = {};
+  metadata_vector<module_segment> segments = {};  // sorted by address
+
+  /// Index of the module that holds `address`, or npos.
+  [[nodiscard]] std::size_t find(std::uintptr_t address) const noexcept;
+  static constexpr std::size_t npos = static_cast<std::size_t>(-1);
+};
+
+/// Throws std::bad_alloc.
+[[nodiscard]] module_list list_modules();
+
+/// Changes whenever a module is loaded or unloaded. Never throws. O(1).
+[[nodiscard]] std::uint64_t module_generation() noexcept;
+
+/// The exported function around `address` as it is linked, not demangled; empty if none is known.
+[[nodiscard]] std::string_view exported_name(std::uintptr_t address) noexcept;
+
+/// See the head of this file; not for the executable.
+[[nodiscard]] bool is_library_module(std::string_view path) noexcept;
+
+}  // namespace gpa::detail

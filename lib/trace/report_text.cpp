@@ -1,0 +1,256 @@
+#include "trace/report_text.hpp"
+
+#include "base/errno_keeper.hpp"
+#include "trace/depot.hpp"
+#include "trace/format.hpp"
+#include "trace/frames.hpp"
+#include "trace/headline.hpp"
+#include "trace/source_line.hpp"
+#include "trace/symbolize.hpp"
+
+#include <algorithm>
+
+namespace gpa::detail {
+
+namespace {
+
+// Below this a stack of an unoptimised program may end inside the standard library: measured, median 9, worst 29.
+constexpr std::size_t few_addresses = 12;
+
+told_stack name_stack(const stack_trace& stack)
+{
+  const auto addresses = stack.addresses();
+  return {symbolize(addresses), addresses.size(), stack.thread(), stack.thread_name()};
+}
+
+class writer {
+ public:
+  writer(text& out, const report& r, stack_teller tell)
+      : out_(out),
+        r_(r),
+        directory_(current_directory()),
+        allocated_(tell(r.allocated)),
+        freed_(tell(r.freed)),
+        here_(tell(r.here))
+  {
+  }
+
+  void write()
+  {
+    append_error();
+    if (r_.kind != mistake::leak) {
+      append_note(freed_, r_.kind == mistake::double_free ? "first freed" : "freed", false);
+      append_note(allocated_, "allocated", true);
+    }
+    append_closing();
+  }
+
+ private:
+  void append_error()
+  {
+    const told_stack& stack = r_.kind == mistake::leak ? allocated_ : here_;
+    append_location(stack);
+    out_.append("error: ");
+    append_headline(out_, r_);
+    out_.append(" [");
+    append_rule(out_, r_.kind);
+    out_.append("]\n");
+    append_stack(stack);
+    if (r_.kind == mistake::leak) {
+      append_first_block();
+      if (is_elsewhere(allocated_)) append_thread_line("allocated", allocated_);
+    }
+    if (r_.kind == mistake::wrong_thread && here_.thread != 0) append_thread_line("called", here_);
+    if (!r_.reason.empty() && !headline_has_reason(r_.kind)) absl::Format(&out_, "    %s\n", r_.reason);
+  }
+
+  void append_note(const told_stack& stack, std::string_view what, bool with_size)
+  {
+    if (stack.frames.empty()) {
+      if (is_elsewhere(stack)) append_thread_line(what, stack);
+      return;
+    }
+    append_location(stack);
+    absl::Format(&out_, "note: %s here", what);
+    if (with_size) absl::Format(&out_, ", with size %d and alignment %d", r_.bytes, r_.alignment);
+    if (is_elsewhere(stack)) append_thread(stack);
+    out_.append("\n");
+    append_stack(stack);
+  }
+
+  void append_closing()
+  {
+    if (r_.kind != mistake::leak)
+      absl::Format(&out_, "    resource \"%s\": %s; see README: %s\n", r_.resource, consequence(r_),
+                   to_string(r_.kind));
+    if (allocated_.frames.empty() && freed_.frames.empty() && here_.frames.empty()) append_hint_without_stacks();
+  }
+
+  void append_hint_without_stacks()
+  {
+    if (depot_is_full()) {
+      absl::Format(&out_, "    hint: the %d MiB for call stacks are used up\n", depot_limit >> 20);
+    } else if (r_.kind != mistake::leak || r_.reason.empty()) {  // a leak's reason says why it has no stack
+      out_.append("    hint: options::stack_frames = 0 keeps no call stacks\n");
+    }
+  }
+
+  void append_first_block()
+  {
+    if (r_.address == nullptr) return;
+    absl::Format(&out_, "    %s: %d %s aligned to %d at 0x%x\n", r_.blocks == 1 ? "block" : "first block", r_.bytes,
+                 bytes_word(r_.bytes), r_.alignment, reinterpret_cast<std::uintptr_t>(r_.address));
+  }
+
+  [[nodiscard]] bool is_elsewhere(const told_stack& stack) const noexcept
+  {
+    return stack.thread != 0 && here_.thread != 0 && stack.thread != here_.thread;
+  }
+
+  // ` by thread 4711 "worker"`
+  void append_thread(const told_stack& stack)
+  {
+    absl::Format(&out_, " by thread %d", stack.thread);
+    if (!stack.thread_name.empty()) absl::Format(&out_, " \"%s\"", stack.thread_name);
+  }
+
+  void append_thread_line(std::string_view what, const told_stack& stack)
+  {
+    absl::Format(&out_, "    %s", what);
+    append_thread(stack);
+    out_.append("\n");
+  }
+
+  // "src/cache.cpp:18:34: ", or as much of it as is known.
+  void append_location(const told_stack& stack)
+  {
+    const frame* const f = first_worth_showing(stack.frames);
+    if (f == nullptr) {
+      out_.append("gpa");
+    } else if (f->line != 0) {
+      append_place(*f);
+    } else {
+      append_offset(*f);
+    }
+    out_.append(": ");
+  }
+
+  void append_place(const frame& f)
+  {
+    out_.append(shortened_path(f.file, directory_));
+    if (f.line != 0) absl::Format(&out_, ":%d", f.line);
+    if (f.line != 0 && f.column != 0) absl::Format(&out_, ":%d", f.column);
+  }
+
+  void append_offset(const frame& f)
+  {
+    if (f.module.empty()) {
+      absl::Format(&out_, "0x%x", f.address);
+    } else {
+      absl::Format(&out_, "%s+0x%x", std::string_view(shortened_path(f.module, directory_)), f.offset);
+    }
+  }
+
+  void append_stack(const told_stack& stack)
+  {
+    const frame* const first = first_worth_showing(stack.frames);
+    if (first == nullptr) return;
+    if (first->line != 0) append_excerpt(out_, first->file.c_str(), first->line, first->column);
+
+    const auto begin = stack.frames.begin();
+    const auto end = begin + static_cast<std::ptrdiff_t>(frames_to_main(stack.frames));
+    const auto is_library = [](const frame& f) { return f.library; };
+    const bool all_library = std::all_of(begin, end, is_library);  // then they are all there is to see
+    std::size_t shown = 0;
+    for (auto f = begin; f != end; ++f)
+      if (all_library || !f->library) append_frame(shown++, *f);
+    const auto hidden = std::count_if(begin, end, is_library);
+    if (!all_library && hidden != 0) absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
+    if (all_library && stack.addresses < few_addresses)
+      absl::Format(&out_, "    hint: %d frame%s did not reach your code: raise options::stack_frames\n",
+                   stack.addresses, stack.addresses == 1 ? "" : "s");
+  }
+
+  void append_frame(std::size_t number, const frame& f)
+  {
+    absl::Format(&out_, "    #%d 0x%x", number, f.address);
+    if (!f.function.empty()) absl::Format(&out_, " in %s", std::string_view(f.function));
+    if (!f.file.empty()) {
+      out_.append(" ");
+      append_place(f);
+    } else if (!f.module.empty()) {
+      out_.append(" (");
+      append_offset(f);
+      out_.append(")");
+    }
+    out_.append(f.inlined ? " (inlined)\n" : "\n");
+  }
+
+  text& out_;
+  const report& r_;
+  metadata_string directory_;
+  told_stack allocated_;
+  told_stack freed_;
+  told_stack here_;
+};
+
+// When memory is refused: the words, and addresses nobody named.
+void append_bare_report(text& out, const report& r) noexcept
+{
+  out.append("gpa: error: ");
+  append_headline(out, r);
+  out.append(" [");
+  append_rule(out, r.kind);
+  out.append("]\n");
+  for (const stack_trace& stack : {r.here, r.freed, r.allocated}) {
+    const auto addresses = stack.addresses();
+    if (addresses.empty()) continue;
+    out.append("   ");
+    for (const std::uintptr_t address : addresses) absl::Format(&out, " 0x%x", address - 1);
+    out.append("\n");
+  }
+}
+
+}  // namespace
+
+void append_report(text& out, const report& r, stack_teller tell) noexcept
+{
+  const errno_keeper keeper;
+  text whole;
+  try {
+    writer(whole, r, tell).write();
+  } catch (...) {
+    append_bare_report(out, r);
+    return;
+  }
+  out.append(whole.view());
+}
+
+void append_report(text& out, const report& r) noexcept
+{
+  append_report(out, r, &name_stack);
+}
+
+void append_leak_summary(text& out, const leak_summary& s) noexcept
+{
+  const errno_keeper keeper;
+  if (s.groups > s.groups_shown) {
+    const std::size_t rest = s.groups - s.groups_shown;
+    absl::Format(&out, "(%d more place%s not shown)\n", rest, rest == 1 ? "" : "s");
+  }
+  absl::Format(&out, "SUMMARY: gpa: %d %s %s in %d %s from %d place%s", s.bytes, bytes_word(s.bytes),
+               s.at_exit ? "still live at exit" : "leaked", s.blocks, blocks_word(s.blocks), s.groups,
+               s.groups == 1 ? "" : "s");
+  absl::Format(&out, " (resource \"%s\", peak %d %s, %d allocation%s)\n", s.resource, s.peak_bytes,
+               bytes_word(s.peak_bytes), s.total_blocks, s.total_blocks == 1 ? "" : "s");
+  if (s.reachable_blocks != 0)
+    absl::Format(&out, "note: not counted: %d %s in %d %s that static storage still points at\n", s.reachable_bytes,
+                 bytes_word(s.reachable_bytes), s.reachable_blocks, blocks_word(s.reachable_blocks));
+  if (s.still_usable)
+    out.append(
+        "note: blocks freed after this point are safe: if they are freed later, end their scope before deinit()\n");
+  if (s.upstream_gone)
+    out.append("note: the upstream took its memory back: later access to these blocks is undefined\n");
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,59 @@
+// What a report looks like: compiler-style headline, source line and caret, frames, notes, the next thing to do.
+//
+//   src/cache.cpp:18:34: error: leak of 720 bytes in 10 blocks [gpa-leak]
+//      18 |         void* raw = mr_->allocate(sizeof(Session), alignof(Session));
+//         |                                  ^
+//       #0 0x55ad2c4adcd5 in Cache::open(int) src/cache.cpp:18:34
+//       #1 0x55ad2c4a2b1d in main src/cache.cpp:54:10
+//       (+1 library frame)
+//
+// The location is the first user frame's. Deterministic for the same report: golden files pin it.
+#pragma once
+
+#include <gpa/report.hpp>
+
+#include "os/text.hpp"
+#include "trace/frame.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace gpa::detail {
+
+/// What stands below a list of leaks.
+struct leak_summary {
+  std::string_view resource;       // name
+  std::size_t blocks = 0;          // live ones, ignored ones not counted
+  std::size_t bytes = 0;
+  std::size_t groups = 0;          // distinct stacks
+  std::size_t groups_shown = 0;    // how many were printed; the rest is counted in a line
+  std::size_t reachable_blocks = 0;  // at exit: static storage still points at them
+  std::size_t reachable_bytes = 0;
+  std::size_t peak_bytes = 0;
+  std::size_t total_blocks = 0;    // allocations in all
+  bool at_exit = false;            // process_resource(): "still live at exit"
+  bool upstream_gone = false;      // over a user's upstream everything was returned: later access is undefined
+  bool still_usable = false;       // deinit() or destructor: freeing them later is safe; end their scope before
+};
+
+/// A stack with its names.
+struct told_stack {
+  frame_list frames = {};
+  std::size_t addresses = 0;  // how many were captured
+  std::uint64_t thread = 0;   // the system's number; 0 = unknown
+  std::string_view thread_name = {};
+};
+
+/// Who names a stack: the symboliser, or a test. May throw std::bad_alloc.
+using stack_teller = told_stack (*)(const stack_trace& stack);
+
+/// The whole text of one report, ending in a newline. Allocates names through libdw with malloc; everything else is
+/// metadata memory. Never throws: what cannot be named is given as module+offset.
+void append_report(text& out, const gpa::report& r) noexcept;
+void append_report(text& out, const gpa::report& r, stack_teller tell) noexcept;
+
+/// The closing lines of a leak report, ending in a newline.
+void append_leak_summary(text& out, const leak_summary& s) noexcept;
+
+}  // namespace gpa::detail

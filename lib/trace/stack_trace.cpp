@@ -1,0 +1,41 @@
+#include <gpa/stack_trace.hpp>
+
+#include "os/threads.hpp"
+#include "trace/depot.hpp"
+#include "trace/symbolize.hpp"
+
+namespace gpa {
+
+std::uint64_t stack_trace::thread() const noexcept
+{
+  return detail::system_thread(thread_);
+}
+
+std::string_view stack_trace::thread_name() const noexcept
+{
+  return detail::thread_name(thread_);
+}
+
+std::span<const std::uintptr_t> stack_trace::addresses() const noexcept
+{
+  return detail::depot_frames(id_);
+}
+
+std::vector<stack_frame> stack_trace::frames() const
+{
+  std::vector<stack_frame> result;
+  for (const detail::frame& f : detail::symbolize(addresses())) {
+    result.push_back({.address = f.address,
+                      .function = std::string(f.function),
+                      .file = std::string(f.file),
+                      .line = f.line,
+                      .column = f.column,
+                      .module = std::string(f.module),
+                      .offset = f.offset,
+                      .inlined = f.inlined,
+                      .library = f.library});
+  }
+  return result;
+}
+
+}  // namespace gpa

@@ -1,0 +1,119 @@
+#include "trace/symbolize.hpp"
+
+#include "os/containers.hpp"
+#include "trace/debug_info.hpp"
+#include "trace/frames.hpp"
+#include "trace/modules.hpp"
+#include "trace/names.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+class session {
+ public:
+  session() : generation_(module_generation()), modules_(list_modules()), debug_(modules_) {}
+
+  [[nodiscard]] bool is_current() const noexcept { return generation_ == module_generation(); }
+
+  void append(std::uintptr_t address, frame_list& out)
+  {
+    if (known_.size() == remembered_addresses) known_.clear();
+    auto place = known_.find(address);
+    if (place == known_.end()) place = known_.emplace(address, named(address)).first;
+    out.insert(out.end(), place->second.begin(), place->second.end());
+  }
+
+ private:
+  frame_list named(std::uintptr_t address)
+  {
+    frame_list frames;
+    const std::size_t index = modules_.find(address);
+    if (index == module_list::npos) {
+      frames.emplace_back().address = address;
+      return frames;
+    }
+    const loaded_module& m = modules_.modules[index];
+    if (!m.library) debug_.describe(index, address, frames);
+    if (frames.empty()) {
+      frames.emplace_back().address = address;
+      if (const std::string_view name = exported_name(address); !name.empty())
+        frames.back().function = demangled(metadata_string(name).c_str());
+    }
+    for (frame& f : frames) {
+      f.function = readable_name(f.function);
+      f.module = m.path;
+      f.offset = address - m.base;
+      f.library = is_library_frame(f, m.library);
+    }
+    return frames;
+  }
+
+  std::uint64_t generation_;  // read first: a library loaded meanwhile makes the set old, not wrong
+  module_list modules_;
+  debug_info debug_;
+  hash_map<std::uintptr_t, frame_list> known_ = {};
+};
+
+std::atomic<session*> kept{nullptr};
+
+void discard(session* s) noexcept
+{
+  if (s == nullptr) return;
+  std::destroy_at(s);
+  std::free(s);
+}
+
+// malloc, unlike everything else of ours: leak checkers follow it to what libdw allocates.
+session* open()
+{
+  void* const place = std::malloc(sizeof(session));
+  if (place == nullptr) throw std::bad_alloc();
+  try {
+    return new (place) session();
+  } catch (...) {
+    std::free(place);
+    throw;
+  }
+}
+
+class checked_out {
+ public:
+  checked_out() : session_(kept.exchange(nullptr, std::memory_order_acquire))
+  {
+    if (session_ != nullptr && session_->is_current()) return;
+    discard(session_);
+    session_ = open();
+  }
+  ~checked_out()
+  {
+    session* expected = nullptr;
+    if (!kept.compare_exchange_strong(expected, session_, std::memory_order_release, std::memory_order_relaxed))
+      discard(session_);
+  }
+  checked_out(const checked_out&) = delete;
+  checked_out& operator=(const checked_out&) = delete;
+
+  session* operator->() const noexcept { return session_; }
+
+ private:
+  session* session_;
+};
+
+}  // namespace
+
+frame_list symbolize(std::span<const std::uintptr_t> return_addresses)
+{
+  frame_list frames;
+  if (return_addresses.empty()) return frames;
+  const checked_out s;
+  for (const std::uintptr_t address : return_addresses) s->append(address - 1, frames);
+  return frames;
+}
+
+}  // namespace gpa::detail

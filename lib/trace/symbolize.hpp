@@ -1,0 +1,27 @@
+// Return addresses in, named frames out: functions with inlined ones, file, line, column, module.
+//
+// One set of opened debug information is kept between reports, because opening costs more than asking. Whoever reports
+// takes it out of an atomic pointer and puts it back; another who finds the place empty opens a set for himself. So no
+// lock is held while names are looked up, whatever they call. The set is opened anew when libraries were loaded or
+// unloaded since. What was asked before is answered from memory, up to `remembered_addresses`.
+//
+// Without libdw: exported names (dladdr), modules and offsets. Libraries get no more than that in any case.
+//
+// Thread-safe.
+#pragma once
+
+#include "trace/frame.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace gpa::detail {
+
+inline constexpr std::size_t remembered_addresses = 16'384;
+
+/// The frames of a stack, innermost first. A return address points behind its call: what is named is the byte before.
+/// An address of no module gives a frame with an address alone. Throws std::bad_alloc.
+[[nodiscard]] frame_list symbolize(std::span<const std::uintptr_t> return_addresses);
+
+}  // namespace gpa::detail

@@ -1,0 +1,229 @@
+#define BOOST_TEST_MODULE capture
+#include "trace/capture.hpp"
+
+#include "trace/depot.hpp"
+
+#include <unwind.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <memory_resource>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace gpa::detail;
+using stack = std::vector<std::uintptr_t>;
+
+[[gnu::noinline]] stack oracle()
+{
+  stack s;
+  const _Unwind_Trace_Fn step = [](_Unwind_Context* context, void* argument) {
+    if (const std::uintptr_t ip = _Unwind_GetIP(context); ip != 0) static_cast<stack*>(argument)->push_back(ip);
+    return _URC_NO_REASON;
+  };
+  _Unwind_Backtrace(step, &s);
+  return s;
+}
+
+std::uintptr_t number(const void* p)
+{
+  return reinterpret_cast<std::uintptr_t>(p);
+}
+
+// What a front door does: captures from its own caller on.
+struct taken {
+  stack captured;
+  stack expected;  // the oracle's, from the same caller on
+};
+
+[[gnu::noinline]] taken take(std::size_t frames = max_stack_frames)
+{
+  const void* const caller = __builtin_return_address(0);
+  const std::uint32_t id = capture_stack(frames, caller);
+  const auto found = depot_frames(id);
+  const stack all = oracle();
+  return {{found.begin(), found.end()}, {std::find(all.begin(), all.end(), number(caller)), all.end()}};
+}
+
+// Takes a stack at every allocation; stands where gpa::resource will.
+class recorder final : public std::pmr::memory_resource {
+ public:
+  taken last;
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override
+  {
+    last = take();
+    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+  }
+  void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override
+  {
+    std::pmr::new_delete_resource()->deallocate(p, bytes, alignment);
+  }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
+void test_is_complete(const taken& t)
+{
+  BOOST_TEST(!t.expected.empty());
+  BOOST_TEST(t.captured == t.expected, boost::test_tools::per_element());
+}
+
+// A call that is certainly in the stack: between its return address and the end of the test.
+[[gnu::noinline]] std::uintptr_t where_this_returns_to()
+{
+  asm volatile("" ::: "memory");  // two calls are two places
+  return number(__builtin_return_address(0));
+}
+
+bool has_frame_between(const stack& s, std::uintptr_t begin, std::uintptr_t end)
+{
+  return std::any_of(s.begin(), s.end(), [=](std::uintptr_t a) { return begin < a && a <= end; });
+}
+
+// Not tail calls: the frames in between are what is tested.
+[[gnu::noinline]] taken recurse(unsigned depth)
+{
+  taken t = depth == 0 ? take() : recurse(depth - 1);
+  t.captured.shrink_to_fit();
+  return t;
+}
+
+[[gnu::noinline]] taken with_a_variable_frame(std::size_t bytes)
+{
+  char* const room = static_cast<char*>(__builtin_alloca(bytes));
+  room[0] = 1;
+  taken t = take();
+  room[bytes - 1] = room[0];
+  return t;
+}
+
+[[gnu::noinline]] std::uint32_t capture_without_caller(std::size_t frames, stack& all)
+{
+  const std::uint32_t id = capture_stack(frames, nullptr);
+  all = oracle();
+  return id;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_stack_begins_with_the_caller_and_equals_the_unwinders)
+{
+  const taken t = take();
+  test_is_complete(t);
+  BOOST_TEST(t.captured.size() > 2u);
+}
+
+BOOST_AUTO_TEST_CASE(recursion_shows_every_call)
+{
+  const taken t = recurse(20);
+  test_is_complete(t);
+  const std::uintptr_t again = t.captured[1];  // recurse() called by recurse()
+  BOOST_TEST(std::count(t.captured.begin(), t.captured.end(), again) == 20);
+}
+
+BOOST_AUTO_TEST_CASE(a_stack_is_cut_at_the_number_of_frames)
+{
+  for (const std::size_t frames : {std::size_t{1}, std::size_t{2}, std::size_t{5}}) {
+    const taken t = take(frames);
+    BOOST_TEST(t.captured.size() == frames);
+    BOOST_TEST(std::equal(t.captured.begin(), t.captured.end(), t.expected.begin()));
+  }
+  BOOST_TEST(recurse(100).captured.size() == max_stack_frames);
+  const std::uint32_t many = capture_stack(max_stack_frames + 1'000, nullptr);
+  BOOST_TEST(depot_frames(many).size() <= max_stack_frames);
+}
+
+BOOST_AUTO_TEST_CASE(no_frames_are_no_stack)
+{
+  BOOST_TEST(capture_stack(0, __builtin_return_address(0)) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_caller_that_is_not_met_leaves_all_frames_but_the_captures_own)
+{
+  stack all;
+  const auto found = depot_frames(capture_without_caller(max_stack_frames, all));
+  // The unwinder's list begins with oracle() itself; then one call further down in the same function.
+  BOOST_REQUIRE(found.size() + 1 == all.size());
+  BOOST_TEST(std::equal(found.begin() + 1, found.end(), all.begin() + 2, all.end()));
+  BOOST_TEST(depot_frames(capture_without_caller(2, all)).size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(the_same_place_has_the_same_number)
+{
+  std::array<std::uint32_t, 3> ids{};
+  for (std::uint32_t& id : ids) id = capture_stack(32, nullptr);
+  BOOST_TEST(ids[0] != 0u);
+  BOOST_TEST(ids[0] == ids[1]);
+  BOOST_TEST(ids[1] == ids[2]);
+}
+
+BOOST_AUTO_TEST_CASE(a_stack_in_a_thread_is_complete)
+{
+  taken t;
+  std::thread([&t] { t = recurse(3); }).join();
+  test_is_complete(t);
+}
+
+BOOST_AUTO_TEST_CASE(many_threads_capture_at_once)
+{
+  std::vector<taken> all(4);
+  std::vector<std::thread> threads;
+  for (taken& t : all)
+    threads.emplace_back([&t] {
+      for (unsigned i = 0; i != 200; ++i) t = recurse(i % 10);
+    });
+  for (std::thread& t : threads) t.join();
+  for (const taken& t : all) test_is_complete(t);
+}
+
+BOOST_AUTO_TEST_CASE(frames_of_variable_size_are_walked_over)
+{
+  for (const std::size_t bytes : {std::size_t{16}, std::size_t{1'000}, std::size_t{60'000}})
+    test_is_complete(with_a_variable_frame(bytes));
+}
+
+BOOST_AUTO_TEST_CASE(a_callback_of_the_c_library_shows_who_called_the_c_library)
+{
+  static taken inside;
+  std::array<int, 2> numbers = {2, 1};
+  const std::uintptr_t begin = where_this_returns_to();
+  std::qsort(numbers.data(), numbers.size(), sizeof(int), [](const void* a, const void* b) {
+    inside = take();
+    return *static_cast<const int*>(a) - *static_cast<const int*>(b);
+  });
+  const std::uintptr_t end = where_this_returns_to();
+  test_is_complete(inside);
+  BOOST_TEST(has_frame_between(inside.captured, begin, end));
+}
+
+// libstdc++ is built without frame pointers: a walk along them loses exactly these lines.
+BOOST_AUTO_TEST_CASE(a_monotonic_buffer_in_between_hides_nobody)
+{
+  recorder r;
+  std::pmr::monotonic_buffer_resource buffer(&r);
+  const std::uintptr_t begin = where_this_returns_to();
+  void* const p = buffer.allocate(100);
+  const std::uintptr_t end = where_this_returns_to();
+  buffer.deallocate(p, 100);
+  test_is_complete(r.last);
+  BOOST_TEST(has_frame_between(r.last.captured, begin, end));
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_in_between_hides_nobody)
+{
+  recorder r;
+  std::pmr::unsynchronized_pool_resource pool(&r);
+  const std::uintptr_t begin = where_this_returns_to();
+  void* const p = pool.allocate(100);
+  const std::uintptr_t end = where_this_returns_to();
+  pool.deallocate(p, 100);
+  test_is_complete(r.last);
+  BOOST_TEST(has_frame_between(r.last.captured, begin, end));
+}

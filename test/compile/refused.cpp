@@ -1,0 +1,51 @@
+// One planted line a macro: none of them compiles. refused.sh names the macro and the reason.
+#include <gpa/resource.hpp>
+
+#include <utility>
+
+#ifdef DERIVED_FROM
+struct derived : gpa::resource {};
+#endif
+
+#ifdef IMPLICIT_UPSTREAM
+gpa::resource implicit = std::pmr::new_delete_resource();
+#endif
+
+void planted(gpa::resource& r, gpa::default_resource_guard& g, void* p)
+{
+#ifdef IGNORED_DEINIT
+  r.deinit();
+#endif
+#ifdef IGNORED_GUARD
+  gpa::default_resource_guard{&r};
+#endif
+#ifdef IGNORED_TRY_ALLOCATE
+  r.try_allocate(1);
+#endif
+#ifdef IGNORED_TRY_RESIZE
+  r.try_resize(p, 1, 2);
+#endif
+#ifdef COPIED_RESOURCE
+  gpa::resource copy(r);
+#endif
+#ifdef MOVED_RESOURCE
+  gpa::resource moved(std::move(r));
+#endif
+#ifdef COPY_ASSIGNED_RESOURCE
+  gpa::resource other;
+  other = r;
+#endif
+#ifdef MOVE_ASSIGNED_RESOURCE
+  gpa::resource other;
+  other = std::move(r);
+#endif
+#ifdef COPIED_GUARD
+  gpa::default_resource_guard copy(g);
+#endif
+#ifdef BOOL_FOR_BUILD
+  gpa::resource odd(gpa::options{}, nullptr, true);
+#endif
+  static_cast<void>(r);
+  static_cast<void>(g);
+  static_cast<void>(p);
+}

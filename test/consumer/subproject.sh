@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Another Meson project takes gpa as a subproject: none of our tests, and no warning is an error unless it says so.
+. "$GPA_SOURCE/test/compile/common.sh"
+mkdir -p "$work/project/subprojects" && cd "$work/project" || exit 1
+ln -s "$GPA_SOURCE" subprojects/gpa
+cp "$GPA_SOURCE/test/consumer/consumer.cpp" main.cpp
+cat >meson.build <<'END'
+project('consumer', 'cpp', default_options: ['cpp_std=c++20', 'buildtype=debug'])
+gpa = dependency('gpa', fallback: ['gpa', 'gpa_dep'])
+test('consumer', executable('consumer', 'main.cpp', dependencies: gpa))
+END
+# A gpa that is installed on this machine must not answer in its place. Without the symbolizer, which nothing else builds.
+meson setup build --force-fallback-for=gpa -Dgpa:symbolizer=disabled >"$work/messages" 2>&1
+verdict 'a project with gpa as a subproject configures' $?
+meson introspect build --targets | grep -q '_test"'
+[ $? -ne 0 ]
+verdict 'the subproject brings no tests along' $?
+grep -q -e -Werror build/compile_commands.json
+[ $? -ne 0 ]
+verdict 'no warning is an error' $?
+ninja -C build >"$work/messages" 2>&1
+verdict 'it builds' $?
+meson test -C build --no-rebuild >"$work/messages" 2>&1
+verdict 'its program runs' $?
+finish

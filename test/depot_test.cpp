@@ -1,0 +1,176 @@
+#define BOOST_TEST_MODULE depot
+#include "trace/depot.hpp"
+
+#include "support/child.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace gpa::detail;
+using stack = std::vector<std::uintptr_t>;
+
+// Addresses of user space, all different for different `seed`s.
+stack made_stack(std::uintptr_t seed, std::size_t frames)
+{
+  stack s;
+  for (std::size_t i = 0; i != frames; ++i) s.push_back(0x5500'0000'0000 + seed * 0x1000 + i);
+  return s;
+}
+
+bool holds(std::uint32_t id, const stack& expected)
+{
+  const auto found = depot_frames(id);
+  return std::equal(found.begin(), found.end(), expected.begin(), expected.end());
+}
+
+// Fills the depot with stacks of `frames` frames until one is not kept whole; returns how many were.
+std::size_t fill(std::size_t frames)
+{
+  std::size_t kept = 0;
+  while (!depot_is_full() && kept != std::size_t{8} << 20) {
+    const stack s = made_stack(kept + 1'000'000, frames);
+    if (holds(depot_intern(s), s)) ++kept;
+  }
+  return kept;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(an_empty_stack_is_number_0_and_number_0_is_an_empty_stack)
+{
+  BOOST_TEST(depot_intern({}) == 0u);
+  BOOST_TEST(depot_frames(0).empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_stack_comes_back_as_it_was)
+{
+  for (const std::size_t frames : {1u, 2u, 31u, 32u, 64u}) {
+    const stack s = made_stack(frames, frames);
+    const std::uint32_t id = depot_intern(s);
+    BOOST_TEST(id != 0u);
+    BOOST_TEST(holds(id, s));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(equal_stacks_have_one_number_and_different_ones_have_different_numbers)
+{
+  const stack a = made_stack(100, 8);
+  stack longer = a;
+  longer.push_back(1);
+  stack shorter(a.begin(), a.end() - 1);
+
+  const std::uint32_t id = depot_intern(a);
+  BOOST_TEST(depot_intern(stack(a)) == id);
+  BOOST_TEST(depot_intern(longer) != id);
+  BOOST_TEST(depot_intern(shorter) != id);
+}
+
+BOOST_AUTO_TEST_CASE(stacks_with_equal_hashes_are_told_apart)
+{
+  // The hash of a prefix is the state the next frame is mixed into: a second frame can undo the difference.
+  const std::uintptr_t first = 0x401000;
+  const std::uintptr_t other = 0x402000;
+  const stack a = {first, 0x403000};
+  const stack b = {other, depot_hash({&first, 1}) ^ depot_hash({&other, 1}) ^ 0x403000};
+  BOOST_REQUIRE(depot_hash(a) == depot_hash(b));
+
+  const std::uint32_t id_a = depot_intern(a);
+  const std::uint32_t id_b = depot_intern(b);
+  BOOST_TEST(id_a != id_b);
+  BOOST_TEST(holds(id_a, a));
+  BOOST_TEST(holds(id_b, b));
+}
+
+BOOST_AUTO_TEST_CASE(a_number_never_given_out_is_an_empty_stack)
+{
+  const stack s = made_stack(200, 5);
+  const std::uint32_t id = depot_intern(s);
+  for (std::uint32_t i = 1; i <= s.size(); ++i) BOOST_TEST(depot_frames(id + i).empty());  // inside the stack
+  BOOST_TEST(depot_frames(5'000'000).empty());
+  BOOST_TEST(depot_frames(0xFFFFFFFF).empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_hundred_thousand_stacks_keep_their_numbers)
+{
+  std::vector<std::uint32_t> ids;
+  for (std::uintptr_t i = 0; i != 100'000; ++i) ids.push_back(depot_intern(made_stack(i + 2'000, 1 + i % 16)));
+  std::size_t wrong = 0;
+  for (std::uintptr_t i = 0; i != 100'000; ++i) {
+    const stack s = made_stack(i + 2'000, 1 + i % 16);
+    if (!holds(ids[i], s) || depot_intern(s) != ids[i]) ++wrong;
+  }
+  BOOST_TEST(wrong == 0u);
+  std::sort(ids.begin(), ids.end());
+  BOOST_TEST((std::adjacent_find(ids.begin(), ids.end()) == ids.end()));
+}
+
+BOOST_AUTO_TEST_CASE(threads_that_intern_the_same_stacks_agree_on_their_numbers)
+{
+  constexpr std::size_t thread_count = 4;
+  constexpr std::uintptr_t stacks = 5'000;
+  std::vector<std::vector<std::uint32_t>> ids(thread_count);
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t != thread_count; ++t) {
+    threads.emplace_back([&mine = ids[t]] {
+      for (std::uintptr_t i = 0; i != stacks; ++i) mine.push_back(depot_intern(made_stack(500'000 + i, 1 + i % 8)));
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  for (std::size_t t = 1; t != thread_count; ++t) BOOST_TEST((ids[t] == ids[0]));
+  std::size_t wrong = 0;
+  for (std::uintptr_t i = 0; i != stacks; ++i)
+    if (!holds(ids[0][i], made_stack(500'000 + i, 1 + i % 8))) ++wrong;
+  BOOST_TEST(wrong == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_depot_with_room_is_not_full)
+{
+  BOOST_TEST(gpa::test::true_in_child([] { return depot_intern(made_stack(7, 7)) != 0 && !depot_is_full(); }));
+}
+
+// The full ones end in children, so that the other cases keep their room.
+
+BOOST_AUTO_TEST_CASE(the_last_eighth_cuts_stacks_to_their_first_frame)
+{
+  BOOST_TEST(gpa::test::true_in_child([] {
+    const std::size_t kept = fill(64);
+    const std::size_t bytes = kept * 65 * sizeof(std::uintptr_t);
+    const stack late = made_stack(1, 64);
+    return bytes > depot_limit / 2 && bytes < depot_limit / 8 * 7 && holds(depot_intern(late), {late.front()});
+  }));
+}
+
+BOOST_AUTO_TEST_CASE(a_full_depot_answers_0_and_keeps_what_it_has)
+{
+  BOOST_TEST(gpa::test::true_in_child([] {
+    const stack early = made_stack(3, 20);
+    const std::uint32_t id = depot_intern(early);
+    fill(64);
+    std::size_t refused = 0;
+    for (std::uintptr_t i = 0; i != 4'000'000 && refused < 100; ++i)
+      if (depot_intern(made_stack(0x10'0000 + i, 1)) == 0) ++refused;
+    return refused == 100 && depot_is_full() && holds(id, early) && depot_intern(early) == id;
+  }));
+}
+
+BOOST_AUTO_TEST_CASE(short_stacks_alone_fill_the_tables_and_leave_room_for_callers)
+{
+  BOOST_TEST(gpa::test::true_in_child([] {
+    const std::size_t kept = fill(2);
+    std::size_t cut = 0;
+    for (std::uintptr_t i = 1; i != 500'000 && cut < 100; ++i) {
+      const stack late = made_stack(i, 2);
+      const std::uint32_t id = depot_intern(late);
+      if (!holds(id, late) && !holds(id, {late.front()})) return false;
+      if (holds(id, {late.front()})) ++cut;
+    }
+    return kept > 500'000 && cut == 100;
+  }));
+}

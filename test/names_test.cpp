@@ -1,0 +1,152 @@
+#define BOOST_TEST_MODULE names
+#include "trace/names.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <memory_resource>
+#include <string>
+#include <string_view>
+#include <typeinfo>
+#include <unordered_map>
+#include <vector>
+
+namespace {
+
+using namespace gpa::detail;
+
+struct names {
+  std::string_view written;
+  std::string_view readable;
+};
+
+#define STRING(ALLOCATOR) "std::__cxx11::basic_string<char, std::char_traits<char>, " ALLOCATOR "<char> >"
+#define STD_STRING STRING("std::allocator")
+#define PMR_STRING STRING("std::pmr::polymorphic_allocator")
+
+constexpr names table[] = {
+    // strings
+    {STD_STRING, "std::string"},
+    {PMR_STRING, "std::pmr::string"},
+    {"std::__cxx11::basic_string<wchar_t, std::char_traits<wchar_t>, std::allocator<wchar_t> >", "std::wstring"},
+    {"std::__cxx11::basic_string<char8_t, std::char_traits<char8_t>, std::pmr::polymorphic_allocator<char8_t> >",
+     "std::pmr::u8string"},
+    {"std::basic_string_view<char, std::char_traits<char> >", "std::string_view"},
+    {"std::__cxx11::basic_string<char, my::traits, std::allocator<char> >", "std::basic_string<char, my::traits>"},
+    {"std::__cxx11::basic_string<char, std::char_traits<char>, my::allocator<char> >",
+     "std::basic_string<char, std::char_traits<char>, my::allocator<char>>"},
+    {PMR_STRING "::basic_string(char const*)", "std::pmr::string::basic_string(char const*)"},
+    // sequences
+    {"std::vector<int, std::allocator<int> >", "std::vector<int>"},
+    {"std::vector<int, std::pmr::polymorphic_allocator<int> >", "std::pmr::vector<int>"},
+    {"std::vector<int, std::pmr::polymorphic_allocator<long> >",
+     "std::vector<int, std::pmr::polymorphic_allocator<long>>"},
+    {"std::vector<" PMR_STRING ", std::pmr::polymorphic_allocator<" PMR_STRING " > >::push_back(" PMR_STRING "&&)",
+     "std::pmr::vector<std::pmr::string>::push_back(std::pmr::string&&)"},
+    {"std::__cxx11::list<char const*, std::allocator<char const*> >", "std::list<char const*>"},
+    {"std::queue<int, std::deque<int, std::allocator<int> > >", "std::queue<int>"},
+    {"std::priority_queue<int, std::vector<int, std::allocator<int> >, std::less<int> >", "std::priority_queue<int>"},
+    {"std::priority_queue<int, std::vector<int, std::allocator<int> >, std::greater<int> >",
+     "std::priority_queue<int, std::vector<int>, std::greater<int>>"},
+    // associative
+    {"std::map<int, app::user, std::less<int>, std::pmr::polymorphic_allocator<std::pair<int const, app::user> > >",
+     "std::pmr::map<int, app::user>"},
+    {"std::map<char const*, int, std::less<char const*>, std::allocator<std::pair<char const* const, int> > >",
+     "std::map<char const*, int>"},
+    {"std::map<int, int, std::greater<int>, std::pmr::polymorphic_allocator<std::pair<int const, int> > >",
+     "std::pmr::map<int, int, std::greater<int>>"},
+    {"std::set<" STD_STRING ", std::less<" STD_STRING " >, std::allocator<" STD_STRING " > >", "std::set<std::string>"},
+    {"std::unordered_map<" PMR_STRING ", int, std::hash<" PMR_STRING " >, std::equal_to<" PMR_STRING " >, "
+     "std::pmr::polymorphic_allocator<std::pair<" PMR_STRING " const, int> > >",
+     "std::pmr::unordered_map<std::pmr::string, int>"},
+    {"std::unordered_set<int, my::hash, std::equal_to<int>, std::allocator<int> >",
+     "std::unordered_set<int, my::hash>"},
+    // the rest of the library
+    {"std::unique_ptr<app::user, std::default_delete<app::user> >", "std::unique_ptr<app::user>"},
+    {"std::unique_ptr<app::user, app::closer>", "std::unique_ptr<app::user, app::closer>"},
+    {"std::basic_ostream<char, std::char_traits<char> >& std::operator<< <std::char_traits<char> >"
+     "(std::basic_ostream<char, std::char_traits<char> >&, char const*)",
+     "std::ostream& std::operator<<<std::char_traits<char>>(std::ostream&, char const*)"},
+    // what is nobody's business
+    {"f(int) [clone .isra.0]", "f(int)"},
+    {"app::run() [clone .part.1] [clone .cold]", "app::run()"},
+    {"app::name[abi:cxx11]() const", "app::name() const"},
+    // what stays
+    {"main", "main"},
+    {"", ""},
+    {"app::(anonymous namespace)::open(int)", "app::(anonymous namespace)::open(int)"},
+    {"my::vector<int, std::allocator<int> >", "my::vector<int, std::allocator<int>>"},
+    {"app::grid<(char)65, 3ul>::at(int (&) [4])", "app::grid<(char)65, 3ul>::at(int (&) [4])"},
+    {"main::{lambda(std::vector<int, std::allocator<int> >&)#1}::operator()(std::vector<int, std::allocator<int> >&) "
+     "const",
+     "main::{lambda(std::vector<int>&)#1}::operator()(std::vector<int>&) const"},
+    {"bool app::operator< <int>(app::box<int> const&, app::box<int> const&)",
+     "bool app::operator<<int>(app::box<int> const&, app::box<int> const&)"},
+    {"app::pointer::operator->() const", "app::pointer::operator->() const"},
+    {"app::value::operator bool() const", "app::value::operator bool() const"},
+    {"app::order::operator<=>(app::order const&) const", "app::order::operator<=>(app::order const&) const"},
+    {"<lambda(int)>", "<lambda(int)>"},
+    // what is no name
+    {"std::vector<int", "std::vector<int"},
+    {"f(int", "f(int"},
+    {"g)", "g)"},
+    {"_ZSomething", "_ZSomething"},
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(names_are_shortened_to_what_was_written_in_the_source)
+{
+  for (const names& n : table)
+    BOOST_TEST_CONTEXT(n.written) BOOST_TEST(std::string_view(readable_name(n.written)) == n.readable);
+}
+
+BOOST_AUTO_TEST_CASE(a_readable_name_stays_as_it_is)
+{
+  for (const names& n : table)
+    if (!n.readable.starts_with("std::vector<int") && n.readable.find("operator<<") == std::string_view::npos)
+      BOOST_TEST_CONTEXT(n.readable) BOOST_TEST(std::string_view(readable_name(n.readable)) == n.readable);
+}
+
+BOOST_AUTO_TEST_CASE(this_compilers_own_names_are_shortened)
+{
+  const auto readable = [](const std::type_info& type) {
+    return std::string(readable_name(demangled(type.name())));
+  };
+  BOOST_TEST(readable(typeid(std::pmr::vector<std::pmr::string>)) == "std::pmr::vector<std::pmr::string>");
+  BOOST_TEST(readable(typeid(std::pmr::unordered_map<std::pmr::string, std::vector<int>>)) ==
+             "std::pmr::unordered_map<std::pmr::string, std::vector<int>>");
+}
+
+BOOST_AUTO_TEST_CASE(a_symbol_of_c_is_its_own_name)
+{
+  BOOST_TEST(std::string_view(demangled("main")) == "main");
+  BOOST_TEST(std::string_view(demangled("_ZN3app4openEi")) == "app::open(int)");
+}
+
+BOOST_AUTO_TEST_CASE(brackets_without_end_cost_no_stack)
+{
+  const std::string deep(100'000, '<');
+  BOOST_TEST((std::string_view(readable_name(deep)) == deep));
+  const std::string deep_groups = "f" + std::string(100'000, '(');
+  BOOST_TEST((std::string_view(readable_name(deep_groups)) == deep_groups));
+}
+
+BOOST_AUTO_TEST_CASE(a_functions_path_has_neither_types_nor_parameters)
+{
+  constexpr names paths[] = {
+      {"main", "main"},
+      {"app::open(int)", "app::open"},
+      {"void app::open<int>(int) const", "app::open"},
+      {"std::vector<int, std::allocator<int>> gpa::list<int>()", "gpa::list"},
+      {"app::(anonymous namespace)::open(int)", "app::(anonymous namespace)::open"},
+      {"std::vector<int>::push_back(int&&)", "std::vector<int>::push_back"},
+      {"app::less::operator()(int) const", "app::less::operator()"},
+      {"bool app::operator<(app::a, app::b)", "app::operator<"},
+      {"operator new(unsigned long)", "operator new"},
+      {"main::{lambda(int)#1}::operator()(int) const", "main::{lambda(int)#1}::operator()"},
+      {"", ""},
+      {"(", ""},
+      {"<", "<"},
+  };
+  for (const names& n : paths) BOOST_TEST_CONTEXT(n.written) BOOST_TEST(function_path(n.written) == n.readable);
+}
