@@ -221,6 +221,7 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
 check core::deinit(const void* caller) noexcept
 {
   if (life_.load(std::memory_order_relaxed) != life::alive) return verdict_;
+  const tools_quiet quiet;
   publish_id(dead_id);
   life_.store(life::deinitialised, std::memory_order_relaxed);
   const std::size_t leaked = tell_leaks(leak_occasion::end, nullptr);
@@ -243,6 +244,7 @@ std::size_t core::detect_leaks() noexcept
 
 void core::report_at_exit() noexcept
 {
+  const tools_quiet quiet;
   hash_set<const std::byte*> reachable;
   try {
     find_reachable(*this, reachable);

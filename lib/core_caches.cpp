@@ -1,4 +1,5 @@
 // The thread caches of one resource: made at a thread's first call, orphaned at its end, adopted by the next thread.
+#include "base/tools.hpp"
 #include "cache_lease.hpp"
 #include "core.hpp"
 #include "os/metadata.hpp"
@@ -44,6 +45,7 @@ cache_header* core::make_cache() noexcept
     checked->checked = true;
     checked->frames = static_cast<std::uint32_t>(options_.stack_frames);
     checked->exact_peak = !options_.thread_safe;
+    checked->plain = checked->frames == 0 && !checked->exact_peak;
     checked->birth = birth_;
   }
   if (options_.checks.is_always()) return checked;
@@ -107,6 +109,8 @@ void core::drop_heaps() noexcept
     all = caches_;
     caches_ = orphans_ = nullptr;
   }
+  tools_destroy_pool(this);  // closes what is in it, so before memory goes back
+  const tools_quiet quiet;
   checked_.release();
   fast_.release();
   while (all != nullptr) {

@@ -13,6 +13,18 @@ namespace {
 
 constexpr std::size_t most_bytes = std::size_t{1} << 47;
 
+// Opens to us the slot of a block that is about to be freed rightly: its poison goes over what is closed to the user.
+void open_slot_of(const judgement& j) noexcept
+{
+  if (j.right && j.in_slab != nullptr) tools_open(j.block, j.in_slab->slot_bytes);
+}
+
+// Closes the slot again. Only this thread can hand it out yet: it stands in our own ring.
+void close_slot_of(const judgement& j) noexcept
+{
+  if (j.right && j.in_slab != nullptr) tools_close(j.block, j.in_slab->slot_bytes);
+}
+
 }  // namespace
 
 bool core::is_plain() const noexcept
@@ -137,11 +149,18 @@ void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
   const bool limited = limit_.is_set();
   if (limited) limit_.catch_up(*k);
   if (options_.log_operations) log_line("deallocate", p, bytes, alignment);
-  if (watched_) tools_pool_free(this, p);
+  judgement told_tools;
+  if (watched_) {
+    told_tools = judge(p, bytes, alignment, this);
+    if (told_tools.right) tools_pool_free(this, p);
+    if (told_tools.place == pointer_place::fast) tools_close(p, bytes);
+    open_slot_of(told_tools);
+  }
   const tools_quiet quiet;
   const bool freed = k->checked
                          ? checked_.deallocate(static_cast<checked_cache&>(*k), p, bytes, alignment, caller)
                          : deallocate_unchecked(*k, p, bytes, alignment, caller);
+  if (watched_) close_slot_of(told_tools);
   if (freed && limited) limit_.give_back(*k, bytes);
 }
 
@@ -175,7 +194,7 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
   if (done && watched_) {
     tools_pool_free(this, p);
     tools_pool_allocate(this, p, new_bytes);
-    tools_open(p, new_bytes);
+    tools_open(p, new_bytes);  // not empty: the contents stay
     if (options_.log_operations) log_line("resize", p, new_bytes, alignment);
   }
   if (done) heartbeat();
@@ -192,9 +211,17 @@ void core::late_free(void* p, std::size_t bytes, std::size_t alignment, const vo
     const bool unknown = !j.right && j.place == pointer_place::foreign;  // its memory has been given back
     gpa::report r = report_of(j, *this, p, bytes, alignment);
     if (j.right || unknown) r.kind = mistake::use_after_deinit;
-    if (unknown) r.reason = "its memory was given back at deinit()";
+    if (unknown) {  // so what the caller says of it is all that can be said
+      r.reason = "its memory was given back at deinit()";
+      r.bytes = r.total_bytes = bytes;
+      r.alignment = alignment;
+    }
     r.here = gpa::stack_trace(trace, self);
     if (j.right) {
+      if (watched_) {
+        tools_pool_free(this, p);
+        tools_close(p, bytes);  // before its pages go back, which opens them
+      }
       if (j.small != nullptr || j.large != nullptr) {
         if (!checked_.free_buried(j, trace, static_cast<std::uint16_t>(self))) continue;
       }
@@ -218,6 +245,7 @@ void core::trim(const void* caller) noexcept
 {
   if (life_.load(std::memory_order_relaxed) != life::alive || options_.checks.is_never()) return;
   verify(caller);
+  const tools_quiet quiet;
   const cache_lease lease(*this);
   if (lease.cache() != nullptr) checked_.trim(lease.checked());
 }
@@ -235,6 +263,8 @@ void core::ignore(const void* p, const void* caller) noexcept
 
 void core::release() noexcept
 {
+  tools_destroy_pool(this);
+  tools_create_pool(this);
   {
     const mutex_guard guard(lock_);
     for (cache_header* k = caches_; k != nullptr; k = k->next) {

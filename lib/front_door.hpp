@@ -3,6 +3,7 @@
 // `caller` is the return address of the virtual function: stacks begin there, so our own frames never show.
 #pragma once
 
+#include "checked/tiny_path.hpp"
 #include "core.hpp"
 #include "registry.hpp"
 
@@ -10,32 +11,25 @@
 
 namespace gpa::detail {
 
-/// The core behind a door: still there while the door's resource is alive; looked up by number once it is dead, since
-/// then the pointer may be stale. Null: nobody remembers it.
-[[nodiscard]] inline core* core_behind(const front& door) noexcept
-{
-  if (door.id.load(std::memory_order_relaxed) != dead_id) [[likely]] return door.heart;
-  return find_core(door.birth);
-}
+/// Null when refused. Everything but the shortest path.
+[[nodiscard]] GPA_NOINLINE void* allocate_generally(front& door, std::size_t bytes, std::size_t alignment,
+                                                    const void* caller) noexcept;
+/// The same, but throws std::bad_alloc.
+[[nodiscard]] GPA_NOINLINE void* allocate_or_throw(front& door, std::size_t bytes, std::size_t alignment,
+                                                   const void* caller);
+GPA_NOINLINE void deallocate_generally(front& door, void* p, std::size_t bytes, std::size_t alignment,
+                                       const void* caller) noexcept;
 
-[[nodiscard]] void* allocate_at_dead_door(const front& door, std::size_t bytes, std::size_t alignment,
-                                          const void* caller) noexcept;
-void deallocate_at_dead_door(const front& door, void* p, std::size_t bytes, std::size_t alignment,
-                             const void* caller) noexcept;
-
-/// Null when refused.
-[[nodiscard]] inline void* allocate_through(front& door, std::size_t bytes, std::size_t alignment,
-                                            const void* caller) noexcept
+/// The hot path: what it cannot do is left to one of the functions above, as a tail call.
+[[nodiscard]] inline void* allocate_through(front& door, std::size_t bytes, std::size_t alignment, const void* caller)
 {
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
-  if (w.id == id && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
-    if (w.cache->checked) [[likely]]
-      return door.heart->checked().allocate(static_cast<checked_cache&>(*w.cache), bytes, alignment, caller);
-    return door.heart->allocate_unchecked(*w.cache, bytes, alignment, caller);
+  if (w.id == id && w.cache->plain) [[likely]] {
+    void* const p = checked_heap::allocate_tiny(static_cast<checked_cache&>(*w.cache), bytes, alignment);
+    if (p != nullptr) [[likely]] return p;
   }
-  if (id == dead_id) [[unlikely]] return allocate_at_dead_door(door, bytes, alignment, caller);
-  return door.heart->allocate_careful(bytes, alignment, caller);
+  return allocate_or_throw(door, bytes, alignment, caller);
 }
 
 inline void deallocate_through(front& door, void* p, std::size_t bytes, std::size_t alignment,
@@ -43,19 +37,11 @@ inline void deallocate_through(front& door, void* p, std::size_t bytes, std::siz
 {
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
-  if (w.id == id) [[likely]] {
-    if (w.cache->checked) [[likely]] {
-      door.heart->checked().deallocate(static_cast<checked_cache&>(*w.cache), p, bytes, alignment, caller);
-    } else {
-      door.heart->deallocate_unchecked(*w.cache, p, bytes, alignment, caller);
-    }
-    return;
+  if (w.id == id && w.cache->plain) [[likely]] {
+    checked_heap& heap = door.heart->checked();
+    if (heap.deallocate_tiny(static_cast<checked_cache&>(*w.cache), p, bytes, alignment)) [[likely]] return;
   }
-  if (id == dead_id) [[unlikely]] {
-    deallocate_at_dead_door(door, p, bytes, alignment, caller);
-    return;
-  }
-  door.heart->deallocate_careful(p, bytes, alignment, caller);
+  deallocate_generally(door, p, bytes, alignment, caller);
 }
 
 }  // namespace gpa::detail

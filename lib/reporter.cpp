@@ -77,7 +77,7 @@ void reporter::tell_unshown() noexcept
   if (!whole.empty()) whole.write_to_stderr();
 }
 
-void tell_of_unknown_resource(const gpa::report& r) noexcept
+[[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept
 {
   gpa_on_mistake();
   write_text(r);

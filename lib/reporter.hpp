@@ -43,7 +43,7 @@ class reporter {
 };
 
 /// A mistake about a resource nobody remembers: the text, then abort, as the default options say.
-void tell_of_unknown_resource(const gpa::report& r) noexcept;
+[[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept;
 
 /// A process that would return 0 returns `status` instead. 0 is ignored.
 void demand_exit_status(int status) noexcept;

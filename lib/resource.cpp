@@ -3,7 +3,6 @@
 
 #include "front_door.hpp"
 #include "late_handle.hpp"
-#include "os/threads.hpp"
 
 #include <cstring>
 
@@ -26,7 +25,7 @@ class dead_resource final : public std::pmr::memory_resource {
   }
 
  private:
-  [[nodiscard]] const front& door() const noexcept;
+  [[nodiscard]] front& door() noexcept;
   void* do_allocate(std::size_t bytes, std::size_t alignment) override;
   void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override;
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
@@ -39,21 +38,16 @@ struct resource_layout {
 };
 static_assert(sizeof(resource_layout) == sizeof(gpa::resource));
 
-const front& dead_resource::door() const noexcept
-{
-  return reinterpret_cast<const resource_layout*>(this)->door;
-}
+front& dead_resource::door() noexcept { return reinterpret_cast<resource_layout*>(this)->door; }
 
 void* dead_resource::do_allocate(std::size_t bytes, std::size_t alignment)
 {
-  void* const p = allocate_at_dead_door(door(), bytes, alignment, __builtin_return_address(0));
-  if (p == nullptr) throw std::bad_alloc();
-  return p;
+  return allocate_or_throw(door(), bytes, alignment, __builtin_return_address(0));
 }
 
 void dead_resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
 {
-  deallocate_at_dead_door(door(), p, bytes, alignment, __builtin_return_address(0));
+  deallocate_generally(door(), p, bytes, alignment, __builtin_return_address(0));
 }
 
 alignas(dead_resource) std::byte dead_storage[sizeof(dead_resource)];
@@ -67,41 +61,11 @@ afterlife::~afterlife()
   *place = example->table();
 }
 
-void* allocate_at_dead_door(const front& door, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
-{
-  if (core* const c = find_core(door.birth); c != nullptr) return c->allocate_careful(bytes, alignment, caller);
-  gpa::report r;
-  r.kind = mistake::use_after_deinit;
-  r.given_bytes = bytes;
-  r.given_alignment = alignment;
-  r.here = stack_trace(capture_stack(max_stack_frames, caller), this_thread_number());
-  tell_of_unknown_resource(r);
-  return nullptr;
-}
-
-void deallocate_at_dead_door(const front& door, void* p, std::size_t bytes, std::size_t alignment,
-                             const void* caller) noexcept
-{
-  if (core* const c = find_core(door.birth); c != nullptr) {
-    c->deallocate_careful(p, bytes, alignment, caller);
-    return;
-  }
-  gpa::report r;
-  r.kind = mistake::use_after_deinit;
-  r.address = p;
-  r.bytes = r.given_bytes = bytes;
-  r.alignment = r.given_alignment = alignment;
-  r.here = stack_trace(capture_stack(max_stack_frames, caller), this_thread_number());
-  tell_of_unknown_resource(r);
-}
-
 late_handle::~late_handle() = default;
 
 void* late_handle::do_allocate(std::size_t bytes, std::size_t alignment)
 {
-  void* const p = allocate_through(door, bytes, alignment, __builtin_return_address(0));
-  if (p == nullptr) [[unlikely]] throw std::bad_alloc();
-  return p;
+  return allocate_through(door, bytes, alignment, __builtin_return_address(0));
 }
 
 void late_handle::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
@@ -150,7 +114,7 @@ bool resource::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes,
 
 void* resource::try_allocate(std::size_t bytes, std::size_t alignment) noexcept
 {
-  return detail::allocate_through(front_, bytes, alignment, __builtin_return_address(0));
+  return detail::allocate_generally(front_, bytes, alignment, __builtin_return_address(0));
 }
 
 std::size_t resource::verify() noexcept { return front_.heart->verify(__builtin_return_address(0)); }
@@ -163,9 +127,7 @@ void resource::ignore(const void* p) noexcept { front_.heart->ignore(p, __builti
 
 void* resource::do_allocate(std::size_t bytes, std::size_t alignment)
 {
-  void* const p = detail::allocate_through(front_, bytes, alignment, __builtin_return_address(0));
-  if (p == nullptr) [[unlikely]] throw std::bad_alloc();
-  return p;
+  return detail::allocate_through(front_, bytes, alignment, __builtin_return_address(0));
 }
 
 void resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)

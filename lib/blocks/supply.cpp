@@ -1,5 +1,6 @@
 #include "blocks/supply.hpp"
 
+#include "base/tools.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
 
@@ -20,7 +21,9 @@ supply::~supply()
 
 std::byte* supply::take(std::size_t bytes, std::size_t alignment) noexcept
 {
-  return from_system() ? take_from_system(bytes, alignment) : take_from_upstream(bytes, alignment);
+  std::byte* const p = from_system() ? take_from_system(bytes, alignment) : take_from_upstream(bytes, alignment);
+  if (p != nullptr) tools_close(p, bytes);
+  return p;
 }
 
 void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept
@@ -29,6 +32,7 @@ void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) n
     unmap_pages(p, bytes);
     return;
   }
+  tools_open(p, bytes);
   const std::uint32_t self = this_thread_number();
   calls_.fetch_add(1, std::memory_order_relaxed);
   if (inside_.load(std::memory_order_relaxed) == self) {

@@ -5,6 +5,9 @@
 // exactly the same pointer, size and alignment. Those calls are serialised by a lock of their own, taken with no other
 // lock held; an upstream that calls back into the same resource from the same thread is refused, not dead-locked.
 //
+// To ASan and Valgrind a range is closed from here on, and open again when it goes back; between the two, a block is
+// open exactly while it is the user's (core_calls.cpp, large_blocks.cpp).
+//
 // Thread-safe.
 #pragma once
 

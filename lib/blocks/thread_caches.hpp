@@ -59,9 +59,14 @@ struct tally {
   }
 
  private:
+  // Only the cache's thread writes, so no locked instruction; but compilers do not make this one instruction either.
   static void add(std::atomic<std::uint64_t>& n, std::uint64_t more) noexcept
   {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    asm("addq %1, %0" : "+m"(n) : "er"(more) : "cc");
+#else
     n.store(n.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+#endif
   }
 };
 
@@ -73,6 +78,7 @@ struct cache_header {
   std::uint16_t thread = 0;        // number of the thread it belongs to
   bool checked = false;            // a checked_cache, else a fast_cache
   bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
+  bool plain = false;              // checked, no call stacks, no exact peak: the shortest path will do
   tally counts;
   std::uint32_t until_sample = 0;  // sampling: allocations to the next one picked
   std::uint32_t dice = 0;          // sampling: the state of its random numbers

@@ -59,6 +59,11 @@ class checked_heap {
   checked_heap(const checked_heap&) = delete;
   checked_heap& operator=(const checked_heap&) = delete;
 
+  /// The shortest path, for blocks below 128 bytes of a plain cache: calls nothing, so its caller needs no frame. Null,
+  /// or false, with nothing done: whatever is unusual is left to the functions below.
+  [[nodiscard]] static void* allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] bool deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
+
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                const void* caller) noexcept;
@@ -105,9 +110,11 @@ class checked_heap {
 
   [[nodiscard]] void* hand_out(checked_cache& k, unsigned c, std::byte* slot, record& r, std::size_t bytes,
                                std::size_t alignment, const void* caller) noexcept;
-  void finish_free(checked_cache& k, slab& s, std::byte* slot, record& r, std::size_t bytes, std::uint64_t freed_word,
-                   bool damage_told) noexcept;
-  void put_into_ring(checked_cache& k, unsigned c, std::byte* slot, record& r) noexcept;
+  void complete_free(checked_cache& k, const slab& s, std::byte* slot, record& r, std::size_t bytes,
+                     std::uint64_t freed_word) noexcept;
+  GPA_COLD void complete_damaged_free(checked_cache& k, const slab& s, std::byte* slot, record& r, std::size_t bytes,
+                                      std::uint64_t freed_word) noexcept;
+  void put_into_ring(checked_cache& k, const slab& s, std::byte* slot, record& r) noexcept;
 
   [[nodiscard]] GPA_NOINLINE void* allocate_slow(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                                  const void* caller) noexcept;
@@ -123,8 +130,6 @@ class checked_heap {
   [[nodiscard]] bool spill(bin& b, unsigned c, std::uint32_t count) noexcept;
   GPA_COLD void tell_damaged_slot(std::byte* slot, record& r, unsigned c, std::uint32_t trace,
                                   std::uint16_t thread) noexcept;
-  GPA_COLD void tell_overflow(const slab& s, std::byte* slot, const record& r, std::size_t bytes, const damage& d,
-                              std::string_view reason, gpa::stack_trace here) noexcept;
   [[nodiscard]] gpa::report overflow_report(const slab& s, std::size_t index, std::size_t bytes, const damage& d,
                                             std::string_view reason, gpa::stack_trace here) const noexcept;
   [[nodiscard]] gpa::report damage_report(const slab& s, std::size_t index, std::uint64_t word, const damage& d,
@@ -166,6 +171,16 @@ class checked_heap {
   return word.compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_acquire);
 }
 
+/// Asks for what handing out this slot will read and write.
+inline void prefetch_slot(const ring_entry& e, std::size_t size) noexcept
+{
+  const std::byte* const slot = e.slot();
+  __builtin_prefetch(slot, 0, 2);
+  __builtin_prefetch(e.record(), 1, 2);
+  if (size > 128)
+    for (std::size_t line = 64; line < size; line += 64) __builtin_prefetch(slot + line, 0, 2);
+}
+
 inline void* checked_heap::hand_out(checked_cache& k, unsigned c, std::byte* slot, record& r, std::size_t bytes,
                                     std::size_t alignment, const void* caller) noexcept
 {
@@ -191,6 +206,8 @@ inline void* checked_heap::allocate(checked_cache& k, std::size_t bytes, std::si
       const ring_entry oldest = b.entries[b.head & b.mask];
       if (k.is_over(oldest)) [[likely]] {
         ++b.head;
+        // The slot after this one is handed out next; its lines are in the second-level cache at best.
+        prefetch_slot(b.entries[b.head & b.mask], slot_size(c));
         return hand_out(k, c, oldest.slot(), *oldest.record(), bytes, alignment, caller);
       }
     }
@@ -203,33 +220,25 @@ inline void* checked_heap::allocate(checked_cache& k, std::size_t bytes, std::si
   return allocate_slow(k, bytes, alignment, caller);
 }
 
-inline void checked_heap::put_into_ring(checked_cache& k, unsigned c, std::byte* slot, record& r) noexcept
+inline void checked_heap::put_into_ring(checked_cache& k, const slab& s, std::byte* slot, record& r) noexcept
 {
-  if (k.rule.endless) [[unlikely]] return;
-  bin& b = k.bins[c];
-  k.advance(slot_size(c));
-  if (b.size() >= b.limit && !make_room(k, c)) [[unlikely]] return;  // no memory for a ring: the slot rests until trim()
-  b.entries[b.tail & b.mask] = ring_entry::make(slot, &r, k.now());
+  bin& b = k.bins[s.size_class];
+  k.advance(s.slot_bytes);
+  if (b.size() >= b.limit && !make_room(k, s.size_class)) [[unlikely]] return;  // no ring: the slot rests until trim()
+  b.entries[b.tail & b.mask] = ring_entry::make(slot, &r, k.now);
   ++b.tail;
 }
 
-inline void checked_heap::finish_free(checked_cache& k, slab& s, std::byte* slot, record& r, std::size_t bytes,
-                                      std::uint64_t freed_word, bool damage_told) noexcept
+// The claim is won and what had to be seen was seen: the slot becomes poison and waits.
+inline void checked_heap::complete_free(checked_cache& k, const slab& s, std::byte* slot, record& r, std::size_t bytes,
+                                        std::uint64_t freed_word) noexcept
 {
-  damage d;
-  if (!behind_intact(slot, bytes, s.slot_bytes)) [[unlikely]] {
-    d = find_damage_behind(slot, bytes, s.slot_bytes);
-    if (damage_told) d.count = 0;
-  }
+  static_assert(encode(slot_state::poisoned, 0, 0) == (encode(slot_state::freed, 0, 0) | poisoned_bit));
   write_poison(slot, s.slot_bytes);
   r.free_thread.store(k.thread, std::memory_order_relaxed);
-  r.word.store(make_word(with_state(tag_of(freed_word), slot_state::poisoned), free_trace_of(freed_word)),
-               std::memory_order_release);
+  r.word.store(freed_word | poisoned_bit, std::memory_order_release);
   k.counts.count_free(bytes);
-  put_into_ring(k, s.size_class, slot, r);
-  if (d.count != 0) [[unlikely]]
-    tell_overflow(s, slot, r, bytes, d, "found when the block was freed",
-                  gpa::stack_trace(free_trace_of(freed_word), k.thread));
+  put_into_ring(k, s, slot, r);
 }
 
 inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
@@ -237,17 +246,21 @@ inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t byte
 {
   region* const found = region_of(p);
   std::uint32_t trace = 0;
-  if (found != nullptr && found->owner == &owner_ && found->kind == region_kind::checked_slab &&
-      encodable(bytes, alignment)) [[likely]] {
+  if (found != nullptr && found->checked_heap_of_slab == this && encodable(bytes, alignment)) [[likely]] {
     auto& s = static_cast<slab&>(*found);
-    const auto offset = static_cast<std::size_t>(static_cast<std::byte*>(p) - s.base);
+    auto* const slot = static_cast<std::byte*>(p);
+    const auto offset = static_cast<std::size_t>(slot - s.base);
     const std::size_t index = s.index_of(offset);
-    if (index * s.slot_bytes == offset && index < s.slot_count) [[likely]] {
+    if (index * s.slot_bytes == offset) [[likely]] {
       record& r = s.records[index];
       if (k.frames != 0) trace = capture_stack(k.frames, caller);
       const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
       if (claim(r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {
-        finish_free(k, s, static_cast<std::byte*>(p), r, bytes, freed, false);
+        if (behind_intact(slot, bytes, s.slot_bytes)) [[likely]] {
+          complete_free(k, s, slot, r, bytes, freed);
+        } else {
+          complete_damaged_free(k, s, slot, r, bytes, freed);
+        }
         return true;
       }
     }

@@ -62,7 +62,7 @@ void checked_heap::delete_slab(slab& s) noexcept
   clear_region(s);
   held_.fetch_sub(s.held, std::memory_order_relaxed);
   supply_.give_back(s.base, s.bytes, granule_size);
-  metadata_free(s.records, s.slot_count * sizeof(record));
+  metadata_free(s.records, records_bytes(s.slot_count));
   metadata_free(&s, sizeof s);
 }
 

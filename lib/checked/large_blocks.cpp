@@ -1,6 +1,7 @@
 #include "checked/large_blocks.hpp"
 
 #include "base/bits.hpp"
+#include "base/tools.hpp"
 #include "checked/fill.hpp"
 #include "checked/leak_scan.hpp"
 #include "os/metadata.hpp"
@@ -76,6 +77,7 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   b.alloc_trace.store(trace, std::memory_order_relaxed);
   b.alloc_thread.store(thread, std::memory_order_relaxed);
   write_redzone(base, bytes, range);
+  tools_close(base, range);  // core opens what is the user's
   b.word.store(encode_large(slot_state::live, bytes, alignment), std::memory_order_release);
   if (!enter_region(b)) {
     supply_.give_back(base, range, range_alignment);
@@ -122,8 +124,10 @@ bool large_blocks::resize(large_block& b, std::uint64_t word, std::size_t new_by
   std::uint64_t expected = word;
   const std::uint64_t resized = encode_large(large_state(word), new_bytes, large_alignment(word));
   if (!b.word.compare_exchange_strong(expected, resized, std::memory_order_acq_rel)) return false;
+  tools_open(b.base, std::min(new_bytes + redzone_bytes, b.bytes));
   for (std::size_t i = new_bytes; i != std::min(new_bytes + redzone_bytes, b.bytes); ++i)
     b.base[i] = std::byte{redzone_byte};
+  tools_close(b.base + new_bytes, b.bytes - new_bytes);
   return true;
 }
 
@@ -175,9 +179,12 @@ std::byte* large_blocks::take_addresses(std::size_t bytes) noexcept
 void large_blocks::close(large_block& b) noexcept
 {
   if (!supply_.from_system()) {
+    tools_open(b.base, b.bytes);
     write_poison(b.base, b.bytes);
+    tools_close(b.base, b.bytes);
     return;
   }
+  tools_close(b.base, b.bytes);
   held_.fetch_sub(b.bytes, std::memory_order_relaxed);
   if (closed_ranges.load(std::memory_order_relaxed) >= most_closed) {
     discard_pages(b.base, b.bytes);

@@ -1,6 +1,7 @@
 // Large blocks looked at as a whole: for damage, for leaks, and when everything ends.
 #include "checked/large_blocks.hpp"
 
+#include "base/tools.hpp"
 #include "checked/fill.hpp"
 #include "checked/leak_scan.hpp"
 #include "os/containers.hpp"
@@ -73,7 +74,9 @@ std::size_t large_blocks::verify(gpa::stack_trace here) noexcept
       std::uint64_t word = b->word.load(std::memory_order_acquire);
       if (large_state(word) != slot_state::poisoned || is_poison(b->base, b->bytes)) continue;
       found.push_back(write_after_free_report(*b, here, "found by verify()"));
+      tools_open(b->base, b->bytes);
       write_poison(b->base, b->bytes);
+      tools_close(b->base, b->bytes);
     }
   } catch (const std::bad_alloc&) {
     // What was found so far is told; the rest is found by the next call.

@@ -9,8 +9,8 @@
 // first out over all classes, without moving a block twice. Rings are arrays of ours: no link ever runs through user
 // memory, so a write after free can damage nothing but poison.
 //
-// The clock is kept in units of 1/65 536 of the quarantine, 32 bits of it with each slot. A slot that stays in its ring
-// for 65 536 quarantines may look young again: it is reused later than it could be, never earlier.
+// The clock is kept in units of about 1/4 096 of the quarantine, 21 bits of it with each slot. A slot that stays in its
+// ring for 256 quarantines may look young again: it is reused later than it could be, never earlier.
 //
 // Not thread-safe: its cache's thread owns it.
 #pragma once
@@ -29,25 +29,20 @@ namespace gpa::detail {
 
 inline constexpr std::size_t quarantine_blocks = 16384;
 
-/// A free slot, its record and when it was freed: 47 + 47 + 32 bits in 16 bytes.
+/// A free slot, its record and when it was freed. Slots are multiples of 16 below 2^47: 43 bits and 21 of the time.
 struct ring_entry {
-  std::uint64_t slot_and_low;
-  std::uint64_t record_and_high;
+  static constexpr std::uint32_t time_mask = (std::uint32_t{1} << 21) - 1;
 
-  static ring_entry make(std::byte* slot, record* r, std::uint32_t time) noexcept
+  std::uint64_t slot_and_time;
+  detail::record* of;
+
+  static ring_entry make(std::byte* slot, detail::record* r, std::uint32_t time) noexcept
   {
-    return {reinterpret_cast<std::uint64_t>(slot) << 16 | (time & 0xFFFF),
-            reinterpret_cast<std::uint64_t>(r) << 16 | time >> 16};
+    return {reinterpret_cast<std::uint64_t>(slot) << 17 | (time & time_mask), r};
   }
-  [[nodiscard]] std::byte* slot() const noexcept { return reinterpret_cast<std::byte*>(slot_and_low >> 16); }
-  [[nodiscard]] detail::record* record() const noexcept
-  {
-    return reinterpret_cast<detail::record*>(record_and_high >> 16);
-  }
-  [[nodiscard]] std::uint32_t time() const noexcept
-  {
-    return static_cast<std::uint32_t>(slot_and_low & 0xFFFF) | static_cast<std::uint32_t>(record_and_high) << 16;
-  }
+  [[nodiscard]] std::byte* slot() const noexcept { return reinterpret_cast<std::byte*>(slot_and_time >> 21 << 4); }
+  [[nodiscard]] detail::record* record() const noexcept { return of; }
+  [[nodiscard]] std::uint32_t time() const noexcept { return static_cast<std::uint32_t>(slot_and_time) & time_mask; }
 };
 static_assert(sizeof(ring_entry) == 16);
 
@@ -65,17 +60,19 @@ struct quarantine_rule {
     rule.bytes = bytes;
     rule.endless = bytes == static_cast<std::size_t>(-1);
     if (rule.endless) return rule;
-    rule.least_step = bytes / quarantine_blocks;
+    rule.least_step = (bytes + quarantine_blocks - 1) / quarantine_blocks;
     const auto width = static_cast<std::uint32_t>(std::bit_width(bytes));
-    rule.shift = width > 16 ? width - 16 : 0;
-    rule.age = static_cast<std::uint32_t>((bytes + (std::size_t{1} << rule.shift) - 1) >> rule.shift);
+    rule.shift = width > 12 ? width - 12 : 0;
+    const std::size_t unit = std::size_t{1} << rule.shift;
+    // One unit more where units are coarse: a free in the middle of one is kept as its beginning.
+    rule.age = static_cast<std::uint32_t>(((bytes + unit - 1) >> rule.shift) + (rule.shift != 0));
     return rule;
   }
   /// The most slots of this size that can be waiting at once.
   [[nodiscard]] constexpr std::size_t most_slots(std::size_t slot) const noexcept
   {
-    const std::size_t by_bytes = bytes / (slot > least_step ? slot : least_step + (least_step == 0)) + 1;
-    return by_bytes < quarantine_blocks ? by_bytes : quarantine_blocks;
+    const std::size_t step = slot > least_step ? slot : least_step;
+    return (bytes + (std::size_t{2} << shift)) / step + 1;  // a wait may be two units too long
   }
 };
 
@@ -87,7 +84,7 @@ constexpr std::uint32_t batch_slots(std::size_t slot) noexcept
 }
 
 /// One class of one thread.
-struct bin {
+struct alignas(64) bin {
   ring_entry* entries = nullptr;
   std::uint32_t mask = 0;
   std::uint32_t head = 0;
@@ -101,16 +98,25 @@ struct bin {
   [[nodiscard]] std::uint32_t size() const noexcept { return tail - head; }
 };
 
+static_assert(sizeof(bin) == 64);
+
 /// Everything one thread needs for checked blocks of one resource.
 struct checked_cache : cache_header {
   std::uint64_t clock = 0;  // bytes freed
+  std::uint32_t now = 0;    // the clock in the units kept with slots
   quarantine_rule rule;
   std::array<bin, class_count> bins;
 
-  [[nodiscard]] std::uint32_t now() const noexcept { return static_cast<std::uint32_t>(clock >> rule.shift); }
   /// Whether the oldest slot of a ring that is not empty may be handed out.
-  [[nodiscard]] bool is_over(const ring_entry& oldest) const noexcept { return now() - oldest.time() >= rule.age; }
-  void advance(std::size_t slot) noexcept { clock += slot > rule.least_step ? slot : rule.least_step; }
+  [[nodiscard]] bool is_over(const ring_entry& oldest) const noexcept
+  {
+    return ((now - static_cast<std::uint32_t>(oldest.slot_and_time)) & ring_entry::time_mask) >= rule.age;
+  }
+  void advance(std::size_t slot) noexcept
+  {
+    clock += slot > rule.least_step ? slot : rule.least_step;
+    now = static_cast<std::uint32_t>(clock >> rule.shift);
+  }
 };
 
 }  // namespace gpa::detail

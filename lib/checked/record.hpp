@@ -49,6 +49,9 @@ constexpr tag encode(slot_state state, std::size_t bytes, std::size_t alignment)
   return static_cast<tag>(state) << 29 | static_cast<tag>(alignment) << 16 | static_cast<tag>(bytes);
 }
 
+/// Turns a freed word into a poisoned one.
+inline constexpr std::uint64_t poisoned_bit = std::uint64_t{1} << 29;
+
 constexpr slot_state state_of(tag t) noexcept { return static_cast<slot_state>(t >> 29); }
 constexpr std::size_t bytes_of(tag t) noexcept { return t & 0xFFFF; }
 constexpr std::size_t alignment_of(tag t) noexcept { return (t >> 16) & 0x1FFF; }

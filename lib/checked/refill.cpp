@@ -9,6 +9,7 @@
 #include "os/pages.hpp"
 
 #include "base/bits.hpp"
+#include "base/tools.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -94,10 +95,13 @@ bool checked_heap::carve(checked_cache& k, unsigned c) noexcept
   if (first == s->slot_count) return false;
   const auto piece = static_cast<std::uint32_t>(std::max<std::size_t>(1, piece_bytes / s->slot_bytes));
   const std::uint32_t count = std::min(piece, s->slot_count - first);
-  write_poison(s->slot(first), std::size_t{count} * s->slot_bytes);
+  const std::size_t bytes = std::size_t{count} * s->slot_bytes;
+  tools_open(s->slot(first), bytes);
+  write_poison(s->slot(first), bytes);
+  tools_close(s->slot(first), bytes);
   s->filled.store((first + count) * s->slot_bytes, std::memory_order_release);
   b.fresh = s->slot(first);
-  b.fresh_end = b.fresh + std::size_t{count} * s->slot_bytes;
+  b.fresh_end = b.fresh + bytes;
   b.fresh_record = s->records + first;
   owner_.heartbeat();
   return true;
@@ -116,7 +120,7 @@ bool checked_heap::take_batch(checked_cache& k, unsigned c) noexcept
     central_[c] = batch->next;
     central_count_[c].fetch_sub(1, std::memory_order_relaxed);
   }
-  const std::uint32_t over = k.now() - k.rule.age;
+  const std::uint32_t over = k.now - k.rule.age;
   for (std::uint64_t i = batch->count; i-- != 0;) {
     const ring_entry e = batch->entries[i];
     --b.head;
@@ -132,12 +136,13 @@ slab* checked_heap::new_slab(unsigned c) noexcept
   const std::size_t slot = slot_size(c);
   const std::size_t count = bytes / slot;
   void* const place = metadata_allocate(sizeof(slab));
-  void* const records = metadata_allocate(count * sizeof(record));
+  void* const records = metadata_allocate(records_bytes(count));
   std::byte* const base = place != nullptr && records != nullptr ? supply_.take(bytes, granule_size) : nullptr;
   slab* s = nullptr;
   if (base != nullptr) {
     s = new (place) slab;
     s->owner = &owner_;
+    s->checked_heap_of_slab = this;
     s->base = base;
     s->bytes = bytes;
     s->kind = region_kind::checked_slab;
@@ -155,7 +160,7 @@ slab* checked_heap::new_slab(unsigned c) noexcept
   }
   if (s == nullptr) {
     if (place != nullptr) metadata_free(place, sizeof(slab));
-    if (records != nullptr) metadata_free(records, count * sizeof(record));
+    if (records != nullptr) metadata_free(records, records_bytes(count));
     return nullptr;
   }
   held_.fetch_add(bytes, std::memory_order_relaxed);
@@ -165,9 +170,10 @@ slab* checked_heap::new_slab(unsigned c) noexcept
   return s;
 }
 
-// Called when a ring is full, or when there is none yet. False: no memory for it.
+// Called when a ring is full, or when there is none yet. False: no memory for it, or none is wanted.
 bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
 {
+  if (k.rule.endless) return false;  // the slot is never handed out again, so nothing need know it is free
   bin& b = k.bins[c];
   const std::uint32_t batch = batch_slots(slot_size(c));
   if (b.limit != 0) return spill(b, c, batch) || b.size() <= b.mask;

@@ -25,6 +25,10 @@
 
 namespace gpa::detail {
 
+/// Records of a slab: one more than slots, for ever fresh, so that a pointer to the gap behind the last slot finds a
+/// record that refuses it.
+constexpr std::size_t records_bytes(std::size_t slots) noexcept { return (slots + 1) * sizeof(record); }
+
 struct slab : region {
   std::uint64_t slot_reciprocal = 0;
   record* records = nullptr;

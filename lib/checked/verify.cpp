@@ -6,6 +6,7 @@
 // mark and is not told again.
 #include "checked/checked_heap.hpp"
 
+#include "base/tools.hpp"
 #include "blocks/owner.hpp"
 #include "trace/interned.hpp"
 
@@ -15,12 +16,17 @@ namespace gpa::detail {
 
 namespace {
 
+GPA_NO_SANITIZE unsigned byte_at(const std::byte* place) noexcept
+{
+  return *reinterpret_cast<const volatile std::uint8_t*>(place);
+}
+
 // The first changed bytes, as text: "41 41 41 00".
 std::string_view bytes_seen(const std::byte* place, std::size_t count) noexcept
 {
   text words;
   for (std::size_t i = 0; i != count && i != 8; ++i)
-    absl::Format(&words, "%s%02x", i == 0 ? "" : " ", static_cast<unsigned>(std::to_integer<std::uint8_t>(place[i])));
+    absl::Format(&words, "%s%02x", i == 0 ? "" : " ", byte_at(place + i));
   return interned(words.view());
 }
 
@@ -100,16 +106,22 @@ void checked_heap::tell_damaged_slot(std::byte* slot, record& r, unsigned c, std
       told = damage_report(s, s.index_of(static_cast<std::size_t>(slot - s.base)), word, d,
                            "found when the slot was about to be handed out again", gpa::stack_trace(trace, thread));
     }
+    tools_open(slot, slot_size(c));
     write_poison(slot, slot_size(c));
+    tools_close(slot, slot_size(c));
   }
   if (told.address != nullptr) owner_.tell(told);
 }
 
-void checked_heap::tell_overflow(const slab& s, std::byte* slot, const record& r, std::size_t bytes, const damage& d,
-                                 std::string_view reason, gpa::stack_trace here) noexcept
+void checked_heap::complete_damaged_free(checked_cache& k, const slab& s, std::byte* slot, record& r,
+                                         std::size_t bytes, std::uint64_t freed_word) noexcept
 {
-  static_cast<void>(r);
-  owner_.tell(overflow_report(s, s.index_of(static_cast<std::size_t>(slot - s.base)), bytes, d, reason, here));
+  const damage d = find_damage_behind(slot, bytes, s.slot_bytes);
+  const gpa::report told = overflow_report(s, s.index_of(static_cast<std::size_t>(slot - s.base)), bytes, d,
+                                           "found when the block was freed",
+                                           gpa::stack_trace(free_trace_of(freed_word), k.thread));
+  complete_free(k, s, slot, r, bytes, freed_word);
+  owner_.tell(told);
 }
 
 void checked_heap::verify_poisoned(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found)

@@ -2,6 +2,7 @@
 // the claim of checked_heap::deallocate() failed, judge() says why, and the user is told.
 #include "checked/checked_heap.hpp"
 
+#include "base/tools.hpp"
 #include "blocks/owner.hpp"
 
 namespace gpa::detail {
@@ -27,7 +28,12 @@ bool checked_heap::deallocate_slow(checked_cache& k, void* p, std::size_t bytes,
     bool damage_told = false;
     if (!claim_flagged(j, trace, damage_told)) continue;
     const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
-    finish_free(k, *j.in_slab, static_cast<std::byte*>(p), *j.small, bytes, freed, damage_told);
+    auto* const slot = static_cast<std::byte*>(p);
+    if (damage_told || behind_intact(slot, bytes, j.in_slab->slot_bytes)) {
+      complete_free(k, *j.in_slab, slot, *j.small, bytes, freed);
+    } else {
+      complete_damaged_free(k, *j.in_slab, slot, *j.small, bytes, freed);
+    }
     return true;
   }
 }
@@ -72,8 +78,10 @@ bool checked_heap::try_resize(checked_cache& k, void* p, std::size_t old_bytes, 
       auto* const slot = static_cast<std::byte*>(p);
       const std::size_t size = j.in_slab->slot_bytes;
       const std::size_t behind = new_bytes + redzone_bytes < size ? new_bytes + redzone_bytes : size;
+      tools_open(slot, size);
       for (std::size_t i = new_bytes; i != behind; ++i) slot[i] = std::byte{redzone_byte};
       write_poison(slot + behind, size - behind);
+      tools_close(slot + new_bytes, size - new_bytes);
     }
     k.counts.count_resize(old_bytes, new_bytes);
     return true;

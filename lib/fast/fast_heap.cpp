@@ -37,7 +37,7 @@ void* fast_heap::allocate(fast_cache& k, std::size_t bytes, std::size_t alignmen
     if (b.head == nullptr && b.fresh == b.fresh_end && !refill(k, c)) return nullptr;
     if (b.head != nullptr) {
       p = b.head;
-      b.head = b.head->next;
+      b.head = b.head->next();
       --b.count;
     } else {
       p = b.fresh;
@@ -64,8 +64,8 @@ void fast_heap::deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_
   }
   const unsigned c = size_class(size);
   fast_bin& b = k.bins[c];
-  auto* const node = new (p) free_node;
-  node->next = b.head;
+  auto* const node = static_cast<free_node*>(p);
+  node->set_next(b.head);
   b.head = node;
   if (++b.count > 2 * batch_nodes(slot_size(c))) spill(b, c);
 }
@@ -85,7 +85,7 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
   {
     const mutex_guard guard(lock_);
     if (free_node* const batch = central_[c]; batch != nullptr) {
-      central_[c] = batch->next_batch;
+      central_[c] = batch->next_batch();
       b.head = batch;
       b.count = batch_nodes(slot_size(c));
       return true;
@@ -104,12 +104,12 @@ void fast_heap::spill(fast_bin& b, unsigned c) noexcept
   free_node* const batch = b.head;
   free_node* last = batch;
   const std::uint32_t nodes = batch_nodes(slot_size(c));
-  for (std::uint32_t i = 1; i != nodes; ++i) last = last->next;
-  b.head = last->next;
+  for (std::uint32_t i = 1; i != nodes; ++i) last = last->next();
+  b.head = last->next();
   b.count -= nodes;
-  last->next = nullptr;
+  last->set_next(nullptr);
   const mutex_guard guard(lock_);
-  batch->next_batch = central_[c];
+  batch->set_next_batch(central_[c]);
   central_[c] = batch;
 }
 

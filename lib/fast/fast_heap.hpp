@@ -22,9 +22,18 @@
 
 namespace gpa::detail {
 
-struct free_node {
-  free_node* next;
-  free_node* next_batch;  // of the first node of a batch in the heap's list
+/// Lies in a block that ASan and Valgrind hold for closed; hence the accessors.
+class free_node {
+ public:
+  GPA_NO_SANITIZE [[nodiscard]] free_node* next() const noexcept { return next_; }
+  GPA_NO_SANITIZE void set_next(free_node* n) noexcept { next_ = n; }
+  /// Of the first node of a batch in the heap's list.
+  GPA_NO_SANITIZE [[nodiscard]] free_node* next_batch() const noexcept { return next_batch_; }
+  GPA_NO_SANITIZE void set_next_batch(free_node* n) noexcept { next_batch_ = n; }
+
+ private:
+  free_node* next_;
+  free_node* next_batch_;
 };
 static_assert(sizeof(free_node) <= slot_size(1));
 

@@ -36,7 +36,7 @@ class debug_info {
 
  private:
   struct opened;
-  opened* state_ = nullptr;
+  [[maybe_unused]] opened* state_ = nullptr;  // null without libdw
 };
 
 }  // namespace gpa::detail

@@ -41,6 +41,7 @@ bool is_in_source(std::string_view file, std::string_view folder) noexcept
 bool is_library_file(std::string_view file)
 {
   const metadata_string path = shortened_path(file, {});
+  if (path.starts_with("/usr/include/") || path.starts_with("/usr/local/include/")) return true;
   if (is_in_source(path, "/lib/") || is_in_source(path, "/include/") || contains(path, "/include/gpa/")) return true;
   return std::any_of(library_parts.begin(), library_parts.end(),
                      [&path](std::string_view part) { return contains(path, part); });

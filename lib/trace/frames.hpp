@@ -1,7 +1,7 @@
 // Whose frame is it, and how is its file called: what decides which lines of a stack a reader sees.
 //
-// Library frames are the standard library's, the C library's and start-up's, those of system modules, and gpa's own,
-// also when gpa is linked statically. Everything else is the user's. Pure.
+// Library frames are those of headers in the compilers' and the system's include directories, of system modules, of
+// start-up code, and gpa's own, also when gpa is linked statically. Everything else is the user's. Pure.
 #pragma once
 
 #include "trace/frame.hpp"

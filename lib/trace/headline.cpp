@@ -160,7 +160,8 @@ std::string_view consequence(const report& r) noexcept
     case mistake::write_after_free:
     case mistake::overflow: return "noticed afterwards: the write itself was not stopped";
     case mistake::use_after_deinit:
-      return r.address == nullptr ? "the allocation was refused" : "the block was given back, and no harm done";
+      if (r.address == nullptr) return "the allocation was refused";
+      return r.reason.empty() ? "the block was given back, and no harm done" : "the call was ignored";
     case mistake::wrong_thread: return "thread_safe = false lets one thread at a time in";
     case mistake::invalid_alignment: return "the allocation was refused: alignments are powers of two";
     case mistake::use_after_free: return "the access was stopped";

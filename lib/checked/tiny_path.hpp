@@ -1,0 +1,96 @@
+// The path nearly every small block takes in a resource without call stacks: no call, no lock, no frame.
+//
+// Whatever is unusual (nothing to hand out, damage, a full ring, a tag that differs) is noticed before anything is
+// changed, and left to the general path, which sees the same and acts. Kept in step with checked_heap::allocate() and
+// deallocate(): same claim, same order of stores.
+//
+// About 100 instructions an allocation and 120 a free of 64 bytes, poison included (g++ -O3, callgrind).
+#pragma once
+
+#include "checked/checked_heap.hpp"
+
+namespace gpa::detail {
+
+inline constexpr std::size_t tiny_bytes = 128;
+
+/// 1, 2, 4, 8 or 16.
+constexpr bool is_tiny_alignment(std::size_t alignment) noexcept
+{
+  return alignment <= 16 && ((0x10116U >> alignment) & 1U) != 0;
+}
+
+GPA_NO_SANITIZE inline bool is_poison_tiny(const std::byte* p, std::size_t size) noexcept
+{
+  const __m128i poison = _mm_set1_epi8(static_cast<char>(poison_byte));
+  __m128i changed = _mm_xor_si128(_mm_load_si128(reinterpret_cast<const __m128i*>(p)), poison);
+  for (std::size_t i = 16; i != size; i += 16)
+    changed = _mm_or_si128(changed, _mm_xor_si128(_mm_load_si128(reinterpret_cast<const __m128i*>(p + i)), poison));
+  return _mm_movemask_epi8(_mm_cmpeq_epi8(changed, _mm_setzero_si128())) == 0xFFFF;
+}
+
+inline void write_poison_tiny(std::byte* p, std::size_t size) noexcept
+{
+  const __m128i poison = _mm_set1_epi8(static_cast<char>(poison_byte));
+  std::size_t i = 0;
+  do {
+    _mm_store_si128(reinterpret_cast<__m128i*>(p + i), poison);
+    asm("" : "+r"(i));  // stays a loop: as a call of memset it would cost the caller its frame
+    i += 16;
+  } while (i != size);
+}
+
+inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment) noexcept
+{
+  if (bytes >= tiny_bytes || !is_tiny_alignment(alignment)) [[unlikely]] return nullptr;
+  const std::size_t c = (bytes + 16) >> 4;
+  const std::size_t size = c << 4;
+  bin& b = k.bins[c];
+  if (b.head == b.tail) [[unlikely]] return nullptr;
+  const ring_entry oldest = b.entries[b.head & b.mask];
+  std::byte* const slot = oldest.slot();
+  if (!k.is_over(oldest) || !is_poison_tiny(slot, size)) [[unlikely]] return nullptr;
+  ++b.head;
+  // A few slots ahead, since a ring filled in random order misses on every slot; past the tail it is a stale entry.
+  const ring_entry& next = b.entries[(b.head + 8) & b.mask];
+  __builtin_prefetch(next.slot(), 0, 2);
+  __builtin_prefetch(next.record(), 1, 2);
+  record& r = *oldest.record();
+  r.alloc_trace.store(0, std::memory_order_relaxed);
+  r.alloc_thread.store(k.thread, std::memory_order_relaxed);
+  _mm_store_si128(reinterpret_cast<__m128i*>(slot + size - redzone_bytes),
+                  _mm_set1_epi8(static_cast<char>(redzone_byte)));
+  r.word.store(make_word(encode(slot_state::live, bytes, alignment), 0), std::memory_order_release);
+  k.counts.count_allocation(bytes);
+  return slot;
+}
+
+inline bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
+{
+  region* const found = region_of(p);
+  if (found == nullptr || found->checked_heap_of_slab != this || bytes >= tiny_bytes || alignment > 16) [[unlikely]]
+    return false;
+  const auto& s = static_cast<const slab&>(*found);
+  auto* const slot = static_cast<std::byte*>(p);
+  const auto offset = static_cast<std::size_t>(slot - s.base);
+  const std::size_t index = s.index_of(offset);
+  const std::size_t size = s.slot_bytes;
+  bin& b = k.bins[s.size_class];
+  // A slot larger than its bytes need came from an alignment, or the bytes are wrong: not for this path.
+  if (index * size != offset || size - bytes > redzone_bytes || b.size() >= b.limit ||
+      !redzone_intact(slot, bytes, size)) [[unlikely]]
+    return false;
+  record& r = s.records[index];
+  const tag live = encode(slot_state::live, bytes, alignment);
+  const tag freed = encode(slot_state::freed, bytes, alignment);
+  if (!claim(r.word, make_word(live, 0), make_word(freed, 0))) [[unlikely]] return false;
+  write_poison_tiny(slot, size);
+  r.free_thread.store(k.thread, std::memory_order_relaxed);
+  r.word.store(make_word(freed, 0) | poisoned_bit, std::memory_order_release);
+  k.counts.count_free(bytes);
+  k.advance(size);
+  b.entries[b.tail & b.mask] = ring_entry::make(slot, &r, k.now);
+  ++b.tail;
+  return true;
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,85 @@
+// The front door for what the hot path left over: larger blocks, call stacks, first calls, death.
+#include "front_door.hpp"
+
+#include "os/threads.hpp"
+
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+GPA_COLD gpa::report late_report(std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  gpa::report r;
+  r.kind = mistake::use_after_deinit;
+  r.given_bytes = bytes;
+  r.given_alignment = alignment;
+  r.here = stack_trace(capture_stack(max_stack_frames, caller), this_thread_number());
+  return r;
+}
+
+// The resource is dead, so its pointer may be stale: it is looked up by number.
+GPA_COLD void* allocate_at_dead_door(const front& door, std::size_t bytes, std::size_t alignment,
+                                     const void* caller) noexcept
+{
+  if (core* const c = find_core(door.birth); c != nullptr) return c->allocate_careful(bytes, alignment, caller);
+  tell_of_unknown_resource(late_report(bytes, alignment, caller));
+}
+
+GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t bytes, std::size_t alignment,
+                                      const void* caller) noexcept
+{
+  if (core* const c = find_core(door.birth); c != nullptr) {
+    c->deallocate_careful(p, bytes, alignment, caller);
+    return;
+  }
+  gpa::report r = late_report(bytes, alignment, caller);
+  r.address = p;
+  r.bytes = bytes;
+  r.alignment = alignment;
+  tell_of_unknown_resource(r);
+}
+
+}  // namespace
+
+void* allocate_generally(front& door, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  const std::uint64_t id = door.id.load(std::memory_order_relaxed);
+  const way& w = way_of(id);
+  if (w.id == id && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
+    if (w.cache->checked) [[likely]]
+      return door.heart->checked().allocate(static_cast<checked_cache&>(*w.cache), bytes, alignment, caller);
+    return door.heart->allocate_unchecked(*w.cache, bytes, alignment, caller);
+  }
+  if (id == dead_id) [[unlikely]] return allocate_at_dead_door(door, bytes, alignment, caller);
+  return door.heart->allocate_careful(bytes, alignment, caller);
+}
+
+void* allocate_or_throw(front& door, std::size_t bytes, std::size_t alignment, const void* caller)
+{
+  void* const p = allocate_generally(door, bytes, alignment, caller);
+  if (p == nullptr) [[unlikely]] throw std::bad_alloc();
+  return p;
+}
+
+void deallocate_generally(front& door, void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  const std::uint64_t id = door.id.load(std::memory_order_relaxed);
+  const way& w = way_of(id);
+  if (w.id == id) [[likely]] {
+    if (w.cache->checked) [[likely]] {
+      door.heart->checked().deallocate(static_cast<checked_cache&>(*w.cache), p, bytes, alignment, caller);
+    } else {
+      door.heart->deallocate_unchecked(*w.cache, p, bytes, alignment, caller);
+    }
+    return;
+  }
+  if (id == dead_id) [[unlikely]] {
+    deallocate_at_dead_door(door, p, bytes, alignment, caller);
+    return;
+  }
+  door.heart->deallocate_careful(p, bytes, alignment, caller);
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,235 @@
+#define BOOST_TEST_MODULE lifetime
+#include <gpa/resource.hpp>
+
+#include "support/outcome.hpp"
+#include "support/witness.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <csignal>
+#include <cstddef>
+#include <cstring>
+#include <memory_resource>
+#include <new>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using gpa::test::outcome;
+using gpa::test::outcome_of;
+using gpa::test::witness;
+using tags = std::vector<std::string>;
+
+const gpa::options to_the_end{.name = "short-lived", .checks = gpa::checks::always()};
+const gpa::options carrying_on{
+    .name = "short-lived", .checks = gpa::checks::always(), .after_mistake = gpa::after_mistake::carry_on};
+
+// The container is made late, so that its address is all that the order of declaration decides.
+struct class_in_wrong_order {
+  std::optional<std::pmr::vector<int>> numbers;
+  gpa::resource memory;
+
+  explicit class_in_wrong_order(const gpa::options& o) : memory(o) { numbers.emplace({1, 2, 3}, &memory); }
+};
+
+void wrong_order_in_a_function(const gpa::options& o)
+{
+  std::optional<std::pmr::vector<int>> numbers;
+  gpa::resource memory(o);
+  numbers.emplace({1, 2, 3}, &memory);
+}
+
+void wrong_order_through_allocator(const gpa::options& o)
+{
+  std::optional<std::pmr::vector<int>> numbers;
+  gpa::resource memory(o);
+  numbers.emplace({1, 2, 3}, memory.allocator<int>());
+}
+
+void wrong_order_in_a_class(const gpa::options& o) { const class_in_wrong_order object(o); }
+
+struct place_of_mistake {
+  const char* name;
+  void (*make)(const gpa::options&);
+};
+constexpr place_of_mistake places[] = {
+    {"class", wrong_order_in_a_class},
+    {"function", wrong_order_in_a_function},
+    {"function, through allocator()", wrong_order_through_allocator},
+};
+
+// A resource whose storage is ours: it can be looked at, and written over, after its end.
+struct buried {
+  alignas(gpa::resource) std::byte storage[sizeof(gpa::resource)];
+  gpa::resource* r;
+
+  explicit buried(const gpa::options& o) : r(new (storage) gpa::resource(o)) {}
+  void end() { r->~resource(); }
+  void reuse_storage() { std::memset(storage, 0xA5, sizeof storage); }
+};
+
+constexpr std::size_t sizes[] = {0, 1, 24, 61, 1000, 32768, 200'000, 5 << 20};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_container_that_outlives_its_resource_is_reported_and_the_first_late_free_ends_the_program)
+{
+  for (const place_of_mistake& place : places) {
+    const outcome o = outcome_of([&] { place.make(to_the_end); });
+    BOOST_TEST_CONTEXT(place.name << ": " << o)
+    {
+      BOOST_TEST(o.status == -SIGABRT);
+      BOOST_TEST(o.reports() == (tags{"leak", "use-after-deinit"}), boost::test_tools::per_element());
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(carrying_on_a_container_may_outlive_its_resource_unharmed)
+{
+  for (const place_of_mistake& place : places) {
+    const outcome o = outcome_of([&] { place.make(carrying_on); });
+    BOOST_TEST_CONTEXT(place.name << ": " << o)
+    {
+      BOOST_TEST(o.status == 0);
+      BOOST_TEST(o.reports() == (tags{"leak", "use-after-deinit"}), boost::test_tools::per_element());
+      BOOST_TEST(o.says("blocks freed after this point are safe: if they are freed later, end their scope before deinit()"));
+      BOOST_TEST(o.says("resource \"short-lived\" was deinitialised"));
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(in_the_right_order_nothing_is_said)
+{
+  const outcome o = outcome_of([] {
+    gpa::resource memory(to_the_end);
+    const std::pmr::vector<int> numbers({1, 2, 3}, &memory);
+    const std::pmr::vector<int> others({1, 2, 3}, memory.allocator<int>());
+  });
+  BOOST_TEST(o.status == 0);
+  BOOST_TEST(o.err == "");
+}
+
+BOOST_AUTO_TEST_CASE(allocator_may_free_after_the_storage_of_its_resource_was_reused)
+{
+  for (const std::size_t bytes : sizes) {
+    witness w;
+    buried b(w.listening({.name = "gone", .checks = gpa::checks::always()}));
+    const auto a = b.r->allocator();
+    std::byte* const p = static_cast<std::byte*>(a.resource()->allocate(bytes, 8));
+    b.end();
+    b.reuse_storage();
+    a.resource()->deallocate(p, bytes, 8);
+
+    const std::vector<gpa::report> reports = w.take();
+    BOOST_TEST_REQUIRE(reports.size() == 2u);
+    BOOST_TEST(reports[0].kind == gpa::mistake::leak);
+    BOOST_TEST(reports[1].kind == gpa::mistake::use_after_deinit);
+    BOOST_TEST(reports[1].resource == "gone");
+    BOOST_TEST(reports[1].address == p);
+    BOOST_TEST(reports[1].bytes == bytes);
+    BOOST_TEST(!reports[1].allocated.empty());
+    BOOST_TEST(!reports[1].here.empty());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_address_of_a_resource_may_free_while_its_storage_is_intact)
+{
+  for (const std::size_t bytes : sizes) {
+    witness w;
+    buried b(w.listening({.name = "gone", .checks = gpa::checks::always()}));
+    std::pmr::memory_resource* const m = b.r;
+    void* blocks[2];
+    for (void*& p : blocks) p = m->allocate(bytes, 8);
+    b.end();
+    for (void* const p : blocks) m->deallocate(p, bytes, 8);
+
+    const std::vector<gpa::report> reports = w.take();
+    const std::size_t leaks = reports.size() - 2;  // one, or two where the compiler unrolled the loop
+    BOOST_TEST_REQUIRE(reports.size() >= 3u);
+    for (std::size_t i = 0; i != leaks; ++i) BOOST_TEST(reports[i].kind == gpa::mistake::leak);
+    for (const std::size_t i : {0u, 1u}) {
+      BOOST_TEST(reports[leaks + i].kind == gpa::mistake::use_after_deinit);
+      BOOST_TEST(reports[leaks + i].address == blocks[i]);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_dead_resource_refuses_to_allocate_by_either_way)
+{
+  witness w;
+  buried b(w.listening());
+  std::pmr::memory_resource* const m = b.r;
+  std::pmr::memory_resource* const handle = b.r->allocator().resource();
+  b.end();
+  BOOST_CHECK_THROW(static_cast<void>(m->allocate(8)), std::bad_alloc);
+  BOOST_CHECK_THROW(static_cast<void>(handle->allocate(8)), std::bad_alloc);
+  BOOST_TEST(w.count(gpa::mistake::use_after_deinit) == 2u);
+  BOOST_TEST(w.count() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(late_frees_are_judged_like_others)
+{
+  witness w;
+  buried b(w.listening());
+  const auto a = b.r->allocator();
+  void* const p = a.resource()->allocate(40, 8);
+  void* const kept = a.resource()->allocate(40, 8);
+  b.end();
+  static_cast<void>(w.take());
+  a.resource()->deallocate(p, 41, 8);
+  a.resource()->deallocate(p, 40, 16);
+  a.resource()->deallocate(static_cast<std::byte*>(p) + 8, 32, 8);
+  BOOST_TEST(w.count(gpa::mistake::size_mismatch) == 1u);
+  BOOST_TEST(w.count(gpa::mistake::alignment_mismatch) == 1u);
+  BOOST_TEST(w.count(gpa::mistake::invalid_pointer) == 1u);
+  a.resource()->deallocate(p, 40, 8);
+  a.resource()->deallocate(p, 40, 8);
+  BOOST_TEST(w.count(gpa::mistake::use_after_deinit) == 1u);
+  BOOST_TEST(w.count(gpa::mistake::double_free) == 1u);
+  a.resource()->deallocate(kept, 40, 8);
+  BOOST_TEST(w.count() == 6u);
+}
+
+BOOST_AUTO_TEST_CASE(late_frees_are_safe_however_many_resources_came_and_went)
+{
+  witness w;
+  std::vector<buried*> early;
+  std::vector<void*> blocks;
+  for (int i = 0; i != 40; ++i) {
+    early.push_back(new buried(w.listening()));
+    blocks.push_back(early.back()->r->allocate(100));
+  }
+  std::vector<std::pmr::memory_resource*> handles;
+  for (buried* b : early) {
+    handles.push_back(b->r->allocator().resource());
+    b->end();
+    b->reuse_storage();
+  }
+  BOOST_TEST(w.take().size() == 40u);
+  for (int i = 0; i != 600; ++i) {
+    gpa::resource r(to_the_end);
+    r.deallocate(r.allocate(100), 100);
+  }
+  for (std::size_t i = 0; i != handles.size(); ++i) handles[i]->deallocate(blocks[i], 100);
+  BOOST_TEST(w.count(gpa::mistake::use_after_deinit) == 40u);
+  BOOST_TEST(w.count() == 40u);
+  for (buried* b : early) delete b;
+}
+
+BOOST_AUTO_TEST_CASE(a_free_into_a_resource_that_nobody_remembers_ends_the_program_with_its_report)
+{
+  const outcome o = outcome_of([] {
+    buried b(carrying_on);
+    void* const p = b.r->allocate(100);
+    b.r->deallocate(p, 100);
+    b.end();
+    for (int i = 0; i != 600; ++i) {
+      const gpa::resource r(to_the_end);
+    }
+    static_cast<std::pmr::memory_resource*>(b.r)->deallocate(p, 100);
+  });
+  BOOST_TEST(o.status == -SIGABRT);
+  BOOST_TEST(o.reports() == (tags{"use-after-deinit"}), boost::test_tools::per_element());
+}

@@ -1,0 +1,112 @@
+#define BOOST_TEST_MODULE page_map
+#include "blocks/page_map.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <random>
+
+namespace {
+
+using namespace gpa::detail;
+
+constexpr std::size_t granule = 65'536;
+
+std::byte* at(std::uintptr_t value) { return reinterpret_cast<std::byte*>(value); }
+
+region made(std::uintptr_t base, std::size_t granules)
+{
+  region r;
+  r.base = at(base);
+  r.bytes = granules * granule;
+  return r;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(any_value_may_be_asked_for)
+{
+  for (unsigned n = 0; n != 64; ++n) {
+    const std::uintptr_t power = std::uintptr_t{1} << n;
+    for (const std::uintptr_t value : {power - 1, power, power + 1, ~power, ~std::uintptr_t{0} - power})
+      BOOST_TEST(region_of(at(value)) == nullptr);
+  }
+  std::mt19937_64 random(7);
+  std::size_t found = 0;
+  for (int i = 0; i != 1'000'000; ++i)
+    if (region_of(at(random())) != nullptr) ++found;
+  BOOST_TEST(found == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_region_is_found_from_each_of_its_addresses_and_from_no_other)
+{
+  region r = made(0x1234'5678'0000, 3);
+  BOOST_REQUIRE(enter_region(r));
+  for (const std::uintptr_t offset : {std::uintptr_t{0}, std::uintptr_t{1}, granule - 1, granule, 2 * granule, 3 * granule - 1})
+    BOOST_TEST(region_of(r.base + offset) == &r);
+  BOOST_TEST(region_of(r.base - 1) == nullptr);
+  BOOST_TEST(region_of(r.base + 3 * granule) == nullptr);
+  BOOST_TEST(region_of(at(0x1234'5678'0000 + (std::uintptr_t{1} << 47))) == nullptr);  // the same low bits
+  BOOST_TEST(region_of(at(0x1234'5678'0000 + (std::uintptr_t{1} << 48))) == nullptr);
+  BOOST_TEST(region_of(at(0x1234'5678'0000 + (std::uintptr_t{1} << 32))) == nullptr);
+  clear_region(r);
+  for (std::size_t i = 0; i != 3; ++i) BOOST_TEST(region_of(r.base + i * granule) == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(a_region_may_lie_across_leaves)
+{
+  constexpr std::uintptr_t edge = std::uintptr_t{0x2345} << 32;
+  region r = made(edge - 2 * granule, 2 * granule + 5);  // a whole leaf and a bit of each neighbour
+  BOOST_REQUIRE(enter_region(r));
+  for (const std::uintptr_t address : {edge - 2 * granule, edge - 1, edge, edge + (std::uintptr_t{1} << 32) - 1,
+                                       edge + (std::uintptr_t{1} << 32), edge - 2 * granule + r.bytes - 1})
+    BOOST_TEST(region_of(at(address)) == &r);
+  BOOST_TEST(region_of(at(edge - 2 * granule - 1)) == nullptr);
+  BOOST_TEST(region_of(at(edge - 2 * granule + r.bytes)) == nullptr);
+  clear_region(r);
+  BOOST_TEST(region_of(at(edge - 1)) == nullptr);
+  BOOST_TEST(region_of(at(edge)) == nullptr);
+  BOOST_TEST(region_of(at(edge + (std::uintptr_t{1} << 32))) == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(the_first_and_the_last_granule_of_user_space_have_an_entry)
+{
+  region first = made(0, 1);
+  region last = made((std::uintptr_t{1} << 47) - granule, 1);
+  BOOST_REQUIRE(enter_region(first));
+  BOOST_REQUIRE(enter_region(last));
+  BOOST_TEST(region_of(nullptr) == &first);
+  BOOST_TEST(region_of(at((std::uintptr_t{1} << 47) - 1)) == &last);
+  BOOST_TEST(region_of(at(std::uintptr_t{1} << 47)) == nullptr);
+  clear_region(first);
+  clear_region(last);
+  BOOST_TEST(region_of(nullptr) == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(neighbours_do_not_disturb_each_other)
+{
+  region a = made(0x3000'0000'0000, 2);
+  region b = made(0x3000'0000'0000 + 2 * granule, 1);
+  BOOST_REQUIRE(enter_region(a));
+  BOOST_REQUIRE(enter_region(b));
+  BOOST_TEST(region_of(b.base - 1) == &a);
+  BOOST_TEST(region_of(b.base) == &b);
+  clear_region(a);
+  BOOST_TEST(region_of(b.base - 1) == nullptr);
+  BOOST_TEST(region_of(b.base) == &b);
+  clear_region(b);
+  BOOST_TEST(region_of(b.base) == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(an_address_is_the_next_regions_once_the_one_before_is_cleared)
+{
+  region before = made(0x3100'0000'0000, 4);
+  region after = made(0x3100'0000'0000 + granule, 1);
+  BOOST_REQUIRE(enter_region(before));
+  clear_region(before);
+  BOOST_REQUIRE(enter_region(after));
+  BOOST_TEST(region_of(after.base) == &after);
+  BOOST_TEST(region_of(after.base + granule) == nullptr);
+  clear_region(after);
+}

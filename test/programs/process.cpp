@@ -1,0 +1,95 @@
+// process_resource() used before main, in it, in atexit handlers and static destructors; process_resource_test runs
+// it and reads what it says. Also built against the static library, as process_static.
+//
+//   process tidy         everything is freed
+//   process leak N       forgets N blocks; and a chain of three that a static variable points at
+//   process status S     returns S after printing without a newline; leaks; process_resource() asks for nothing
+//   process leaky S      a resource with leak_exit_status = 42 leaks; main returns S
+//   process unsaid S     as leaky, nothing leaks
+//   process late         leaks after main, in a static destructor
+//   process quit S       as leaky, ends by exit(S) deep inside
+#include <gpa/resource.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory_resource>
+#include <new>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+struct link {
+  link* next;
+  char filler[56];
+};
+
+bool leaks_at_the_end = false;
+
+// Constructed before main, destroyed after it.
+struct early_and_late {
+  std::pmr::vector<int> numbers{gpa::process_resource()};
+
+  early_and_late()
+  {
+    if (gpa::process_resource() == nullptr) std::abort();
+    numbers.assign(100, 1);
+  }
+  ~early_and_late()
+  {
+    numbers.push_back(2);
+    if (leaks_at_the_end) static_cast<void>(gpa::process_resource()->allocate(77));
+  }
+};
+early_and_late before_main;
+
+link* chain = nullptr;  // what static storage points at is no leak
+
+void in_atexit()
+{
+  std::pmr::vector<int> more(1000, 3, gpa::process_resource());
+  more.push_back(4);
+}
+
+void forget(int blocks)
+{
+  for (int i = 0; i != blocks; ++i) static_cast<void>(gpa::process_resource()->allocate(64));
+}
+
+void make_chain()
+{
+  for (int i = 0; i != 3; ++i)
+    chain = new (gpa::process_resource()->allocate(sizeof(link), alignof(link))) link{chain, {}};
+}
+
+}  // namespace
+
+int main(int count, char** words)
+{
+  const std::string_view what = count > 1 ? words[1] : "";
+  const int number = count > 2 ? std::atoi(words[2]) : 0;
+  std::atexit(in_atexit);
+  static early_and_late in_main;
+  if (what == "leak") {
+    forget(number);
+    make_chain();
+  }
+  if (what == "late") leaks_at_the_end = true;
+  if (what == "status") {
+    std::printf("no newline");
+    forget(1);
+    return number;
+  }
+  if (what == "leaky" || what == "quit" || what == "unsaid") {
+    std::printf("no newline");
+    gpa::resource r({.checks = gpa::checks::always(), .leak_exit_status = 42});
+    void* const p = r.allocate(10);
+    if (what == "unsaid") r.deallocate(p, 10);
+    if (what == "quit") {
+      static_cast<void>(r.deinit());
+      std::exit(number);
+    }
+    return number;
+  }
+  return 0;
+}

@@ -1,0 +1,94 @@
+// What Valgrind and AddressSanitizer are to see of gpa's blocks: tools_memory_test runs it on Valgrind.
+//
+//   under_tools clean                     many kinds of use, no mistake
+//   under_tools read-freed  KIND          reads a freed block
+//   under_tools read-slack  KIND          reads the byte behind a block
+//   under_tools read-unset  KIND          decides on a byte nobody wrote
+//   under_tools leak        KIND          forgets a block
+// KIND is checked, fast, upstream, large.
+#include <gpa/resource.hpp>
+
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <memory_resource>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace {
+
+char volatile sink = 0;
+
+void use(gpa::resource& r)
+{
+  std::pmr::map<int, std::pmr::string> names(&r);
+  for (int i = 0; i != 500; ++i) names.emplace(i, std::string(static_cast<std::size_t>(i), 'x'));
+  for (int i = 0; i != 250; ++i) names.erase(i * 2);
+  std::pmr::vector<int> numbers(&r);
+  for (int i = 0; i != 50'000; ++i) numbers.push_back(i);
+  void* p = r.allocate(40, 16);
+  std::memset(p, 1, 40);
+  if (r.try_resize(p, 40, 44, 16)) {
+    std::memset(p, 1, 44);
+    r.deallocate(p, 44, 16);
+  } else {
+    r.deallocate(p, 40, 16);
+  }
+  for (int i = 0; i != 20'000; ++i) {
+    const std::size_t bytes = static_cast<std::size_t>(i % 700);
+    p = r.allocate(bytes);
+    std::memset(p, i, bytes);
+    r.deallocate(p, bytes);
+  }
+  std::thread([&] { r.deallocate(r.allocate(100), 100); }).join();
+  r.verify();
+  r.trim();
+  r.detect_leaks();
+}
+
+int clean()
+{
+  for (const gpa::checks c : {gpa::checks::always(), gpa::checks::never(), gpa::checks::one_in(10)}) {
+    gpa::resource r({.checks = c});
+    use(r);
+    r.release();
+    use(r);
+    std::pmr::monotonic_buffer_resource above(&r);
+    gpa::resource over({.checks = c}, &above);
+    gpa::resource over_new_delete({.checks = c}, std::pmr::new_delete_resource());
+    use(over);
+    use(over_new_delete);
+    if (over.deinit() != gpa::check::ok || over_new_delete.deinit() != gpa::check::ok) return 1;
+    above.release();
+    if (r.deinit() != gpa::check::ok) return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** words)
+{
+  const std::string_view what = count > 1 ? words[1] : "";
+  const std::string_view kind = count > 2 ? words[2] : "";
+  if (what == "clean") return clean();
+  if (kind.empty()) return 2;
+
+  gpa::resource r({.checks = kind == "fast" ? gpa::checks::never() : gpa::checks::always()},
+                  kind == "upstream" ? std::pmr::new_delete_resource() : nullptr);
+  const std::size_t bytes = kind == "large" ? 100'000 : 100;
+  auto* const p = static_cast<char*>(r.allocate(bytes));
+  if (what != "read-unset") std::memset(p, 'a', bytes);
+  volatile char* const hidden = p;
+  if (what == "read-freed") {
+    r.deallocate(p, bytes);
+    sink = hidden[50];
+    return 0;
+  }
+  if (what == "read-slack") sink = hidden[bytes];
+  if (what == "read-unset") std::puts(hidden[50] == 'a' ? "a" : "not a");
+  if (what != "leak") r.deallocate(p, bytes);
+  return 0;
+}

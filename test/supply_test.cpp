@@ -1,0 +1,176 @@
+#define BOOST_TEST_MODULE supply
+#include "blocks/supply.hpp"
+
+#include "support/upstreams.hpp"
+
+#include <gpa/resource.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory_resource>
+#include <new>
+#include <set>
+#include <stdexcept>
+#include <vector>
+
+namespace {
+
+using gpa::detail::supply;
+
+constexpr std::size_t granule = 65'536;
+
+// An upstream that does what a test tells it to.
+class scripted final : public std::pmr::memory_resource {
+ public:
+  std::function<void*(std::size_t, std::size_t)> on_allocate;
+  std::vector<void*> returned;
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override { return on_allocate(bytes, alignment); }
+  void do_deallocate(void* p, std::size_t, std::size_t) override { returned.push_back(p); }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+};
+
+bool is_aligned(const void* p, std::size_t alignment) { return reinterpret_cast<std::uintptr_t>(p) % alignment == 0; }
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(the_system_gives_zeroed_ranges_that_do_not_overlap)
+{
+  supply s(nullptr);
+  BOOST_TEST(s.from_system());
+  std::set<std::byte*> seen;
+  for (std::size_t i = 0; i != 200; ++i) {
+    std::byte* const p = s.take(granule * (1 + i % 8), granule);
+    BOOST_REQUIRE(p != nullptr);
+    BOOST_TEST(is_aligned(p, granule));
+    for (std::size_t g = 0; g <= i % 8; ++g) {
+      BOOST_TEST(seen.insert(p + g * granule).second);
+      BOOST_TEST((p[g * granule] == std::byte{0} && p[g * granule + granule - 1] == std::byte{0}));
+      std::memset(p + g * granule, 0x41, granule);
+    }
+  }
+  for (std::byte* const p : seen) s.give_back(p, granule, granule);
+  BOOST_TEST(s.calls() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(the_system_serves_any_alignment)
+{
+  supply s(nullptr);
+  for (std::size_t alignment = granule; alignment <= std::size_t{1} << 26; alignment *= 2) {
+    std::byte* const p = s.take(granule, alignment);
+    BOOST_REQUIRE(p != nullptr);
+    BOOST_TEST(is_aligned(p, alignment));
+    s.give_back(p, granule, alignment);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_system_refuses_the_impossible)
+{
+  supply s(nullptr);
+  BOOST_TEST(s.take(std::size_t{1} << 50, granule) == nullptr);
+  BOOST_TEST(s.take(granule, std::size_t{1} << 62) == nullptr);
+  BOOST_TEST(s.take(granule, std::size_t{1} << 63) == nullptr);
+  std::byte* const p = s.take(granule, granule);
+  BOOST_TEST(p != nullptr);
+  s.give_back(p, granule, granule);
+}
+
+BOOST_AUTO_TEST_CASE(calls_of_an_upstream_pair_exactly_and_are_counted)
+{
+  gpa::test::recording_upstream upstream;
+  supply s(&upstream);
+  BOOST_TEST(!s.from_system());
+  std::byte* const a = s.take(granule, granule);
+  std::byte* const b = s.take(3 * granule, 4 * granule);
+  BOOST_TEST(is_aligned(b, 4 * granule));
+  BOOST_TEST(s.calls() == 2u);
+  s.give_back(b, 3 * granule, 4 * granule);
+  s.give_back(a, granule, granule);
+  BOOST_TEST(s.calls() == 4u);
+  BOOST_TEST(upstream.live() == 0u);
+  BOOST_TEST(upstream.wrong() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(an_upstream_that_throws_has_refused)
+{
+  scripted upstream;
+  supply s(&upstream);
+  upstream.on_allocate = [](std::size_t, std::size_t) -> void* { throw std::bad_alloc(); };
+  BOOST_TEST(s.take(granule, granule) == nullptr);
+  upstream.on_allocate = [](std::size_t, std::size_t) -> void* { throw std::runtime_error("no"); };
+  BOOST_TEST(s.take(granule, granule) == nullptr);
+  upstream.on_allocate = [](std::size_t, std::size_t) -> void* { throw 7; };
+  BOOST_TEST(s.take(granule, granule) == nullptr);
+  BOOST_TEST(upstream.returned.empty());
+
+  alignas(granule) static std::byte memory[granule];
+  upstream.on_allocate = [](std::size_t, std::size_t) -> void* { return memory; };
+  BOOST_TEST((s.take(granule, granule) == memory));  // no lock was left held
+}
+
+BOOST_AUTO_TEST_CASE(a_null_answer_is_a_refusal_and_is_not_given_back)
+{
+  scripted upstream;
+  supply s(&upstream);
+  upstream.on_allocate = [](std::size_t, std::size_t) -> void* { return nullptr; };
+  BOOST_TEST(s.take(granule, granule) == nullptr);
+  BOOST_TEST(upstream.returned.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_misaligned_answer_is_given_back_and_is_a_refusal)
+{
+  alignas(granule) static std::byte memory[2 * granule];
+  scripted upstream;
+  supply s(&upstream);
+  for (const std::size_t offset : {16U, 4096U, 32'768U}) {
+    upstream.returned.clear();
+    upstream.on_allocate = [offset](std::size_t, std::size_t) -> void* { return memory + offset; };
+    BOOST_TEST(s.take(granule, granule) == nullptr);
+    BOOST_REQUIRE(upstream.returned.size() == 1u);
+    BOOST_TEST(upstream.returned.front() == memory + offset);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_upstream_that_calls_back_is_refused)
+{
+  scripted upstream;
+  supply s(&upstream);
+  alignas(granule) static std::byte memory[granule];
+  std::byte* inner = memory;
+  upstream.on_allocate = [&](std::size_t bytes, std::size_t alignment) -> void* {
+    inner = s.take(bytes, alignment);
+    return memory;
+  };
+  BOOST_TEST((s.take(granule, granule) == memory));
+  BOOST_TEST(inner == nullptr);
+  s.give_back(memory, granule, granule);
+  BOOST_TEST(upstream.returned.size() == 1u);
+}
+
+// The same through the front door: a resource whose upstream wants memory from that resource.
+BOOST_AUTO_TEST_CASE(an_upstream_that_allocates_from_its_own_resource_gets_bad_alloc)
+{
+  scripted upstream;
+  gpa::resource r(gpa::options{.checks = gpa::checks::always()}, &upstream);
+  int refused = 0;
+  upstream.on_allocate = [&](std::size_t bytes, std::size_t alignment) -> void* {
+    try {
+      static_cast<void>(r.allocate(24, 8));
+    } catch (const std::bad_alloc&) {
+      ++refused;
+    }
+    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+  };
+  void* const p = r.allocate(24, 8);
+  BOOST_TEST(refused == 1);
+  BOOST_TEST(r.stats().live_blocks == 1u);
+  r.deallocate(p, 24, 8);
+  BOOST_TEST((r.deinit() == gpa::check::ok));
+  for (void* const range : upstream.returned)
+    std::pmr::new_delete_resource()->deallocate(range, granule, granule);
+}

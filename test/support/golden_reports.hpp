@@ -1,0 +1,275 @@
+// The reports that golden texts pin, one of each kind and then the other forms; their stacks have names that no
+// compiler changes, and quote golden/session.cpp.
+#pragma once
+
+#include <gpa/report.hpp>
+
+#include "trace/report_text.hpp"
+
+#include <cstdint>
+#include <new>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gpa::test {
+
+using detail::frame;
+using detail::frame_list;
+using detail::told_stack;
+
+inline constexpr std::string_view golden_directory = GPA_TEST_DIR "/golden/";
+
+// ---- stacks with names that no compiler changes ----
+
+enum stack_id : std::uint32_t { none, allocating, freeing, misusing, stripped, library_only, shallow, nameless };
+enum thread_id : std::uint32_t { nobody, main_thread, worker_thread };
+
+// The teller below finds both in the number of the stack.
+inline stack_trace stack(stack_id id, thread_id thread = main_thread)
+{
+  return {static_cast<std::uint32_t>(id) | static_cast<std::uint32_t>(thread) << 8, 0};
+}
+
+struct place {
+  std::string_view function;
+  std::uint32_t line;
+  std::uint32_t column;
+};
+
+inline void add_user(frame_list& to, place p, bool inlined = false)
+{
+  frame f;
+  f.address = 0x55ad2c4a2000 + p.line * 0x10;
+  f.function = p.function;
+  f.file = std::string(golden_directory) + "session.cpp";
+  f.line = p.line;
+  f.column = p.column;
+  f.module = "/opt/app/bin/parser";
+  f.offset = 0x2000 + p.line * 0x10;
+  f.inlined = inlined;
+  to.push_back(f);
+}
+
+inline void add_stripped(frame_list& to, std::string_view function, std::uintptr_t offset)
+{
+  frame f;
+  f.address = 0x55ad2c4a0000 + offset;
+  f.function = function;
+  f.module = std::string(golden_directory) + "bin/parser";
+  f.offset = offset;
+  to.push_back(f);
+}
+
+inline void add_library(frame_list& to, std::string_view function, std::string_view file = {})
+{
+  frame f;
+  f.address = 0x7f31c2a00123;
+  f.function = function;
+  f.file = file;
+  f.line = file.empty() ? 0 : 107;
+  f.column = file.empty() ? 0 : 28;
+  f.module = "/usr/lib/x86_64-linux-gnu/libstdc++.so.6";
+  f.offset = 0x123;
+  f.library = true;
+  to.push_back(f);
+}
+
+inline told_stack tell(const stack_trace& s)
+{
+  told_stack told;
+  frame_list& f = told.frames;
+  constexpr std::string_view header = "/nowhere/include/c++/12/memory_resource";
+  switch (static_cast<stack_id>(s.id() & 0xFF)) {
+    case none: break;
+    case allocating:
+      add_library(f, "std::pmr::memory_resource::allocate(unsigned long, unsigned long)", header);
+      add_user(f, {"cache::open(int)", 6, 28});
+      add_user(f, {"main", 18, 22});
+      add_library(f, "__libc_start_main");
+      break;
+    case freeing:
+      add_library(f, "std::pmr::memory_resource::deallocate(void*, unsigned long, unsigned long)", header);
+      add_user(f, {"cache::close(session*)", 13, 17}, true);
+      add_user(f, {"main", 19, 10});
+      break;
+    case misusing:
+      add_library(f, "std::pmr::memory_resource::deallocate(void*, unsigned long, unsigned long)", header);
+      add_library(f, "std::pmr::unsynchronized_pool_resource::release()");
+      add_user(f, {"cache::close(session*)", 13, 17}, true);
+      add_user(f, {"main", 20, 10});
+      break;
+    case stripped:
+      add_stripped(f, "cache::open(int)", 0x1234);
+      add_stripped(f, {}, 0x1300);
+      break;
+    case library_only:
+      add_library(f, {});
+      add_library(f, "std::pmr::memory_resource::allocate(unsigned long, unsigned long)", header);
+      told.addresses = 32;
+      break;
+    case shallow: add_library(f, "std::pmr::memory_resource::allocate(unsigned long, unsigned long)"); break;
+    case nameless:
+      f.emplace_back();
+      f.back().address = 0x1000;
+      break;
+  }
+  if (told.addresses == 0) told.addresses = f.size();
+  switch (static_cast<thread_id>(s.id() >> 8)) {
+    case nobody: break;
+    case main_thread: told.thread = 4710; told.thread_name = "main"; break;
+    case worker_thread: told.thread = 4711; told.thread_name = "worker"; break;
+  }
+  return told;
+}
+
+inline told_stack tell_without_memory(const stack_trace&)
+{
+  throw std::bad_alloc();
+}
+
+// ---- reports ----
+
+inline const void* const block_address = reinterpret_cast<const void*>(0x7f31c2a00240);
+
+inline report wrong_free(mistake kind)
+{
+  report r;
+  r.kind = kind;
+  r.resource = "parser";
+  r.address = block_address;
+  r.bytes = r.total_bytes = r.given_bytes = 72;
+  r.alignment = r.given_alignment = 8;
+  r.allocated = stack(allocating);
+  r.here = stack(misusing);
+  return r;
+}
+
+inline report changed(report r, void (*change)(report&))
+{
+  change(r);
+  return r;
+}
+
+inline report allocation(mistake kind, std::size_t bytes)
+{
+  report r;
+  r.kind = kind;
+  r.resource = "parser";
+  r.given_bytes = bytes;
+  r.given_alignment = 8;
+  r.here = stack(allocating);
+  return r;
+}
+
+inline report leak(std::size_t blocks, std::size_t bytes)
+{
+  report r = wrong_free(mistake::leak);
+  r.blocks = blocks;
+  r.bytes = bytes / blocks;
+  r.total_bytes = bytes;
+  r.here = {};
+  return r;
+}
+
+struct golden_case {
+  std::string_view file;
+  gpa::report report;
+};
+
+inline std::vector<golden_case> golden_cases()
+{
+  return {
+      // one of each kind, named after it
+      {"leak", leak(10, 720)},
+      {"double_free", changed(wrong_free(mistake::double_free), [](auto& r) { r.freed = stack(freeing); })},
+      {"size_mismatch", changed(wrong_free(mistake::size_mismatch), [](auto& r) { r.given_bytes = 40; })},
+      {"alignment_mismatch", changed(wrong_free(mistake::alignment_mismatch), [](auto& r) { r.given_alignment = 16; })},
+      {"invalid_pointer", changed(wrong_free(mistake::invalid_pointer),
+                                  [](auto& r) {
+                                    r.given_bytes = 24;
+                                    r.offset = 16;
+                                    r.reason = "inside a block, 16 bytes from its start";
+                                  })},
+      {"wrong_resource", changed(wrong_free(mistake::wrong_resource), [](auto& r) { r.owner = "lexer"; })},
+      {"write_after_free", changed(wrong_free(mistake::write_after_free),
+                                   [](auto& r) {
+                                     r.freed = stack(freeing);
+                                     r.offset = 16;
+                                     r.damaged = 8;
+                                   })},
+      {"overflow", changed(wrong_free(mistake::overflow),
+                           [](auto& r) {
+                             r.offset = 72;
+                             r.damaged = 4;
+                           })},
+      {"use_after_deinit", wrong_free(mistake::use_after_deinit)},
+      {"wrong_thread", changed(wrong_free(mistake::wrong_thread),
+                               [](auto& r) { r.here = stack(misusing, worker_thread); })},
+      {"invalid_alignment", changed(allocation(mistake::invalid_alignment, 100),
+                                    [](auto& r) { r.given_alignment = 24; })},
+      {"use_after_free", changed(wrong_free(mistake::use_after_free),
+                                 [](auto& r) {
+                                   r.freed = stack(freeing);
+                                   r.offset = 16;
+                                 })},
+      {"accidental_default", allocation(mistake::accidental_default, 24)},
+      // the other forms of the same
+      {"leak.one_block", leak(1, 72)},
+      {"leak.one_byte", leak(1, 1)},
+      {"leak.other_thread", changed(leak(2, 144),
+                                    [](auto& r) {
+                                      r.allocated = stack(allocating, worker_thread);
+                                      r.here = stack(none);
+                                    })},
+      {"leak.not_traced", changed(leak(3, 300),
+                                  [](auto& r) {
+                                    r.address = nullptr;
+                                    r.allocated = {};
+                                    r.reason = "checks::never() counts blocks and remembers nothing else";
+                                  })},
+      {"double_free.other_threads", changed(wrong_free(mistake::double_free),
+                                            [](auto& r) {
+                                              r.allocated = stack(allocating, worker_thread);
+                                              r.freed = stack(freeing, worker_thread);
+                                            })},
+      {"double_free.no_stacks", changed(wrong_free(mistake::double_free),
+                                        [](auto& r) {
+                                          r.here = stack(none);
+                                          r.freed = stack(none, worker_thread);
+                                          r.allocated = {};
+                                        })},
+      {"double_free.stripped", changed(wrong_free(mistake::double_free),
+                                       [](auto& r) {
+                                         r.here = stack(stripped);
+                                         r.allocated = {};
+                                       })},
+      {"double_free.library_only", changed(wrong_free(mistake::double_free),
+                                           [](auto& r) {
+                                             r.here = stack(library_only);
+                                             r.freed = stack(shallow);
+                                             r.allocated = stack(nameless);
+                                           })},
+      {"size_mismatch.with_reason", changed(wrong_free(mistake::size_mismatch),
+                                            [](auto& r) {
+                                              r.given_bytes = 1;
+                                              r.reason = "given to try_resize()";
+                                            })},
+      {"overflow.in_front", changed(wrong_free(mistake::overflow),
+                                    [](auto& r) {
+                                      r.damaged = 1;
+                                      r.reason = "the byte in front of the block";
+                                    })},
+      {"invalid_pointer.null", changed(wrong_free(mistake::invalid_pointer),
+                                       [](auto& r) {
+                                         r.address = nullptr;
+                                         r.allocated = {};
+                                         r.reason = "the null pointer";
+                                       })},
+      {"use_after_deinit.allocation", allocation(mistake::use_after_deinit, 24)},
+      {"wrong_thread.allocation", allocation(mistake::wrong_thread, 1)},
+      {"accidental_default.block", wrong_free(mistake::accidental_default)},
+  };
+}
+
+}  // namespace gpa::test
