@@ -14,7 +14,10 @@ namespace gpa::bench {
 namespace {
 
 // A user would not ask for a block and leave it alone.
-void write_first_word(void* p, std::size_t word) { std::memcpy(p, &word, sizeof word); }
+void write_first_word(void* p, std::size_t word)
+{
+  std::memcpy(p, &word, sizeof word);
+}
 
 class pairs final : public job {
  public:
@@ -130,9 +133,21 @@ class batch final : public job {
 
 }  // namespace
 
-std::unique_ptr<job> make_pairs(std::pmr::memory_resource& r) { return std::make_unique<pairs>(r); }
-std::unique_ptr<job> make_churn(std::pmr::memory_resource& r) { return std::make_unique<churn>(r); }
-std::unique_ptr<job> make_batch(std::pmr::memory_resource& r) { return std::make_unique<batch<batch_a_pass, 48>>(r); }
-std::unique_ptr<job> make_8_kib(std::pmr::memory_resource& r) { return std::make_unique<batch<blocks_of_8_kib, 8192>>(r); }
+std::unique_ptr<job> make_pairs(std::pmr::memory_resource& r)
+{
+  return std::make_unique<pairs>(r);
+}
+std::unique_ptr<job> make_churn(std::pmr::memory_resource& r)
+{
+  return std::make_unique<churn>(r);
+}
+std::unique_ptr<job> make_batch(std::pmr::memory_resource& r)
+{
+  return std::make_unique<batch<batch_a_pass, 48>>(r);
+}
+std::unique_ptr<job> make_8_kib(std::pmr::memory_resource& r)
+{
+  return std::make_unique<batch<blocks_of_8_kib, 8192>>(r);
+}
 
 }  // namespace gpa::bench

@@ -82,8 +82,8 @@ std::vector<verdict> judge(const std::vector<row>& rows)
 
   return {
       judged("gpa is faster than synchronized_pool on each workload",
-             all_work && two != rows.end() && to_sync.size() == rows.size(),
-             std::ranges::all_of(to_sync, below(1)), to_sync),
+             all_work && two != rows.end() && to_sync.size() == rows.size(), std::ranges::all_of(to_sync, below(1)),
+             to_sync),
       judged("gpa is faster than unsynchronized_pool on at least five workloads", all_work && !to_unsync.empty(),
              static_cast<std::size_t>(std::ranges::count_if(to_unsync, below(1))) >= enough_faster, to_unsync),
       judged("gpa never takes more than 1.5x of unsynchronized_pool", all_work && !to_unsync.empty(),

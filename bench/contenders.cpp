@@ -15,8 +15,7 @@ class owned final : public heap {
  public:
   template <class... Arguments>
   explicit owned(Arguments&&... arguments) : r_(std::forward<Arguments>(arguments)...)
-  {
-  }
+  {}
 
   std::pmr::memory_resource& resource() noexcept override { return r_; }
 
@@ -49,27 +48,34 @@ using unsynchronized = owned<std::pmr::unsynchronized_pool_resource>;
 using synchronized = owned<std::pmr::synchronized_pool_resource>;
 
 // Checks are chosen here, never by how this file is compiled. A mistake found in a benchmark aborts it, as it should.
-std::unique_ptr<heap> checked() { return std::make_unique<owned<resource>>(options{.name = "gpa", .checks = checks::always(), .stack_frames = 0}); }
-std::unique_ptr<heap> with_stacks() { return std::make_unique<owned<resource>>(options{.name = "gpa_stacks", .checks = checks::always()}); }
-std::unique_ptr<heap> fast() { return std::make_unique<owned<resource>>(options{.name = "gpa_never", .checks = checks::never()}); }
+std::unique_ptr<heap> checked()
+{
+  return std::make_unique<owned<resource>>(options{.name = "gpa", .checks = checks::always(), .stack_frames = 0});
+}
+std::unique_ptr<heap> with_stacks()
+{
+  return std::make_unique<owned<resource>>(options{.name = "gpa_stacks", .checks = checks::always()});
+}
+std::unique_ptr<heap> fast()
+{
+  return std::make_unique<owned<resource>>(options{.name = "gpa_never", .checks = checks::never()});
+}
 
 }  // namespace
 
-// clang-format off
 std::span<const contender> contenders()
 {
   static const std::array all{
-      contender{"gpa",                 "gpa::resource, checks::always(), stack_frames = 0",        2, 1, checked},
-      contender{"gpa_twin",            "the same once more: what its ratio differs from 1 is noise", 2, 1, checked},
-      contender{"new_delete",          "std::pmr::new_delete_resource()",                          2, 1, make<new_delete>},
-      contender{"unsynchronized_pool", "std::pmr::unsynchronized_pool_resource, one thread only",  1, 1, make<unsynchronized>},
-      contender{"synchronized_pool",   "std::pmr::synchronized_pool_resource",                     2, 1, make<synchronized>},
-      contender{"monotonic",           "std::pmr::monotonic_buffer_resource, release() after every pass, one thread only", 1, 1, make<monotonic>},
-      contender{"gpa_stacks",          "gpa::resource, checks::always(), default stacks; in every 8th round", 2, 8, with_stacks},
-      contender{"gpa_never",           "gpa::resource, checks::never()",                           2, 1, fast},
+      contender{"gpa", "gpa::resource, checks::always(), stack_frames = 0", 2, 1, checked},
+      contender{"gpa_twin", "the same once more: what its ratio differs from 1 is noise", 2, 1, checked},
+      contender{"new_delete", "std::pmr::new_delete_resource()", 2, 1, make<new_delete>},
+      contender{"unsynchronized_pool", "std::pmr's, one thread only", 1, 1, make<unsynchronized>},
+      contender{"synchronized_pool", "std::pmr's", 2, 1, make<synchronized>},
+      contender{"monotonic", "std::pmr's, release() after every pass, one thread only", 1, 1, make<monotonic>},
+      contender{"gpa_stacks", "gpa::resource, checks::always(), default stacks; every 8th round", 2, 8, with_stacks},
+      contender{"gpa_never", "gpa::resource, checks::never()", 2, 1, fast},
   };
   return all;
 }
-// clang-format on
 
 }  // namespace gpa::bench

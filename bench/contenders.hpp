@@ -22,10 +22,10 @@ class heap {
 };
 
 struct contender {
-  std::string_view name;   ///< for --only, CSV, JSON and tables
-  std::string_view what;   ///< one line
-  unsigned most_threads;   ///< that may use it at once
-  unsigned every;          ///< takes part in one of so many rounds: 1, or more for one that is slow
+  std::string_view name;  ///< for --only, CSV, JSON and tables
+  std::string_view what;  ///< one line
+  unsigned most_threads;  ///< that may use it at once
+  unsigned every;         ///< takes part in one of so many rounds: 1, or more for one that is slow
   std::unique_ptr<heap> (*make)();
 };
 

@@ -60,14 +60,22 @@ invocation parse(const std::vector<std::string>& arguments)
       if (++next == arguments.end()) throw std::invalid_argument(option + " takes a value");
       return *next;
     };
-    if (*next == "--quick") i.how.quick = true;
-    else if (*next == "--alone") i.how.alone = true;
-    else if (*next == "--rounds") rounds = number(value());
-    else if (*next == "--only") i.how.only.push_back(value());
-    else if (*next == "--output") i.output = value();
-    else if (*next == "--list") i.list = true;
-    else if (*next == "--help" || *next == "-h") i.help = true;
-    else throw std::invalid_argument("unknown: " + *next);
+    if (*next == "--quick")
+      i.how.quick = true;
+    else if (*next == "--alone")
+      i.how.alone = true;
+    else if (*next == "--rounds")
+      rounds = number(value());
+    else if (*next == "--only")
+      i.how.only.push_back(value());
+    else if (*next == "--output")
+      i.output = value();
+    else if (*next == "--list")
+      i.list = true;
+    else if (*next == "--help" || *next == "-h")
+      i.help = true;
+    else
+      throw std::invalid_argument("unknown: " + *next);
   }
   if (i.how.quick) i.how.rounds = 5;
   if (rounds != 0) i.how.rounds = rounds;
@@ -91,8 +99,10 @@ void list()
 void show_progress(const workload& w, unsigned done, unsigned all)
 {
   static const bool terminal = ::isatty(STDERR_FILENO) != 0;
-  if (terminal) std::cerr << "\r" << w.name << ": round " << done << " of " << all << (done == all ? "\n" : "   ") << std::flush;
-  else if (done == 0) std::cerr << w.name << ": " << all << " rounds\n";
+  if (terminal)
+    std::cerr << "\r" << w.name << ": round " << done << " of " << all << (done == all ? "\n" : "   ") << std::flush;
+  else if (done == 0)
+    std::cerr << w.name << ": " << all << " rounds\n";
 }
 
 template <class Writer>
@@ -113,7 +123,8 @@ int run(const invocation& i)
   all.machine.emplace_back("load after", load_now());
   all.machine.emplace_back("rounds", std::to_string(i.how.rounds) + (i.how.quick ? ", one pass each (--quick)" : "") +
                                          ", after one to warm up");
-  all.machine.emplace_back("threads in the process", i.how.alone ? "1" : "2, the second asleep unless a row says otherwise");
+  all.machine.emplace_back("threads in the process",
+                           i.how.alone ? "1" : "2, the second asleep unless a row says otherwise");
   all.verdicts = judge(all.rows);
 
   write_markdown(std::cout, all);

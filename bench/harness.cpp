@@ -41,16 +41,25 @@ double round_of(crew& c, const entrant& e, const row& r, unsigned passes)
 
 }  // namespace
 
-bool settings::wants(const workload& w) const { return wanted(w, workloads(), only); }
+bool settings::wants(const workload& w) const
+{
+  return wanted(w, workloads(), only);
+}
 
 bool settings::wants(const contender& c) const
 {
   return &c == &contenders().front() || wanted(c, contenders(), only);
 }
 
-std::string row::name() const { return std::string(work->name) + (threads == 1 ? "" : "_two_threads"); }
+std::string row::name() const
+{
+  return std::string(work->name) + (threads == 1 ? "" : "_two_threads");
+}
 
-std::string row::title() const { return std::string(work->title) + (threads == 1 ? "" : ", on each of two threads"); }
+std::string row::title() const
+{
+  return std::string(work->title) + (threads == 1 ? "" : ", each of two threads");
+}
 
 spread spread_of(series s)
 {
@@ -73,8 +82,7 @@ series ratio(const series& a, const series& b, double factor)
   return all;
 }
 
-std::vector<row> measure(const settings& s,
-                         const std::function<void(const workload&, unsigned, unsigned)>& progress)
+std::vector<row> measure(const settings& s, const std::function<void(const workload&, unsigned, unsigned)>& progress)
 {
   crew threads(s.alone);
   std::mt19937 random(5);

@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Draws first_table.json as bars: plot.py RESULTS.json CHART.svg
 
 One panel a workload, each with its own scale, because workloads are not comparable with each other; bars are medians,
-whiskers the quartiles over all rounds. What is slower than the panel is wide is cut, and its figure says so.
+whiskers the quartiles over all rounds. A bar that would make the others too short is cut, and its figure says so.
 """
 import json
 import sys
@@ -19,6 +19,10 @@ OURS, OURS_TOO, OTHERS = "#1f5fa8", "#9dbfe3", "#b9b9b9"
 
 def colour(name):
     return OURS if name == "gpa" else OURS_TOO if name.startswith("gpa") else OTHERS
+
+
+def figure_of(ns):
+    return f"{ns:.0f}" if ns >= 100 else f"{ns:.3g}"
 
 
 def wrapped(title, width=34):
@@ -42,8 +46,9 @@ def draw(panel, row):
             panel.plot([ns["low_quartile"], min(ns["high_quartile"], widest)], [y, y], color="black", linewidth=1)
         panel.text(
             widest if cut else max(ns["median"], ns["high_quartile"]) + 0.01 * widest, y,
-            f" {ns['median']:.3g}" + (" (cut)" if cut else ""),
+            f" {figure_of(ns['median'])}" + (" (cut)" if cut else ""),
             ha="right" if cut else "left", va="center", fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5} if cut else None,
         )
     panel.set_yticks(range(len(bars)), [name for name, _ in bars], fontsize=8)
     panel.set_xlim(0, widest)

@@ -6,20 +6,18 @@
 namespace gpa::bench {
 
 // Passes are chosen so that the fastest contender is on the clock for some milliseconds a round.
-// clang-format off
 std::span<const workload> workloads()
 {
   static const std::array all{
-      workload{"pairs",   "pairs of 64 B",                                    "pair",    pairs_a_pass,                4, 1, make_pairs},
-      workload{"churn",   "random churn, 10 000 live blocks of 16-1024 B",    "pair",    churn_a_pass,                2, 2, make_churn},
-      workload{"batch",   "batches of 100 000 x 48 B, freed in random order", "pair",    batch_a_pass,                2, 1, make_batch},
-      workload{"map",     "pmr::unordered_map<int, pmr::string>",             "element", map_elements + map_replaced, 4, 1, make_map},
-      workload{"strings", "pmr::vector<pmr::string>",                         "element", strings_a_pass,              8, 1, make_strings},
-      workload{"queue",   "pmr::list as a queue",                             "pair",    queue_a_pass,                2, 1, make_queue},
-      workload{"8_kib",   "5 000 blocks of 8 KiB, freed in random order",     "pair",    blocks_of_8_kib,             1, 1, make_8_kib},
+      workload{"pairs", "pairs of 64 B", "pair", pairs_a_pass, 4, 1, make_pairs},
+      workload{"churn", "churn of 10 000 live blocks of 16-1024 B", "pair", churn_a_pass, 2, 2, make_churn},
+      workload{"batch", "100 000 x 48 B, freed in random order", "pair", batch_a_pass, 2, 1, make_batch},
+      workload{"map", "unordered_map<int, pmr::string>", "element", map_elements + map_replaced, 4, 1, make_map},
+      workload{"strings", "vector<pmr::string>", "element", strings_a_pass, 8, 1, make_strings},
+      workload{"queue", "list as a queue", "pair", queue_a_pass, 2, 1, make_queue},
+      workload{"8_kib", "5 000 x 8 KiB, freed in random order", "pair", blocks_of_8_kib, 1, 1, make_8_kib},
   };
   return all;
 }
-// clang-format on
 
 }  // namespace gpa::bench

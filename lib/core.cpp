@@ -220,16 +220,17 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
 
 check core::deinit(const void* caller) noexcept
 {
-  if (life_.load(std::memory_order_relaxed) != life::alive) return verdict_;
+  if (life_.load(std::memory_order_relaxed) != life::alive || ending_) return verdict_;
+  ending_ = true;  // until all is told, a handler may use the resource as ever, but not end it again
   const tools_quiet quiet;
-  publish_id(dead_id);
-  life_.store(life::deinitialised, std::memory_order_relaxed);
   const std::size_t leaked = tell_leaks(leak_occasion::end, nullptr);
   if (leaked != 0) demand_exit_status(options_.leak_exit_status);
   const std::uint32_t here = caller != nullptr ? capture(caller) : 0;
   checked_.verify(gpa::stack_trace(here, this_thread_number()));
   reporter_.tell_unshown();
   verdict_ = leaked != 0 ? check::leak : reporter_.mistakes() != 0 ? check::misuse : check::ok;
+  publish_id(dead_id);
+  life_.store(life::deinitialised, std::memory_order_relaxed);
   checked_.bury();
   const totals t = sum();
   if (t.unchecked_blocks <= 0 || !supply_.from_system()) fast_.release();

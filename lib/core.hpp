@@ -121,6 +121,7 @@ class core final : public owner {
   std::atomic<front*> object_;  // the resource's; null once it is gone
   late_handle handle_;
   std::atomic<life> life_{life::alive};
+  bool ending_ = false;  // in deinit()
   check verdict_ = check::ok;
   bool dropped_ GPA_GUARDED_BY(lock_) = false;
   const bool watched_;  // logs or tools: every call is careful

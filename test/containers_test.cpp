@@ -191,7 +191,7 @@ BOOST_AUTO_TEST_CASE(containers_in_containers_share_the_resource)
 BOOST_AUTO_TEST_CASE(a_regex_and_a_shared_pointer_work_too)
 {
   in_every_mode([](gpa::resource& r) {
-    const auto p = std::allocate_shared<std::pmr::string>(r.allocator<std::pmr::string>(), 1'000, 'p', &r);
+    const auto p = std::allocate_shared<std::pmr::string>(r.allocator<std::pmr::string>(), std::size_t{1'000}, 'p');
     BOOST_TEST(p->size() == 1'000u);
     using results = std::pmr::match_results<std::pmr::string::const_iterator>;
     const std::pmr::string text("key=value and more text that is long", &r);

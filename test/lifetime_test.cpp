@@ -17,8 +17,10 @@
 
 namespace {
 
+using gpa::test::beside_this;
 using gpa::test::outcome;
 using gpa::test::outcome_of;
+using gpa::test::outcome_of_program;
 using gpa::test::witness;
 using tags = std::vector<std::string>;
 
@@ -97,6 +99,23 @@ BOOST_AUTO_TEST_CASE(carrying_on_a_container_may_outlive_its_resource_unharmed)
       BOOST_TEST(o.says("blocks freed after this point are safe: if they are freed later, end their scope before deinit()"));
       BOOST_TEST(o.says("resource \"short-lived\" was deinitialised"));
     }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(at_namespace_scope_it_is_the_same)
+{
+  const outcome ended = outcome_of_program({beside_this("programs/static_order")});
+  BOOST_TEST_CONTEXT(ended)
+  {
+    BOOST_TEST(ended.status == -SIGABRT);
+    BOOST_TEST(ended.reports() == (tags{"leak", "use-after-deinit"}), boost::test_tools::per_element());
+  }
+  const outcome onward = outcome_of_program({beside_this("programs/static_order"), "onward"});
+  BOOST_TEST_CONTEXT(onward)
+  {
+    BOOST_TEST(onward.status == 0);
+    BOOST_TEST(onward.reports() == (tags{"leak", "use-after-deinit"}), boost::test_tools::per_element());
+    BOOST_TEST(onward.says("test/programs/static_order.cpp:"));
   }
 }
 

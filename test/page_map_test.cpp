@@ -110,3 +110,34 @@ BOOST_AUTO_TEST_CASE(an_address_is_the_next_regions_once_the_one_before_is_clear
   BOOST_TEST(region_of(after.base + granule) == nullptr);
   clear_region(after);
 }
+
+BOOST_AUTO_TEST_CASE(a_region_inside_another_is_found_first_and_the_outer_one_again_after_it)
+{
+  region outer = made(0x3200'0000'0000, 8);
+  region inner = made(0x3200'0000'0000 + 2 * granule, 3);
+  region innermost = made(0x3200'0000'0000 + 3 * granule, 1);
+  for (region* const r : {&outer, &inner, &innermost}) BOOST_REQUIRE(enter_region(*r));
+  BOOST_TEST(region_of(outer.base) == &outer);
+  BOOST_TEST(region_of(inner.base) == &inner);
+  BOOST_TEST(region_of(innermost.base) == &innermost);
+  BOOST_TEST(region_of(inner.base + 3 * granule) == &outer);
+  clear_region(innermost);
+  BOOST_TEST(region_of(innermost.base) == &inner);
+  clear_region(inner);
+  for (std::size_t i = 0; i != 8; ++i) BOOST_TEST(region_of(outer.base + i * granule) == &outer);
+  clear_region(outer);
+  for (std::size_t i = 0; i != 8; ++i) BOOST_TEST(region_of(outer.base + i * granule) == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(an_outer_region_that_goes_first_does_not_come_back)
+{
+  region outer = made(0x3300'0000'0000, 4);
+  region inner = made(0x3300'0000'0000 + granule, 2);
+  BOOST_REQUIRE(enter_region(outer));
+  BOOST_REQUIRE(enter_region(inner));
+  clear_region(outer);
+  BOOST_TEST(region_of(outer.base) == nullptr);
+  BOOST_TEST(region_of(inner.base) == &inner);
+  clear_region(inner);
+  for (std::size_t i = 0; i != 4; ++i) BOOST_TEST(region_of(outer.base + i * granule) == nullptr);
+}

@@ -71,7 +71,7 @@ rule 'only lib/base/tools.* calls the sanitizers'
 each sh -c 'grep -nE "__(asan|tsan|msan|lsan)_" "$@" | grep -v "^lib/base/tools\.[ch]pp:"' sh "${code[@]}"
 
 rule 'NDEBUG is read in one line, of include/gpa/options.hpp'
-[ "$(grep -hE '^ *# *(el)?if.*\bNDEBUG\b' "${code[@]}" | wc -l)" -eq 1 ] || breach 'include, lib'
+[ "$(cat "${code[@]}" | grep -cE '^ *# *(el)?if.*\bNDEBUG\b')" -eq 1 ] || breach 'include, lib'
 grep -qE '^ *# *if.*\bNDEBUG\b' include/gpa/options.hpp || breach 'include/gpa/options.hpp'
 each grep -nE '^ *# *include *<(cassert|assert\.h)>' "${code[@]}"
 
@@ -119,7 +119,7 @@ rule 'scripts with a first line that names their shell are executable'
 for file in $(select_files '\.sh$|/run$'); do
   if head -n 1 "$file" | grep -q '^#!'; then [ -x "$file" ] || breach "$file"; fi
 done
-[ -x .ci/run ] && grep -q 'test/run' .ci/run || breach '.ci/run does not call test/run'
+{ [ -x .ci/run ] && grep -q 'test/run' .ci/run; } || breach '.ci/run does not call test/run'
 
 rule 'the top level holds what layout allows'
 for name in * .[!.]*; do

@@ -34,6 +34,7 @@ bool enter_region(region& r) noexcept
   const std::uintptr_t count = r.bytes / granule_size;
   for (std::uintptr_t root = first >> 16; root <= (first + count - 1) >> 16; ++root)
     if (!have_leaf(root)) return false;
+  r.under = entry(first).load(std::memory_order_relaxed);
   for (std::uintptr_t i = 0; i != count; ++i) entry(first + i).store(&r, std::memory_order_release);
   return true;
 }
@@ -42,7 +43,16 @@ void clear_region(const region& r) noexcept
 {
   const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(r.base) / granule_size;
   const std::uintptr_t count = r.bytes / granule_size;
-  for (std::uintptr_t i = 0; i != count; ++i) entry(first + i).store(nullptr, std::memory_order_release);
+  for (std::uintptr_t i = 0; i != count; ++i) {
+    region* found = entry(first + i).load(std::memory_order_relaxed);
+    if (found == &r) {
+      entry(first + i).store(r.under, std::memory_order_release);
+      continue;
+    }
+    // The block went before what stands on it: a mistake of the user's, and no reason to keep a dead region.
+    for (; found != nullptr; found = found->under)
+      if (found->under == &r) found->under = r.under;
+  }
 }
 
 }  // namespace gpa::detail

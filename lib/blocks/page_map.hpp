@@ -8,6 +8,9 @@
 // The root is 256 KiB of zero pages, a leaf 512 KiB reserved when the first region enters it; only touched pages
 // cost memory. Leaves are never given back. Entries are set and cleared on slow paths only.
 //
+// A resource may stand on another: its regions then lie inside the other's blocks. The innermost is the one found; when
+// it is cleared, the one under it is found again.
+//
 // Thread-safe: readers take no lock. A region's header lives in metadata memory, which stays readable, so a reader
 // that loses a race against clear_regions() reads old words, never unmapped ones.
 #pragma once
@@ -30,6 +33,7 @@ struct region {
   std::byte* base = nullptr;
   std::size_t bytes = 0;  // a multiple of 64 KiB
   region_kind kind{};
+  region* under = nullptr;  // of another resource: the block that this range was cut from
 };
 
 struct page_map_leaf {
@@ -49,7 +53,7 @@ extern constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root;
 
 /// Enters every granule of `r`. False, and nothing entered, when memory for a leaf is refused.
 [[nodiscard]] bool enter_region(region& r) noexcept;
-/// Takes every granule of `r` out again.
+/// Takes every granule of `r` out again. What lies under it comes back.
 void clear_region(const region& r) noexcept;
 
 }  // namespace gpa::detail

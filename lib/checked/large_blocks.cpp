@@ -22,7 +22,9 @@ constexpr std::size_t largest_spare = std::size_t{8} << 20;
 constexpr std::size_t largest_reserve = std::size_t{4} << 30;
 constexpr std::uint32_t most_closed = 65530 / 4;  // of the mappings a process may have
 
-std::atomic<std::uint32_t> closed_ranges{0};  // of this process
+// Of this process, as the kernel counts.
+constinit std::atomic<std::uint32_t> closed_ranges{0};
+constinit std::atomic<bool> said_accessible{false};
 
 bool is_told(std::uint64_t word) noexcept
 {
@@ -63,7 +65,8 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   const std::size_t range_alignment = std::max(alignment, granule_size);
   void* const place = metadata_allocate(sizeof(large_block));
   if (place == nullptr) return nullptr;
-  std::byte* const base = take_range(range, range_alignment);
+  std::byte* base = take_range(range, range_alignment);
+  if (base == nullptr && end_quarantine()) base = take_range(range, range_alignment);
   if (base == nullptr) {
     metadata_free(place, sizeof(large_block));
     return nullptr;
@@ -188,7 +191,7 @@ void large_blocks::close(large_block& b) noexcept
   held_.fetch_sub(b.bytes, std::memory_order_relaxed);
   if (closed_ranges.load(std::memory_order_relaxed) >= most_closed) {
     discard_pages(b.base, b.bytes);
-    if (!said_accessible_.exchange(true, std::memory_order_relaxed)) {
+    if (!said_accessible.exchange(true, std::memory_order_relaxed)) {
       text note;
       note.append("gpa: note: resource \"");
       note.append(owner_.name());
@@ -241,21 +244,34 @@ void large_blocks::keep_spare(std::byte* base, std::size_t bytes) noexcept
 // The oldest freed blocks are forgotten when there are too many of them.
 void large_blocks::limit_quarantine() noexcept
 {
-  for (;;) {
-    large_block* oldest = nullptr;
-    {
-      const mutex_guard guard(lock_);
-      const bool unlimited_bytes = quarantine_bytes_ == static_cast<std::size_t>(-1);
-      const std::size_t most_bytes = supply_.from_system() ? most_freed_bytes : quarantine_bytes_;
-      if (freed_.last == nullptr || (freed_.count <= most_freed && (freed_.bytes <= most_bytes || unlimited_bytes)))
-        return;
-      oldest = freed_.last;
-      freed_.remove(*oldest);
-    }
-    if (!supply_.from_system() && !is_poison(oldest->base, oldest->bytes))
-      owner_.tell(write_after_free_report(*oldest, {}, "found when the block left its quarantine"));
-    remove(*oldest);
+  if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return;  // an address is never reused
+  while (forget_oldest(most_freed, supply_.from_system() ? most_freed_bytes : quarantine_bytes_)) {
   }
+}
+
+bool large_blocks::end_quarantine() noexcept
+{
+  if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return false;
+  bool any = false;
+  while (forget_oldest(0, 0)) any = true;
+  trim();
+  return any;
+}
+
+// False: there are no more than that.
+bool large_blocks::forget_oldest(std::size_t most_blocks, std::size_t most_bytes) noexcept
+{
+  large_block* oldest = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    if (freed_.last == nullptr || (freed_.count <= most_blocks && freed_.bytes <= most_bytes)) return false;
+    oldest = freed_.last;
+    freed_.remove(*oldest);
+  }
+  if (!supply_.from_system() && !is_poison(oldest->base, oldest->bytes))
+    owner_.tell(write_after_free_report(*oldest, {}, "found when the block left its quarantine"));
+  remove(*oldest);
+  return true;
 }
 
 // A block that stands in no list any more loses its range and its record.

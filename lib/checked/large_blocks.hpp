@@ -54,6 +54,9 @@ class large_blocks {
 
   [[nodiscard]] std::size_t verify(gpa::stack_trace here) noexcept;
   void collect_live(leak_groups& groups) noexcept;
+  /// Memory was refused: forgets the freed blocks, whose addresses may be what is missing. False when there were none, or
+  /// when no address may be used twice.
+  bool end_quarantine() noexcept;
   /// Gives back ranges that wait for a next block.
   void trim() noexcept;
   /// Gives back everything that is not live; over a user's upstream, everything.
@@ -87,6 +90,7 @@ class large_blocks {
   void close(large_block& b) noexcept;
   void keep_spare(std::byte* base, std::size_t bytes) noexcept;
   void limit_quarantine() noexcept;
+  [[nodiscard]] bool forget_oldest(std::size_t most_blocks, std::size_t most_bytes) noexcept;
   void remove(large_block& b) noexcept;
   [[nodiscard]] gpa::report overflow_report(const large_block& b, std::uint64_t word, gpa::stack_trace here,
                                             std::string_view reason) const noexcept;
@@ -98,7 +102,6 @@ class large_blocks {
   supply& supply_;
   const std::size_t quarantine_bytes_;
   std::atomic<std::size_t> held_{0};
-  std::atomic<bool> said_accessible_{false};
 
   mutex lock_;
   block_list live_ GPA_GUARDED_BY(lock_);

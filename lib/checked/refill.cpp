@@ -137,7 +137,8 @@ slab* checked_heap::new_slab(unsigned c) noexcept
   const std::size_t count = bytes / slot;
   void* const place = metadata_allocate(sizeof(slab));
   void* const records = metadata_allocate(records_bytes(count));
-  std::byte* const base = place != nullptr && records != nullptr ? supply_.take(bytes, granule_size) : nullptr;
+  std::byte* base = place != nullptr && records != nullptr ? supply_.take(bytes, granule_size) : nullptr;
+  if (base == nullptr && place != nullptr && records != nullptr && large_.end_quarantine()) base = supply_.take(bytes, granule_size);
   slab* s = nullptr;
   if (base != nullptr) {
     s = new (place) slab;

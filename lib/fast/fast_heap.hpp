@@ -25,10 +25,10 @@ namespace gpa::detail {
 /// Lies in a block that ASan and Valgrind hold for closed; hence the accessors.
 class free_node {
  public:
-  GPA_NO_SANITIZE [[nodiscard]] free_node* next() const noexcept { return next_; }
+  [[nodiscard]] GPA_NO_SANITIZE free_node* next() const noexcept { return next_; }
   GPA_NO_SANITIZE void set_next(free_node* n) noexcept { next_ = n; }
   /// Of the first node of a batch in the heap's list.
-  GPA_NO_SANITIZE [[nodiscard]] free_node* next_batch() const noexcept { return next_batch_; }
+  [[nodiscard]] GPA_NO_SANITIZE free_node* next_batch() const noexcept { return next_batch_; }
   GPA_NO_SANITIZE void set_next_batch(free_node* n) noexcept { next_batch_ = n; }
 
  private:

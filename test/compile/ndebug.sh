@@ -10,13 +10,13 @@ for level in -O0 -O2; do
     compiles -std=c++20 "${warnings[@]}" "$level" -c "$here/ndebug_forms.cpp" -o "$work/without.o" \
       -UNDEBUG -DFORMS=forms_without_ndebug -DFORMS_space=without_ndebug &&
     compiles -std=c++20 "${warnings[@]}" "$level" -c "$here/ndebug_main.cpp" -o "$work/main.o"
-  verdict "the files compile at "$level"" $?
+  verdict "the files compile at $level" $?
   for order in 'with without' 'without with'; do
     read -r first second <<<"$order"
     compiles "$work/$first.o" "$work/$second.o" "$work/main.o" -o "$work/program" \
       -L"$GPA_BUILD/lib" -lgpa -Wl,-rpath,"$GPA_BUILD/lib" &&
       "$work/program" $([ "$level" = -O0 ] && echo outlined) >"$work/messages" 2>&1
-    verdict "each file gets its default at "$level", linked $order" $?
+    verdict "each file gets its default at $level, linked $order" $?
   done
 done
 finish

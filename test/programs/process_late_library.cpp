@@ -15,5 +15,6 @@ struct of_library {
 
 extern "C" __attribute__((visibility("default"))) void forget_in_library()
 {
-  static_cast<void>(gpa::process_resource()->allocate(48));
+  void* volatile forgotten = gpa::process_resource()->allocate(48);  // volatile: no tail call, so a frame of ours
+  static_cast<void>(forgotten);
 }

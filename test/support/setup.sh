@@ -61,7 +61,8 @@ set_up() {
     echo "set-up: nothing is missing"
     return 0
   fi
-  echo "set-up: missing: ${needed[*]} ${wished[*]}"
+  local -a missing=("${needed[@]}" "${wished[@]}")
+  echo "set-up: missing: ${missing[*]}"
   if [ "$gpa_install" = yes ]; then
     install_missing "${needed[@]}" "${wished[@]}" && return 0
     # One package that this release does not have must not cost the others.

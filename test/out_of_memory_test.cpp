@@ -1,0 +1,271 @@
+#define BOOST_TEST_MODULE out_of_memory
+#include "support/child.hpp"
+#include "support/modes.hpp"
+#include "support/upstreams.hpp"
+#include "support/witness.hpp"
+
+#include <gpa/resource.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <memory_resource>
+#include <new>
+#include <string>
+#include <vector>
+
+namespace {
+
+using gpa::test::every_mode;
+using gpa::test::mode;
+using gpa::test::recording_upstream;
+using gpa::test::witness;
+
+// A workload that comes back to the upstream many times: every class once, large blocks, large alignments, frees.
+struct request {
+  std::size_t bytes;
+  std::size_t alignment;
+};
+
+std::vector<request> workload()
+{
+  std::vector<request> all;
+  for (const std::size_t bytes : {0U, 1U, 24U, 100U, 1000U, 1025U, 3000U, 20'000U, 32'768U, 32'769U, 65'536U, 300'000U})
+    for (const std::size_t alignment : {std::size_t{8}, std::size_t{256}, std::size_t{131'072}}) all.push_back({bytes, alignment});
+  return all;
+}
+
+struct block {
+  std::byte* p;
+  request of;
+};
+
+bool is_kept(const block& b)
+{
+  return std::all_of(b.p, b.p + b.of.bytes, [](std::byte seen) { return seen == std::byte{0x41}; });
+}
+
+// Whether nothing a user can see has changed. Calls of the upstream are counted whether they succeed or not, and a
+// peak may have been noticed late.
+bool is_same(const gpa::statistics& a, const gpa::statistics& b)
+{
+  return a.live_blocks == b.live_blocks && a.live_bytes == b.live_bytes && a.total_blocks == b.total_blocks &&
+         a.total_bytes == b.total_bytes && a.held_bytes == b.held_bytes && a.mistakes == b.mistakes;
+}
+
+// Runs the workload while the upstream refuses its k-th call, `refusals` calls long. Returns how often it refused.
+std::size_t run(const mode& m, std::size_t k, std::size_t refusals, const std::vector<request>& requests)
+{
+  witness w;
+  recording_upstream upstream;
+  upstream.refuse(k, refusals);
+  {
+    gpa::resource r(w.listening(m.options), &upstream);
+    std::vector<block> live;
+    std::size_t changed = 0;
+    for (const request& wanted : requests) {
+      const gpa::statistics before = r.stats();
+      const std::size_t refused = upstream.refused();
+      std::byte* p = nullptr;
+      try {
+        p = static_cast<std::byte*>(r.allocate(wanted.bytes, wanted.alignment));
+      } catch (const std::bad_alloc&) {
+        if (upstream.refused() == refused) BOOST_ERROR("refused although the upstream did not");
+        if (!is_same(before, r.stats())) ++changed;
+        continue;
+      }
+      std::memset(p, 0x41, wanted.bytes);
+      live.push_back({p, wanted});
+    }
+    BOOST_TEST(changed == 0u);
+    BOOST_TEST(std::all_of(live.begin(), live.end(), is_kept));
+    BOOST_TEST(r.stats().live_blocks == live.size());
+    BOOST_TEST(r.verify() == 0u);
+    for (const block& b : live) r.deallocate(b.p, b.of.bytes, b.of.alignment);
+    BOOST_TEST(r.stats().live_blocks == 0u);
+
+    upstream.refuse(recording_upstream::never, 0);  // later calls work
+    for (const request& wanted : requests) r.deallocate(r.allocate(wanted.bytes, wanted.alignment), wanted.bytes, wanted.alignment);
+    BOOST_TEST((r.deinit() == gpa::check::ok));
+  }
+  BOOST_TEST(w.count() == 0u);
+  BOOST_TEST(upstream.live() == 0u);
+  BOOST_TEST(upstream.wrong() == 0u);
+  return upstream.refused();
+}
+
+template <class F>
+void in_every_mode(F f)
+{
+  for (const mode& m : every_mode()) {
+    BOOST_TEST_CONTEXT(m.name) f(m);
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(any_one_refused_call_of_the_upstream_is_bad_alloc_and_nothing_else)
+{
+  const std::vector<request> requests = workload();
+  in_every_mode([&](const mode& m) {
+    std::size_t k = 0;
+    while (run(m, k, 1, requests) != 0) ++k;
+    BOOST_TEST(k >= 20u);  // the workload asks as often as that
+  });
+}
+
+BOOST_AUTO_TEST_CASE(an_upstream_that_is_exhausted_from_some_call_on_leaves_what_there_is_intact)
+{
+  const std::vector<request> requests = workload();
+  in_every_mode([&](const mode& m) {
+    std::size_t k = 0;
+    while (run(m, k, recording_upstream::never, requests) != 0) ++k;
+    BOOST_TEST(k >= 20u);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_container_survives_every_refusal)
+{
+  in_every_mode([](const mode& m) {
+    bool completed = false;
+    for (std::size_t k = 0; !completed; ++k) {
+      witness w;
+      recording_upstream upstream;
+      upstream.refuse(k, recording_upstream::never);
+      {
+        gpa::resource r(w.listening(m.options), &upstream);
+        std::pmr::map<int, std::pmr::string> map(&r);
+        try {
+          for (int i = 0; i != 500; ++i) map.emplace(i, std::string(static_cast<std::size_t>(i) * 100 + 20, 'x'));
+          completed = true;
+        } catch (const std::bad_alloc&) {
+        }
+        std::size_t wrong = 0;
+        for (const auto& [key, value] : map)
+          if (value.size() != static_cast<std::size_t>(key) * 100 + 20) ++wrong;
+        BOOST_TEST(wrong == 0u);
+        map.clear();
+        BOOST_TEST((r.deinit() == gpa::check::ok));
+      }
+      BOOST_TEST(w.count() == 0u);
+      BOOST_TEST(upstream.live() == 0u);
+      BOOST_TEST(upstream.wrong() == 0u);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(try_allocate_answers_null_where_allocate_throws)
+{
+  in_every_mode([](const mode& m) {
+    recording_upstream upstream;
+    upstream.refuse(0, recording_upstream::never);
+    gpa::resource r(m.options, &upstream);
+    for (const std::size_t bytes : {0U, 24U, 40'000U}) {
+      BOOST_TEST(r.try_allocate(bytes) == nullptr);
+      BOOST_CHECK_THROW(static_cast<void>(r.allocate(bytes)), std::bad_alloc);
+    }
+    BOOST_TEST(r.stats().total_blocks == 0u);
+  });
+}
+
+// A misaligned answer of an upstream goes back, with the numbers it was asked for with, and is a refusal.
+BOOST_AUTO_TEST_CASE(an_upstream_that_misaligns_causes_bad_alloc_and_gets_its_memory_back)
+{
+  struct crooked final : std::pmr::memory_resource {
+    std::size_t live = 0;
+    void* do_allocate(std::size_t bytes, std::size_t) override
+    {
+      ++live;
+      return static_cast<std::byte*>(std::pmr::new_delete_resource()->allocate(bytes + 65'536, 65'536)) + 32;
+    }
+    void do_deallocate(void* p, std::size_t bytes, std::size_t) override
+    {
+      --live;
+      std::pmr::new_delete_resource()->deallocate(static_cast<std::byte*>(p) - 32, bytes + 65'536, 65'536);
+    }
+    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+  };
+  in_every_mode([](const mode& m) {
+    crooked upstream;
+    {
+      gpa::resource r(m.options, &upstream);
+      BOOST_CHECK_THROW(static_cast<void>(r.allocate(24)), std::bad_alloc);
+      BOOST_CHECK_THROW(static_cast<void>(r.allocate(200'000)), std::bad_alloc);
+      BOOST_TEST(upstream.live == 0u);
+      BOOST_TEST(r.stats().live_blocks == 0u);
+    }
+    BOOST_TEST(upstream.live == 0u);
+  });
+}
+
+// The system itself refuses: in a child whose address space is bounded. Sanitizers need theirs for themselves.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+#define GPA_TEST_BOUNDED 1
+#endif
+#else
+#define GPA_TEST_BOUNDED 1
+#endif
+#endif
+
+#ifdef GPA_TEST_BOUNDED
+namespace {
+
+// Allocates until the system refuses, frees, and allocates again. What went wrong, or null.
+const char* exhaust(const mode& m, std::size_t bytes)
+{
+  witness w;
+  gpa::resource r(w.listening(m.options));
+  std::vector<void*> blocks;
+  blocks.reserve(200'000);  // before the bound: this test's own memory is not the question
+  r.deallocate(r.allocate(bytes, 8), bytes, 8);
+  const rlimit bound{std::size_t{600} << 20, std::size_t{600} << 20};
+  if (::setrlimit(RLIMIT_AS, &bound) != 0) return "no bound could be set";
+  for (;;) {
+    void* const p = r.try_allocate(bytes, 8);
+    if (p == nullptr) break;
+    if (blocks.size() == blocks.capacity()) return "nothing was refused";
+    blocks.push_back(p);
+  }
+  if (blocks.size() < (std::size_t{64} << 20) / bytes) return "refused too early";
+  if (r.stats().live_blocks != blocks.size()) return "a refused block is counted";
+  void* const last = blocks.back();
+  std::memset(last, 0x41, bytes);
+  for (void* const p : blocks) r.deallocate(p, bytes, 8);
+  if (r.stats().live_bytes != 0) return "a freed block is counted";
+  if (m.options.quarantine_bytes != gpa::unlimited) {
+    void* const again = r.try_allocate(bytes, 8);
+    if (again == nullptr) return "refused although everything was freed";
+    r.deallocate(again, bytes, 8);
+  }
+  if (r.deinit() != gpa::check::ok) return "deinit() is not content";
+  return w.count() == 0 ? nullptr : "something was reported";
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_process_without_addresses_left_gets_bad_alloc_and_goes_on)
+{
+  for (const mode& m : every_mode()) {
+    for (const std::size_t bytes : {30'000U, 1'000'000U}) {
+      BOOST_TEST_CONTEXT(m.name << ", " << bytes << " bytes")
+      BOOST_TEST(gpa::test::true_in_child([&] {
+        const char* wrong = "an exception";
+        try {
+          wrong = exhaust(m, bytes);
+        } catch (const std::bad_alloc&) {
+        }
+        if (wrong != nullptr) std::fprintf(stderr, "%s, %zu bytes: %s\n", m.name, bytes, wrong);
+        return wrong == nullptr;
+      }), "see above");
+    }
+  }
+}
+#endif
