@@ -20,8 +20,10 @@ void free_cache(cache_header& k) noexcept
     return;
   }
   auto& checked = static_cast<checked_cache&>(k);
-  for (bin& b : checked.bins)
+  for (bin& b : checked.bins) {
     if (b.entries != nullptr) metadata_free(b.entries, (std::size_t{b.mask} + 1) * sizeof(ring_entry));
+    if (b.ready != nullptr) metadata_free(b.ready, most_ready * sizeof(ready_slot));
+  }
   metadata_free(&checked, sizeof checked);
 }
 

@@ -1,7 +1,6 @@
 // The heap that remembers: every block has a record, and every free is compared with it.
 //
-// An allocation takes the oldest slot past its quarantine, or the next fresh one, verifies its poison, writes the
-// redzone and the record. A free finds the slab from the address alone, the slot by a multiplication, and claims the
+// An allocation takes the next ready slot of its class, verifies its poison, writes the redzone and the record. A free finds the slab from the address alone, the slot by a multiplication, and claims the
 // record by one compare-exchange (record.hpp); then redzone, poison, ring. Neither takes a lock. What it costs: 16
 // bytes of record a slot, one redzone byte at least, poison written and read once a block, the quarantine.
 //
@@ -10,8 +9,8 @@
 // memory back (give_back.cpp).
 //
 // Invariants, checked by check():
-//   C1  a slot is in at most one of: a ring, a central batch, a fresh range; and then its state is poisoned or fresh
-//   C2  the first slab.filled bytes of a slab are live slots, freed slots or poison
+//   C1  a slot is at most one of: a free bit, in a ring, ready; and then its state is fresh, freed or poisoned
+//   C2  a slot whose state is poisoned holds poison
 //   C3  every slab in slabs_ stands in the page map with this owner
 //
 // Thread-safe; a cache belongs to one thread at a time.
@@ -40,14 +39,6 @@
 namespace gpa::detail {
 
 class leak_groups;
-
-/// Slots on their way between threads.
-struct slot_batch {
-  slot_batch* next;
-  std::uint64_t count;
-  std::array<ring_entry, 63> entries;
-};
-static_assert(sizeof(slot_batch) == 1024);
 
 class checked_heap {
  public:
@@ -122,12 +113,13 @@ class checked_heap {
                                     std::uint32_t trace, const void* caller) noexcept;
   [[nodiscard]] bool claim_flagged(const judgement& j, std::uint32_t trace, bool& damage_told) noexcept;
   [[nodiscard]] GPA_NOINLINE bool refill(checked_cache& k, unsigned c) noexcept;
-  [[nodiscard]] bool carve(checked_cache& k, unsigned c) noexcept;
-  [[nodiscard]] bool take_batch(checked_cache& k, unsigned c) noexcept;
   [[nodiscard]] slab* new_slab(unsigned c) noexcept;
   void delete_slab(slab& s) noexcept;
   [[nodiscard]] GPA_NOINLINE bool make_room(checked_cache& k, unsigned c) noexcept;
-  [[nodiscard]] bool spill(bin& b, unsigned c, std::uint32_t count) noexcept;
+  void drain(checked_cache& k, bin& b, bool all) noexcept GPA_REQUIRES(lock_);
+  void put_free(std::byte* slot) noexcept GPA_REQUIRES(lock_);
+  void list_free(slab& s) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] std::uint32_t take_slots(slab& s, bin& b, std::uint32_t wanted) noexcept GPA_REQUIRES(lock_);
   GPA_COLD void tell_damaged_slot(std::byte* slot, record& r, unsigned c, std::uint32_t trace,
                                   std::uint16_t thread) noexcept;
   [[nodiscard]] gpa::report overflow_report(const slab& s, std::size_t index, std::size_t bytes, const damage& d,
@@ -137,11 +129,7 @@ class checked_heap {
   void verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::report>& found);
   void verify_poisoned(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
   void verify_live(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
-  void put_back(const ring_entry* entries, std::size_t count, unsigned c) noexcept GPA_REQUIRES(lock_);
-  void gather_free(bin& b, unsigned c, list_of<ring_entry>& entries) GPA_REQUIRES(lock_);
-  [[nodiscard]] bool is_unused(const slab& s, const bin& b) const noexcept;
-  void trim_class(checked_cache& k, unsigned c, list_of<slab*>& unused);
-  void retire_unused(checked_cache& k, list_of<slab*>& unused) noexcept;
+  [[nodiscard]] slab* retire_unused() noexcept;
   [[nodiscard]] slab* slabs() noexcept;
 
   owner& owner_;
@@ -151,9 +139,7 @@ class checked_heap {
 
   mutable mutex lock_;
   slab* slabs_ GPA_GUARDED_BY(lock_) = nullptr;  // all of them, newest first
-  std::array<slab*, class_count> with_room_ GPA_GUARDED_BY(lock_){};  // nobody carves from them now
-  std::array<slot_batch*, class_count> central_ GPA_GUARDED_BY(lock_){};
-  std::array<std::atomic<std::uint32_t>, class_count> central_count_{};  // batches and slabs above: a hint
+  std::array<slab*, class_count> with_free_ GPA_GUARDED_BY(lock_){};  // slabs with free bits, last listed first
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
   mutex scan_lock_;    // verify and trim exclude each other
   large_blocks large_;
@@ -171,14 +157,11 @@ class checked_heap {
   return word.compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_acquire);
 }
 
-/// Asks for what handing out this slot will read and write.
-inline void prefetch_slot(const ring_entry& e, std::size_t size) noexcept
+/// Before the redzone is written, the slot stops being poison: else verify(), coming by, would take one for the other.
+inline void announce_hand_out(record& r, std::size_t bytes, std::size_t alignment) noexcept
 {
-  const std::byte* const slot = e.slot();
-  __builtin_prefetch(slot, 0, 2);
-  __builtin_prefetch(e.record(), 1, 2);
-  if (size > 128)
-    for (std::size_t line = 64; line < size; line += 64) __builtin_prefetch(slot + line, 0, 2);
+  r.word.store(make_word(encode(slot_state::freed, bytes, alignment), 0), std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // x86 keeps stores in order; the compiler must too
 }
 
 inline void* checked_heap::hand_out(checked_cache& k, unsigned c, std::byte* slot, record& r, std::size_t bytes,
@@ -187,6 +170,7 @@ inline void* checked_heap::hand_out(checked_cache& k, unsigned c, std::byte* slo
   const std::size_t size = slot_size(c);
   const std::uint32_t trace = k.frames != 0 ? capture_stack(k.frames, caller) : 0;
   if (!is_poison(slot, size)) [[unlikely]] tell_damaged_slot(slot, r, c, trace, k.thread);
+  announce_hand_out(r, bytes, alignment);
   r.alloc_trace.store(trace, std::memory_order_relaxed);
   r.alloc_thread.store(k.thread, std::memory_order_relaxed);
   write_redzone(slot, bytes, size);
@@ -196,25 +180,55 @@ inline void* checked_heap::hand_out(checked_cache& k, unsigned c, std::byte* slo
   return slot;
 }
 
+/// Asks for what handing out that slot will read and write.
+inline void prefetch_slot(const std::byte* slot, const record* r, std::size_t size) noexcept
+{
+  __builtin_prefetch(slot, 0, 2);
+  __builtin_prefetch(r, 1, 2);
+  if (size > 128)
+    for (std::size_t line = 64; line < size; line += 64) __builtin_prefetch(slot + line, 0, 2);
+}
+
+/// The slot to hand out next, still where it is; null in `slot` when the heap must be asked. Slots a few further on are
+/// asked of memory: behind the last one stand stale ones, which a prefetch may name.
+[[nodiscard]] inline ready_slot next_slot(const checked_cache& k, const bin& b, std::size_t size) noexcept
+{
+  if (b.ready_count != 0) {
+    const ready_slot& ahead = b.ready[(b.ready_count - 4) % most_ready];
+    prefetch_slot(ahead.slot, ahead.record, size);
+    return b.ready[b.ready_count - 1];
+  }
+  if (b.head != b.tail) [[likely]] {
+    const ring_entry oldest = b.entries[b.head & b.mask];
+    if (b.direct && k.is_over(oldest)) [[likely]] {
+      const ring_entry& ahead = b.entries[(b.head + (size > 128 ? 1 : 4)) & b.mask];
+      prefetch_slot(ahead.slot(), ahead.record, size);
+      return {oldest.slot(), oldest.record};
+    }
+  }
+  return {};
+}
+
+/// The slot that next_slot() named is taken.
+inline void take_next(bin& b) noexcept
+{
+  if (b.ready_count != 0) {
+    --b.ready_count;
+  } else {
+    ++b.head;
+  }
+}
+
 inline void* checked_heap::allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                     const void* caller) noexcept
 {
   if (bytes < 1024 && alignment <= 16) [[likely]] {
     const auto c = static_cast<unsigned>((bytes + 16) >> 4);  // the class of bytes + 1
     bin& b = k.bins[c];
-    if (b.head != b.tail) {
-      const ring_entry oldest = b.entries[b.head & b.mask];
-      if (k.is_over(oldest)) [[likely]] {
-        ++b.head;
-        // The slot after this one is handed out next; its lines are in the second-level cache at best.
-        prefetch_slot(b.entries[b.head & b.mask], slot_size(c));
-        return hand_out(k, c, oldest.slot(), *oldest.record(), bytes, alignment, caller);
-      }
-    }
-    if (b.fresh != b.fresh_end) [[likely]] {
-      std::byte* const slot = b.fresh;
-      b.fresh += slot_size(c);
-      return hand_out(k, c, slot, *b.fresh_record++, bytes, alignment, caller);
+    const ready_slot next = next_slot(k, b, slot_size(c));
+    if (next.slot != nullptr) [[likely]] {
+      take_next(b);
+      return hand_out(k, c, next.slot, *next.record, bytes, alignment, caller);
     }
   }
   return allocate_slow(k, bytes, alignment, caller);

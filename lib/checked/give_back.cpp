@@ -66,120 +66,63 @@ void checked_heap::delete_slab(slab& s) noexcept
   metadata_free(&s, sizeof s);
 }
 
-// Slots whose quarantine is over go to the heap, in batches. What finds no memory for its batch rests until release().
-void checked_heap::put_back(const ring_entry* entries, std::size_t count, unsigned c) noexcept
+// Takes the slabs without a block in anybody's hands. Over the system such a slab loses its pages, not its records: a
+// late free of one of its blocks is still a double free. Over a user's upstream it is unlinked, to be given back whole.
+slab* checked_heap::retire_unused() noexcept
 {
-  while (count != 0) {
-    const std::size_t take = std::min<std::size_t>(count, batch_slots(slot_size(c)));
-    void* const place = metadata_allocate(sizeof(slot_batch));
-    if (place == nullptr) return;
-    auto* const batch = new (place) slot_batch;
-    batch->count = take;
-    std::copy_n(entries, take, batch->entries.begin());
-    entries += take;
-    count -= take;
-    batch->next = central_[c];
-    central_[c] = batch;
-    central_count_[c].fetch_add(1, std::memory_order_relaxed);
-  }
-}
-
-void checked_heap::gather_free(bin& b, unsigned c, list_of<ring_entry>& entries)
-{
-  std::size_t count = b.size();
-  for (const slot_batch* batch = central_[c]; batch != nullptr; batch = batch->next) count += batch->count;
-  entries.reserve(count);  // the only thing that can fail, and nothing is taken yet
-  while (b.head != b.tail) entries.push_back(b.entries[b.head++ & b.mask]);
-  while (central_[c] != nullptr) {
-    slot_batch* const batch = central_[c];
-    entries.insert(entries.end(), batch->entries.begin(),
-                   batch->entries.begin() + static_cast<std::ptrdiff_t>(batch->count));
-    central_[c] = batch->next;
-    central_count_[c].fetch_sub(1, std::memory_order_relaxed);
-    metadata_free(batch, sizeof *batch);
-  }
-}
-
-// Every slot carved from it is in our hands, and no other thread carves from it.
-bool checked_heap::is_unused(const slab& s, const bin& b) const noexcept
-{
-  const std::uint32_t filled = s.filled.load(std::memory_order_relaxed);
-  return filled != 0 && s.free_slots * s.slot_bytes == filled && (!s.carving || b.current == &s);
-}
-
-void checked_heap::trim_class(checked_cache& k, unsigned c, list_of<slab*>& unused)
-{
-  bin& b = k.bins[c];
-  list_of<ring_entry> entries;
+  slab* unlinked = nullptr;
   const mutex_guard guard(lock_);
-  gather_free(b, c, entries);
-  for (const ring_entry& e : entries) ++static_cast<slab*>(region_of(e.slot()))->free_slots;
-  if (b.current != nullptr)
-    b.current->free_slots +=
-        static_cast<std::uint32_t>(static_cast<std::size_t>(b.fresh_end - b.fresh) / b.current->slot_bytes);
-  const auto kept = std::remove_if(entries.begin(), entries.end(), [&](const ring_entry& e) {
-    return is_unused(static_cast<const slab&>(*region_of(e.slot())), b);
-  });
-  put_back(entries.data(), static_cast<std::size_t>(kept - entries.begin()), c);
-  for (slab* s = slabs_; s != nullptr; s = s->next) {
-    if (s->size_class != c) continue;
-    if (is_unused(*s, b)) unused.push_back(s);
-    s->free_slots = 0;
-  }
-}
-
-// An unused slab over the system loses its pages, not its records: a late free of one of its blocks is still a double
-// free. Over a user's upstream it is given back whole.
-void checked_heap::retire_unused(checked_cache& k, list_of<slab*>& unused) noexcept
-{
-  const mutex_guard guard(lock_);
-  for (slab* s : unused) {
-    bin& b = k.bins[s->size_class];
-    if (b.current == s) {
-      b.current = nullptr;
-      b.fresh = b.fresh_end = nullptr;
-    }
-    s->carving = false;
-    s->filled.store(0, std::memory_order_release);
-    if (supply_.from_system()) {
-      discard_pages(s->base, s->bytes);
-      if (s->listed) continue;
-      s->listed = true;
-      s->next_free = with_room_[s->size_class];
-      with_room_[s->size_class] = s;
-      central_count_[s->size_class].fetch_add(1, std::memory_order_relaxed);
+  slab** link = &slabs_;
+  while (*link != nullptr) {
+    slab& s = **link;
+    const bool unused = s.free_slots == s.slot_count && s.carved.load(std::memory_order_relaxed) != 0;
+    if (!unused) {
+      link = &s.next;
       continue;
     }
-    slab** link = &slabs_;
-    while (*link != s) link = &(*link)->next;
-    *link = s->next;
-    if (!s->listed) continue;
-    link = &with_room_[s->size_class];
-    while (*link != s) link = &(*link)->next_free;
-    *link = s->next_free;
-    central_count_[s->size_class].fetch_sub(1, std::memory_order_relaxed);
+    if (!supply_.from_system()) {
+      *link = s.next;
+      slab** free_link = &with_free_[s.size_class];
+      while (*free_link != &s) free_link = &(*free_link)->next_free;
+      *free_link = s.next_free;
+      s.next = unlinked;
+      unlinked = &s;
+      continue;
+    }
+    for (std::uint32_t i = 0; i != s.carved.load(std::memory_order_relaxed); ++i) {
+      std::atomic<std::uint64_t>& word = s.records[i].word;
+      const std::uint64_t seen = word.load(std::memory_order_relaxed);
+      const bool never = alignment_of(tag_of(seen)) == 0;
+      word.store(never ? 0 : make_word(with_state(tag_of(seen), slot_state::freed), free_trace_of(seen)),
+                 std::memory_order_relaxed);
+    }
+    s.carved.store(0, std::memory_order_release);
+    s.cursor = 0;
+    discard_pages(s.base, s.bytes);
+    link = &s.next;
   }
+  return unlinked;
 }
 
 void checked_heap::trim(checked_cache& k) noexcept
 {
-  list_of<slab*> unused;
+  slab* unlinked = nullptr;
   {
     const mutex_guard scanning(scan_lock_);  // verify() must not read pages that go
-    try {
-      for (unsigned c = 1; c != class_count; ++c) {
-        list_of<slab*> of_class;
-        trim_class(k, c, of_class);
-        unused.reserve(unused.size() + of_class.size());
-        retire_unused(k, of_class);
-        unused.insert(unused.end(), of_class.begin(), of_class.end());
+    {
+      const mutex_guard guard(lock_);
+      for (bin& b : k.bins) {
+        drain(k, b, true);
+        while (b.ready_count != 0) put_free(b.ready[--b.ready_count].slot);
       }
-    } catch (const std::bad_alloc&) {
-      // What was trimmed so far stays trimmed; nothing is lost.
     }
+    unlinked = retire_unused();
   }
-  if (!supply_.from_system())
-    for (slab* s : unused) delete_slab(*s);  // calls the upstream: no lock held
+  while (unlinked != nullptr) {  // calls the upstream: no lock held
+    slab& s = *unlinked;
+    unlinked = s.next;
+    delete_slab(s);
+  }
   large_.trim();
 }
 
@@ -190,15 +133,7 @@ void checked_heap::bury() noexcept
     const mutex_guard guard(lock_);
     all = slabs_;
     slabs_ = nullptr;
-    for (slot_batch*& list : central_) {
-      while (list != nullptr) {
-        slot_batch* const batch = list;
-        list = batch->next;
-        metadata_free(batch, sizeof *batch);
-      }
-    }
-    with_room_ = {};
-    for (auto& count : central_count_) count.store(0, std::memory_order_relaxed);
+    with_free_ = {};
   }
   slab* kept = nullptr;
   while (all != nullptr) {
@@ -262,38 +197,24 @@ void checked_heap::release() noexcept
 
 void checked_heap::reset_cache(checked_cache& k) noexcept
 {
-  for (bin& b : k.bins) {
-    b.head = b.tail = 0;
-    b.fresh = b.fresh_end = nullptr;
-    b.fresh_record = nullptr;
-    b.current = nullptr;
-  }
+  for (bin& b : k.bins) b.head = b.tail = b.ready_count = 0;
 }
 
 void checked_heap::salvage(checked_cache& k) noexcept
 {
-  for (unsigned c = 1; c != class_count; ++c) {
-    bin& b = k.bins[c];
-    const mutex_guard guard(lock_);
-    const std::uint32_t held = std::min(b.size(), b.mask + 1);
-    for (std::uint32_t i = 0; i != held; ++i) {
-      const ring_entry e = b.entries[(b.head + i) & b.mask];
-      const std::uint64_t word = e.record()->word.load(std::memory_order_acquire);
-      if (is_poisoned(state_of(tag_of(word)))) put_back(&e, 1, c);
-    }
-    for (std::byte* p = b.fresh; p != b.fresh_end; p += slot_size(c), ++b.fresh_record) {
-      const ring_entry e = ring_entry::make(p, b.fresh_record, 0);
-      if (!is_live(state_of(tag_of(b.fresh_record->word.load(std::memory_order_acquire))))) put_back(&e, 1, c);
-    }
-    slab* const s = b.current;
-    if (s == nullptr) continue;
-    s->carving = false;
-    s->listed = true;
-    s->next_free = with_room_[c];
-    with_room_[c] = s;
-    central_count_[c].fetch_add(1, std::memory_order_relaxed);
+  // A slot the thread was about to move when the process forked may be lost or seen live: the record decides.
+  const auto is_free = [](const std::byte* slot) {
+    const auto& s = static_cast<const slab&>(*region_of(slot));
+    const record& r = s.records[s.index_of(static_cast<std::size_t>(slot - s.base))];
+    return is_poisoned(state_of(tag_of(r.word.load(std::memory_order_acquire))));
+  };
+  const mutex_guard guard(lock_);
+  for (bin& b : k.bins) {
+    for (; b.head != b.tail; ++b.head)
+      if (std::byte* const slot = b.entries[b.head & b.mask].slot(); is_free(slot)) put_free(slot);
+    while (b.ready_count != 0)
+      if (std::byte* const slot = b.ready[--b.ready_count].slot; is_free(slot)) put_free(slot);
   }
-  reset_cache(k);
 }
 
 bool checked_heap::ignore(const void* p) noexcept
@@ -344,22 +265,18 @@ void checked_heap::check() const noexcept
   const mutex_guard guard(lock_);
   for (const slab* s = slabs_; s != nullptr; s = s->next) {
     GPA_ASSERT(region_of(s->base) == s && s->owner == &owner_);  // C3
-    const std::uint32_t filled = s->filled.load(std::memory_order_relaxed);
-    GPA_ASSERT(filled <= s->slot_count * s->slot_bytes);
-    for (std::size_t i = 0; i != filled / s->slot_bytes; ++i) {
+    std::uint32_t bits = 0;
+    for (std::size_t i = 0; i != s->slot_count; ++i) {
       const tag t = tag_of(s->records[i].word.load(std::memory_order_relaxed));
       const slot_state state = state_of(t);
+      const bool free = (s->free_bits[i / 64] >> i % 64 & 1) != 0;
+      bits += free ? 1 : 0;
       GPA_ASSERT(bytes_of(t) < s->slot_bytes);
-      if (state == slot_state::fresh || state == slot_state::poisoned)
-        GPA_ASSERT(is_poison(s->slot(i), s->slot_bytes));  // C2
+      GPA_ASSERT(!free || !is_live(state));  // C1
+      GPA_ASSERT(state != slot_state::poisoned || is_poison(s->slot(i), s->slot_bytes));  // C2
     }
+    GPA_ASSERT(bits == s->free_slots && (bits == 0) == !s->listed);
   }
-  for (unsigned c = 1; c != class_count; ++c)
-    for (const slot_batch* batch = central_[c]; batch != nullptr; batch = batch->next)
-      for (std::uint64_t i = 0; i != batch->count; ++i) {
-        const slot_state state = state_of(tag_of(batch->entries[i].record()->word.load(std::memory_order_relaxed)));
-        GPA_ASSERT(!is_live(state) && state != slot_state::freed);  // C1
-      }
 }
 
 }  // namespace gpa::detail

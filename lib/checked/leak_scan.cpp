@@ -51,7 +51,7 @@ void checked_heap::collect_live(leak_groups& groups) noexcept
 {
   const mutex_guard guard(scan_lock_);  // trim() must not take slabs away
   for (slab* s = slabs(); s != nullptr; s = s->next) {
-    const std::size_t carved = s->filled.load(std::memory_order_acquire) / s->slot_bytes;
+    const std::size_t carved = s->carved.load(std::memory_order_acquire);
     for (std::size_t i = 0; i != carved; ++i) {
       record& r = s->records[i];
       const std::uint64_t word = r.word.load(std::memory_order_acquire);

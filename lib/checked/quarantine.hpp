@@ -5,8 +5,10 @@
 //                        +------------------------------+
 //
 // The clock counts what this thread has freed, in bytes (each free at least 1/16 384 of the quarantine, which bounds
-// the blocks too). A slot may be handed out again once the clock has moved by the quarantine since its free: first in,
-// first out over all classes, without moving a block twice. Rings are arrays of ours: no link ever runs through user
+// the blocks too). A slot may be taken again once the clock has moved by the quarantine since its free, first in first
+// out over all classes. Few that are over are handed out straight from the ring (`direct`). When they pile up, because
+// much was freed at once, they become free bits of their slabs instead, and from there `ready` slots of some thread, in
+// the order of their addresses: records and slots that are used one after the other lie side by side again. Rings are arrays of ours: no link ever runs through user
 // memory, so a write after free can damage nothing but poison.
 //
 // The clock is kept in units of about 1/4 096 of the quarantine, 21 bits of it with each slot. A slot that stays in its
@@ -27,24 +29,30 @@
 
 namespace gpa::detail {
 
-inline constexpr std::size_t quarantine_blocks = 16384;
+/// Blocks in quarantine at once; with a batch on top they fill a ring of 16 384.
+inline constexpr std::size_t quarantine_blocks = 16384 - 64;
 
-/// A free slot, its record and when it was freed. Slots are multiples of 16 below 2^47: 43 bits and 21 of the time.
+/// A free slot, its record, and when it was freed. Slots are multiples of 16 below 2^47: 43 bits, and 21 of the time.
 struct ring_entry {
   static constexpr std::uint32_t time_mask = (std::uint32_t{1} << 21) - 1;
 
   std::uint64_t slot_and_time;
-  detail::record* of;
+  detail::record* record;
 
   static ring_entry make(std::byte* slot, detail::record* r, std::uint32_t time) noexcept
   {
     return {reinterpret_cast<std::uint64_t>(slot) << 17 | (time & time_mask), r};
   }
   [[nodiscard]] std::byte* slot() const noexcept { return reinterpret_cast<std::byte*>(slot_and_time >> 21 << 4); }
-  [[nodiscard]] detail::record* record() const noexcept { return of; }
   [[nodiscard]] std::uint32_t time() const noexcept { return static_cast<std::uint32_t>(slot_and_time) & time_mask; }
 };
 static_assert(sizeof(ring_entry) == 16);
+
+/// A slot to hand out next: poisoned, and nobody else's.
+struct ready_slot {
+  std::byte* slot;
+  detail::record* record;
+};
 
 /// How long a quarantine is, in numbers the hot path needs.
 struct quarantine_rule {
@@ -76,28 +84,27 @@ struct quarantine_rule {
   }
 };
 
-/// Slots that move between threads at once: as many as fit 64 KiB, at most 63.
+/// Slots that a thread takes from the heap at once: as many as fit 64 KiB, at most 64.
+inline constexpr std::uint32_t most_ready = 64;
 constexpr std::uint32_t batch_slots(std::size_t slot) noexcept
 {
   const std::size_t fit = (std::size_t{64} << 10) / slot;
-  return static_cast<std::uint32_t>(fit < 1 ? 1 : fit < 63 ? fit : 63);
+  return static_cast<std::uint32_t>(fit < 1 ? 1 : fit < most_ready ? fit : most_ready);
 }
 
 /// One class of one thread.
 struct alignas(64) bin {
+  ready_slot* ready = nullptr;  // room for most_ready; the last one is handed out first
+  std::uint32_t ready_count = 0;
+  std::uint32_t limit = 0;  // slots in the ring, at most mask + 1; then those that are over go to the heap. 0 = no ring yet
   ring_entry* entries = nullptr;
   std::uint32_t mask = 0;
   std::uint32_t head = 0;
   std::uint32_t tail = 0;
-  std::uint32_t limit = 0;  // slots in the ring; beyond it a batch goes to the heap. 0 = no ring yet
-  std::byte* fresh = nullptr;  // carved, poisoned, never handed out
-  std::byte* fresh_end = nullptr;
-  record* fresh_record = nullptr;
-  slab* current = nullptr;  // where `fresh` is carved from
+  bool direct = true;  // no free bits are waiting, as far as this thread knows: slots go from the ring to the user
 
   [[nodiscard]] std::uint32_t size() const noexcept { return tail - head; }
 };
-
 static_assert(sizeof(bin) == 64);
 
 /// Everything one thread needs for checked blocks of one resource.

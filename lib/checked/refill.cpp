@@ -1,7 +1,7 @@
-// Where slots come from when a thread's ring has none to hand out, and where they go when it holds too many.
+// Where slots come from when a thread has none ready, and where they go when their quarantine is over.
 //
-// In order: a batch that another thread gave up, the next piece of the thread's current slab, a slab with room that
-// nobody carves from, a new slab. One lock per batch; none for a piece.
+// One lock per batch of 64 slots or 64 KiB: what is over in the thread's own ring becomes free bits, and the lowest free
+// bits of one slab become ready slots. Only when no slab of the class has any does a new one come from the supply.
 #include "checked/checked_heap.hpp"
 
 #include "blocks/owner.hpp"
@@ -12,6 +12,7 @@
 #include "base/tools.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <new>
 
@@ -19,7 +20,18 @@ namespace gpa::detail {
 
 namespace {
 
-constexpr std::size_t piece_bytes = 4096;  // fresh memory is poisoned in pieces of about this size
+constexpr std::size_t first_piece = 4096;  // a slab is opened up a page at first, then twice as far each time
+constexpr std::uint32_t most_drained = 4096;  // slots that one hold of the lock turns into free bits
+
+void poison_untouched(const ready_slot& next, std::size_t size) noexcept
+{
+  tools_open(next.slot, size);
+  write_poison(next.slot, size);
+  tools_close(next.slot, size);
+  const std::uint64_t word = next.record->word.load(std::memory_order_relaxed);
+  next.record->word.store(make_word(with_state(tag_of(word), slot_state::poisoned), free_trace_of(word)),
+                          std::memory_order_release);
+}
 
 // The slot size that serves a request, or 0 when it is too large for a slab.
 std::size_t small_size(std::size_t bytes, std::size_t alignment) noexcept
@@ -43,91 +55,136 @@ void* checked_heap::allocate_slow(checked_cache& k, std::size_t bytes, std::size
   }
   const unsigned c = size_class(size);
   bin& b = k.bins[c];
-  for (;;) {
-    if (b.head != b.tail) {
-      const ring_entry oldest = b.entries[b.head & b.mask];
-      if (k.is_over(oldest)) {
-        ++b.head;
-        return hand_out(k, c, oldest.slot(), *oldest.record(), bytes, alignment, caller);
-      }
-    }
-    if (b.fresh != b.fresh_end) {
-      std::byte* const slot = b.fresh;
-      b.fresh += slot_size(c);
-      return hand_out(k, c, slot, *b.fresh_record++, bytes, alignment, caller);
-    }
+  ready_slot next = next_slot(k, b, slot_size(c));
+  if (next.slot == nullptr) {
     if (!refill(k, c)) return nullptr;
+    next = b.ready[b.ready_count - 1];
   }
+  take_next(b);
+  return hand_out(k, c, next.slot, *next.record, bytes, alignment, caller);
 }
 
 bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
 {
   bin& b = k.bins[c];
-  if (central_count_[c].load(std::memory_order_relaxed) != 0 && take_batch(k, c)) return true;
-  if (carve(k, c)) return true;
-  slab* next = nullptr;
-  {
-    const mutex_guard guard(lock_);
-    if (b.current != nullptr) b.current->carving = false;
-    b.current = nullptr;
-    next = with_room_[c];
-    if (next != nullptr) {
-      with_room_[c] = next->next_free;
-      next->carving = true;
-      next->listed = false;
-      central_count_[c].fetch_sub(1, std::memory_order_relaxed);
+  if (b.ready == nullptr) {
+    void* const place = metadata_allocate(most_ready * sizeof(ready_slot));
+    if (place == nullptr) return false;
+    b.ready = static_cast<ready_slot*>(place);
+  }
+  const std::uint32_t wanted = batch_slots(slot_size(c));
+  for (;;) {
+    std::uint32_t untouched = 0;
+    {
+      const mutex_guard guard(lock_);
+      drain(k, b, false);
+      if (slab* const s = with_free_[c]; s != nullptr) untouched = take_slots(*s, b, wanted);
     }
-  }
-  if (next == nullptr) next = new_slab(c);
-  if (next == nullptr) return false;
-  b.current = next;
-  return carve(k, c);
-}
-
-// The next piece of the current slab, poisoned, becomes the fresh range.
-bool checked_heap::carve(checked_cache& k, unsigned c) noexcept
-{
-  bin& b = k.bins[c];
-  slab* const s = b.current;
-  if (s == nullptr) return false;
-  const std::uint32_t filled = s->filled.load(std::memory_order_relaxed);
-  const std::uint32_t first = filled / s->slot_bytes;
-  if (first == s->slot_count) return false;
-  const auto piece = static_cast<std::uint32_t>(std::max<std::size_t>(1, piece_bytes / s->slot_bytes));
-  const std::uint32_t count = std::min(piece, s->slot_count - first);
-  const std::size_t bytes = std::size_t{count} * s->slot_bytes;
-  tools_open(s->slot(first), bytes);
-  write_poison(s->slot(first), bytes);
-  tools_close(s->slot(first), bytes);
-  s->filled.store((first + count) * s->slot_bytes, std::memory_order_release);
-  b.fresh = s->slot(first);
-  b.fresh_end = b.fresh + bytes;
-  b.fresh_record = s->records + first;
-  owner_.heartbeat();
-  return true;
-}
-
-// Slots that other threads gave up go to the front of the ring: their quarantine is over.
-bool checked_heap::take_batch(checked_cache& k, unsigned c) noexcept
-{
-  bin& b = k.bins[c];
-  if (b.limit == 0 && !make_room(k, c)) return false;
-  slot_batch* batch = nullptr;
-  {
+    if (b.ready_count != 0) {
+      b.direct = untouched != 0;  // nothing better than untouched memory is to be had but from the ring
+      for (std::uint32_t i = 0; i != untouched; ++i) poison_untouched(b.ready[i], slot_size(c));
+      owner_.heartbeat();
+      return true;
+    }
+    slab* const s = new_slab(c);
+    if (s == nullptr) return false;
     const mutex_guard guard(lock_);
-    batch = central_[c];
-    if (batch == nullptr) return false;
-    central_[c] = batch->next;
-    central_count_[c].fetch_sub(1, std::memory_order_relaxed);
+    s->next = slabs_;
+    slabs_ = s;
+    list_free(*s);
   }
-  const std::uint32_t over = k.now - k.rule.age;
-  for (std::uint64_t i = batch->count; i-- != 0;) {
-    const ring_entry e = batch->entries[i];
-    --b.head;
-    b.entries[b.head & b.mask] = ring_entry::make(e.slot(), e.record(), over);
+}
+
+// Free bits become ready slots, lowest address last: it is handed out first. Returns how many of them, the first ones,
+// have no poison yet: never handed out, or dropped by trim().
+std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) noexcept
+{
+  const std::uint32_t carved = s.carved.load(std::memory_order_relaxed);
+  const std::uint32_t piece = std::max(static_cast<std::uint32_t>(first_piece / s.slot_bytes), std::max(carved, 1U));
+  const std::uint32_t open_to = std::min(carved + piece, s.slot_count);  // slots from here on stay untouched
+  std::array<std::uint32_t, most_ready> indices;
+  std::uint32_t taken = 0;
+  const std::uint32_t limit = std::min(wanted, s.free_slots);
+  std::uint32_t cursor = s.cursor;
+  while (taken != limit) {
+    std::uint64_t bits = s.free_bits[cursor];
+    while (bits != 0 && taken != limit) {
+      const std::uint32_t index = cursor * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+      if (index >= open_to) break;
+      bits &= bits - 1;
+      indices[taken++] = index;
+    }
+    s.free_bits[cursor] = bits;
+    if (bits != 0) break;
+    if (taken != limit) ++cursor;
   }
-  metadata_free(batch, sizeof *batch);
-  return true;
+  s.cursor = cursor;
+  s.free_slots -= taken;
+  std::uint32_t untouched = 0;
+  while (untouched != taken && indices[taken - 1 - untouched] >= carved) ++untouched;
+  if (untouched != 0) s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
+  if (s.free_slots == 0) {
+    with_free_[s.size_class] = s.next_free;
+    s.listed = false;
+  }
+  for (std::uint32_t i = 0; i != taken; ++i)
+    b.ready[taken - 1 - i] = {s.slot(indices[i]), s.records + indices[i]};
+  b.ready_count = taken;
+  return untouched;
+}
+
+void checked_heap::list_free(slab& s) noexcept
+{
+  if (s.listed) return;
+  s.listed = true;
+  s.next_free = with_free_[s.size_class];
+  with_free_[s.size_class] = &s;
+}
+
+void checked_heap::put_free(std::byte* slot) noexcept
+{
+  auto& s = static_cast<slab&>(*region_of(slot));
+  const std::size_t index = s.index_of(static_cast<std::size_t>(slot - s.base));
+  s.free_bits[index / 64] |= std::uint64_t{1} << index % 64;
+  ++s.free_slots;
+  s.cursor = std::min(s.cursor, static_cast<std::uint32_t>(index / 64));
+  list_free(s);
+}
+
+// Slots of the ring whose quarantine is over, or all of them, become free bits. Neighbours in the ring are often
+// neighbours in memory, so the slab and the word of bits last used are kept at hand.
+void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
+{
+  slab* s = nullptr;
+  std::size_t word = 0;
+  std::uint64_t bits = 0;
+  const auto flush = [&] {
+    if (bits == 0) return;
+    s->free_bits[word] |= bits;
+    s->free_slots += static_cast<std::uint32_t>(std::popcount(bits));
+    s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(word));
+    list_free(*s);
+    bits = 0;
+  };
+  std::uint32_t head = b.head;
+  for (std::uint32_t i = 0; head != b.tail && (all || i != most_drained); ++i) {
+    const ring_entry oldest = b.entries[head & b.mask];
+    if (!all && !k.is_over(oldest)) break;
+    ++head;
+    std::byte* const slot = oldest.slot();
+    if (s == nullptr || static_cast<std::size_t>(slot - s->base) >= s->bytes) {
+      flush();
+      s = static_cast<slab*>(region_of(slot));
+    }
+    const std::size_t index = s->index_of(static_cast<std::size_t>(slot - s->base));
+    if (index / 64 != word) {
+      flush();
+      word = index / 64;
+    }
+    bits |= std::uint64_t{1} << index % 64;
+  }
+  flush();
+  b.head = head;
 }
 
 slab* checked_heap::new_slab(unsigned c) noexcept
@@ -153,7 +210,9 @@ slab* checked_heap::new_slab(unsigned c) noexcept
     s->slot_count = static_cast<std::uint32_t>(count);
     s->size_class = c;
     s->held = bytes;
-    s->carving = true;
+    s->free_bits = reinterpret_cast<std::uint64_t*>(s->records + count + 1);
+    s->free_slots = s->slot_count;
+    for (std::size_t i = 0; i != count; ++i) s->free_bits[i / 64] |= std::uint64_t{1} << i % 64;
     if (!enter_region(*s)) {
       supply_.give_back(base, bytes, granule_size);
       s = nullptr;
@@ -165,9 +224,6 @@ slab* checked_heap::new_slab(unsigned c) noexcept
     return nullptr;
   }
   held_.fetch_add(bytes, std::memory_order_relaxed);
-  const mutex_guard guard(lock_);
-  s->next = slabs_;
-  slabs_ = s;
   return s;
 }
 
@@ -176,30 +232,20 @@ bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
 {
   if (k.rule.endless) return false;  // the slot is never handed out again, so nothing need know it is free
   bin& b = k.bins[c];
-  const std::uint32_t batch = batch_slots(slot_size(c));
-  if (b.limit != 0) return spill(b, c, batch) || b.size() <= b.mask;
-  const auto limit = static_cast<std::uint32_t>(k.rule.most_slots(slot_size(c))) + 2 * batch;
-  const std::uint32_t capacity = std::bit_ceil(limit + batch + 1);
+  if (b.limit != 0) {
+    const mutex_guard guard(lock_);
+    drain(k, b, false);
+    b.direct = false;  // much was freed: better from the slabs, in order
+    return b.size() <= b.mask;
+  }
+  const std::size_t size = slot_size(c);
+  const auto most = static_cast<std::uint32_t>(k.rule.most_slots(size));
+  const std::uint32_t capacity = std::bit_ceil(most + most_ready);
   void* const entries = metadata_allocate(capacity * sizeof(ring_entry));
   if (entries == nullptr) return false;
   b.entries = static_cast<ring_entry*>(entries);
   b.mask = capacity - 1;
-  b.limit = limit;
-  return true;
-}
-
-// The oldest slots go to the heap, for any thread.
-bool checked_heap::spill(bin& b, unsigned c, std::uint32_t count) noexcept
-{
-  void* const place = metadata_allocate(sizeof(slot_batch));
-  if (place == nullptr) return false;
-  auto* const batch = new (place) slot_batch;
-  batch->count = count;
-  for (std::uint32_t i = 0; i != count; ++i) batch->entries[i] = b.entries[b.head++ & b.mask];
-  const mutex_guard guard(lock_);
-  batch->next = central_[c];
-  central_[c] = batch;
-  central_count_[c].fetch_add(1, std::memory_order_relaxed);
+  b.limit = std::min(most + 2 * batch_slots(size), capacity);
   return true;
 }
 

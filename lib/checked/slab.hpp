@@ -1,18 +1,20 @@
-// A slab of the checked heap: user memory cut into equal slots, its records elsewhere.
+// A slab of the checked heap: user memory cut into equal slots, its records and free bits elsewhere.
 //
-//    base                                     base + filled           base + bytes
-//    +--------+--------+- - - -+--------------+- - - - - - - - - - - - -+-----+
-//    | slot 0 | slot 1 |       | poison, fresh| not touched yet         | gap |      user memory
-//    +--------+--------+- - - -+--------------+- - - - - - - - - - - - -+-----+
-//    +----+----+- - - -
-//    | r0 | r1 |              records, 16 bytes a slot, in metadata memory
-//    +----+----+- - - -
+//    base                                                  base + bytes
+//    +--------+--------+- - - -+---------------------------+-----+
+//    | slot 0 | slot 1 |       | never handed out: untouched| gap |      user memory
+//    +--------+--------+- - - -+---------------------------+-----+
+//    +----+----+- - - -+   +-----------+- - - -
+//    | r0 | r1 |           | 64 bits   |           records, 16 bytes a slot; one bit a slot: free to be taken
+//    +----+----+- - - -+   +-----------+- - - -
 //
-// A slab keeps its class while its resource lives. Fresh memory is poisoned a piece of about 4 KiB at a time, as slots
-// are carved from it, so a slab of which three slots are used costs one page.
+// A slab keeps its class while its resource lives. Slots whose quarantine is over come back as bits, whatever their
+// order, and leave in the order of their addresses: records and slots that are handed out one after the other lie
+// side by side again, which is what a cache can follow. A slot is poisoned when it is taken for the first time, so a
+// slab of which three slots are used costs one page.
 //
-// Geometry is immutable once the slab stands in the page map. `filled` grows under the thread that carves and falls
-// to 0 when trim() drops the pages; who reads poison stays below it.
+// Geometry is immutable once the slab stands in the page map. Bits and lists belong to the heap's lock. `carved` grows
+// under it and falls to 0 when trim() drops the pages; scans stay below it.
 #pragma once
 
 #include "base/size_class.hpp"
@@ -26,8 +28,12 @@
 namespace gpa::detail {
 
 /// Records of a slab: one more than slots, for ever fresh, so that a pointer to the gap behind the last slot finds a
-/// record that refuses it.
-constexpr std::size_t records_bytes(std::size_t slots) noexcept { return (slots + 1) * sizeof(record); }
+/// record that refuses it. The free bits stand behind them.
+constexpr std::size_t bit_words(std::size_t slots) noexcept { return (slots + 63) / 64; }
+constexpr std::size_t records_bytes(std::size_t slots) noexcept
+{
+  return (slots + 1) * sizeof(record) + bit_words(slots) * sizeof(std::uint64_t);
+}
 
 struct slab : region {
   std::uint64_t slot_reciprocal = 0;
@@ -35,14 +41,15 @@ struct slab : region {
   std::uint32_t slot_bytes = 0;
   std::uint32_t slot_count = 0;
   std::uint32_t size_class = 0;
-  std::atomic<std::uint32_t> filled{0};  // bytes from the base that hold slots, live or poison
-  slab* next = nullptr;        // all slabs of the heap
-  slab* next_free = nullptr;   // slabs with room to carve, of one class
-  std::uint32_t free_slots = 0;  // scratch of trim()
+  std::atomic<std::uint32_t> carved{0};  // slots from the base that were ever taken
+  std::uint64_t* free_bits = nullptr;
+  std::uint32_t free_slots = 0;  // bits set
+  std::uint32_t cursor = 0;      // no bit is set in a word in front of this one
   std::uint32_t live_slots = 0;  // of a buried heap: what still keeps the slab
+  bool listed = false;           // stands in the list of slabs with free slots
   std::size_t held = 0;          // bytes of user memory not given back
-  bool carving = false;          // a thread's current slab
-  bool listed = false;           // stands in the list of slabs with room
+  slab* next = nullptr;          // all slabs of the heap
+  slab* next_free = nullptr;     // those of one class with free slots
 
   [[nodiscard]] std::size_t index_of(std::size_t offset) const noexcept
   {

@@ -19,24 +19,38 @@ constexpr bool is_tiny_alignment(std::size_t alignment) noexcept
   return alignment <= 16 && ((0x10116U >> alignment) & 1U) != 0;
 }
 
+// Both loops take an odd 16 bytes first, then 32 a turn.
+
 GPA_NO_SANITIZE inline bool is_poison_tiny(const std::byte* p, std::size_t size) noexcept
 {
   const __m128i poison = _mm_set1_epi8(static_cast<char>(poison_byte));
-  __m128i changed = _mm_xor_si128(_mm_load_si128(reinterpret_cast<const __m128i*>(p)), poison);
-  for (std::size_t i = 16; i != size; i += 16)
-    changed = _mm_or_si128(changed, _mm_xor_si128(_mm_load_si128(reinterpret_cast<const __m128i*>(p + i)), poison));
-  return _mm_movemask_epi8(_mm_cmpeq_epi8(changed, _mm_setzero_si128())) == 0xFFFF;
+  __m128i same = _mm_cmpeq_epi8(_mm_load_si128(reinterpret_cast<const __m128i*>(p)), poison);
+  for (std::size_t i = size & 16; i != size; i += 32) {
+    const auto* const words = reinterpret_cast<const __m128i*>(p + i);
+    same = _mm_and_si128(same, _mm_cmpeq_epi8(_mm_load_si128(words), poison));
+    same = _mm_and_si128(same, _mm_cmpeq_epi8(_mm_load_si128(words + 1), poison));
+  }
+  return _mm_movemask_epi8(same) == 0xFFFF;
 }
 
 inline void write_poison_tiny(std::byte* p, std::size_t size) noexcept
 {
   const __m128i poison = _mm_set1_epi8(static_cast<char>(poison_byte));
-  std::size_t i = 0;
-  do {
-    _mm_store_si128(reinterpret_cast<__m128i*>(p + i), poison);
+  _mm_store_si128(reinterpret_cast<__m128i*>(p), poison);
+  for (std::size_t i = size & 16; i != size; i += 32) {
     asm("" : "+r"(i));  // stays a loop: as a call of memset it would cost the caller its frame
-    i += 16;
-  } while (i != size);
+    _mm_store_si128(reinterpret_cast<__m128i*>(p + i), poison);
+    _mm_store_si128(reinterpret_cast<__m128i*>(p + i + 16), poison);
+  }
+}
+
+// Whether the `count` bytes in front of `end` (1 to 16) are all redzone.
+GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t count) noexcept
+{
+  const __m128i seen = _mm_load_si128(reinterpret_cast<const __m128i*>(end - redzone_bytes));
+  const auto wrong = 0xFFFFU ^ static_cast<unsigned>(_mm_movemask_epi8(
+                                   _mm_cmpeq_epi8(seen, _mm_set1_epi8(static_cast<char>(redzone_byte)))));
+  return wrong >> (redzone_bytes - count) == 0;
 }
 
 inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment) noexcept
@@ -45,16 +59,12 @@ inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, st
   const std::size_t c = (bytes + 16) >> 4;
   const std::size_t size = c << 4;
   bin& b = k.bins[c];
-  if (b.head == b.tail) [[unlikely]] return nullptr;
-  const ring_entry oldest = b.entries[b.head & b.mask];
-  std::byte* const slot = oldest.slot();
-  if (!k.is_over(oldest) || !is_poison_tiny(slot, size)) [[unlikely]] return nullptr;
-  ++b.head;
-  // A few slots ahead, since a ring filled in random order misses on every slot; past the tail it is a stale entry.
-  const ring_entry& next = b.entries[(b.head + 8) & b.mask];
-  __builtin_prefetch(next.slot(), 0, 2);
-  __builtin_prefetch(next.record(), 1, 2);
-  record& r = *oldest.record();
+  const ready_slot next = next_slot(k, b, tiny_bytes);
+  std::byte* const slot = next.slot;
+  if (slot == nullptr || !is_poison_tiny(slot, size)) [[unlikely]] return nullptr;
+  take_next(b);
+  record& r = *next.record;
+  announce_hand_out(r, bytes, alignment);
   r.alloc_trace.store(0, std::memory_order_relaxed);
   r.alloc_thread.store(k.thread, std::memory_order_relaxed);
   _mm_store_si128(reinterpret_cast<__m128i*>(slot + size - redzone_bytes),
@@ -76,8 +86,8 @@ inline bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t
   const std::size_t size = s.slot_bytes;
   bin& b = k.bins[s.size_class];
   // A slot larger than its bytes need came from an alignment, or the bytes are wrong: not for this path.
-  if (index * size != offset || size - bytes > redzone_bytes || b.size() >= b.limit ||
-      !redzone_intact(slot, bytes, size)) [[unlikely]]
+  if (index * size != offset || size - bytes - 1 >= redzone_bytes || b.size() >= b.limit ||
+      !ends_in_redzone(slot + size, size - bytes)) [[unlikely]]
     return false;
   record& r = s.records[index];
   const tag live = encode(slot_state::live, bytes, alignment);

@@ -140,7 +140,7 @@ void checked_heap::verify_poisoned(slab& s, std::size_t index, gpa::stack_trace 
   const mutex_guard guard(damage_lock_);
   std::uint64_t word = r.word.load(std::memory_order_acquire);
   const slot_state state = state_of(tag_of(word));
-  if (state != slot_state::poisoned && state != slot_state::fresh) return;
+  if (state != slot_state::poisoned) return;
   const std::uint64_t marked = make_word(with_state(tag_of(word), slot_state::poisoned_inspected),
                                          free_trace_of(word));
   if (!r.word.compare_exchange_strong(word, marked, std::memory_order_acq_rel)) return;
@@ -178,11 +178,10 @@ void checked_heap::verify_live(slab& s, std::size_t index, gpa::stack_trace here
 
 void checked_heap::verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::report>& found)
 {
-  const std::size_t carved = s.filled.load(std::memory_order_acquire) / s.slot_bytes;
+  const std::size_t carved = s.carved.load(std::memory_order_acquire);
   for (std::size_t i = 0; i != carved; ++i) {
     const std::uint64_t word = s.records[i].word.load(std::memory_order_acquire);
     switch (state_of(tag_of(word))) {
-      case slot_state::fresh:
       case slot_state::poisoned:
         if (!is_poison(s.slot(i), s.slot_bytes)) verify_poisoned(s, i, here, found);
         break;
@@ -190,6 +189,7 @@ void checked_heap::verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::repo
       case slot_state::live_ignored:
         if (!behind_intact(s.slot(i), bytes_of(tag_of(word)), s.slot_bytes)) verify_live(s, i, here, found);
         break;
+      case slot_state::fresh:
       case slot_state::freed:
       case slot_state::live_inspected:
       case slot_state::ignored_inspected:
