@@ -57,6 +57,7 @@ cache_header* core::make_cache() noexcept
     return nullptr;
   }
   fast->birth = birth_;
+  fast->exact_peak = !options_.thread_safe;
   fast->partner = checked;
   fast->until_sample = 1 + options_.checks.interval() / 2;
   fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;

@@ -6,6 +6,7 @@
 #include "os/containers.hpp"
 #include "os/metadata.hpp"
 #include "os/threads.hpp"
+#include "trace/interned.hpp"
 
 #include <pthread.h>
 
@@ -29,19 +30,21 @@ constinit core_map* cores GPA_GUARDED_BY(lock) = nullptr;  // never destroyed
 constinit std::array<core*, most_retired> retired GPA_GUARDED_BY(lock){};
 constinit std::size_t next_retired GPA_GUARDED_BY(lock) = 0;
 
-// Locks are taken in the order registry, cores, metadata, and held across the fork. Nobody else ever holds the locks of
-// two cores, so their order among themselves does not matter.
+// Locks are taken in the order registry, cores, interned texts, metadata, and held across the fork. Nobody else ever
+// holds the locks of two cores, so their order among themselves does not matter.
 void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   lock.lock();
   if (cores != nullptr)
     for (const auto& [birth, c] : *cores) c->lock_for_fork();
+  interned_lock();
   metadata_lock();
 }
 
 void after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   metadata_unlock();
+  interned_unlock();
   if (cores != nullptr)
     for (const auto& [birth, c] : *cores) c->unlock_after_fork();
   lock.unlock();

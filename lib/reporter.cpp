@@ -1,5 +1,6 @@
 #include "reporter.hpp"
 
+#include "base/attributes.hpp"
 #include "trace/format.hpp"
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 #include <exception>
 
 // Out of line and not to be folded away: a debugger must find it, and the program may define nothing in its place.
-extern "C" void gpa_on_mistake()
+extern "C" GPA_NOINLINE void gpa_on_mistake()
 {
   asm volatile("" ::: "memory");
 }

@@ -1,6 +1,10 @@
 // gpa::resource itself: its virtual functions, its late_handle, and what answers once it is dead.
+//
+// Whatever takes its return address is GPA_NOINLINE: inlined, under link-time optimisation, it would name the caller's
+// caller, and stacks would begin one of the user's frames too late.
 #include <gpa/resource.hpp>
 
+#include "base/attributes.hpp"
 #include "front_door.hpp"
 #include "late_handle.hpp"
 
@@ -40,12 +44,12 @@ static_assert(sizeof(resource_layout) == sizeof(gpa::resource));
 
 front& dead_resource::door() noexcept { return reinterpret_cast<resource_layout*>(this)->door; }
 
-void* dead_resource::do_allocate(std::size_t bytes, std::size_t alignment)
+GPA_NOINLINE void* dead_resource::do_allocate(std::size_t bytes, std::size_t alignment)
 {
   return allocate_or_throw(door(), bytes, alignment, __builtin_return_address(0));
 }
 
-void dead_resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
+GPA_NOINLINE void dead_resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
 {
   deallocate_generally(door(), p, bytes, alignment, __builtin_return_address(0));
 }
@@ -63,12 +67,12 @@ afterlife::~afterlife()
 
 late_handle::~late_handle() = default;
 
-void* late_handle::do_allocate(std::size_t bytes, std::size_t alignment)
+GPA_NOINLINE void* late_handle::do_allocate(std::size_t bytes, std::size_t alignment)
 {
   return allocate_through(door, bytes, alignment, __builtin_return_address(0));
 }
 
-void late_handle::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
+GPA_NOINLINE void late_handle::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
 {
   deallocate_through(door, p, bytes, alignment, __builtin_return_address(0));
 }
@@ -97,7 +101,7 @@ const gpa::options& resource::options() const noexcept { return front_.heart->op
 
 std::pmr::memory_resource* resource::upstream_resource() const noexcept { return front_.heart->upstream(); }
 
-check resource::deinit() noexcept { return front_.heart->deinit(__builtin_return_address(0)); }
+GPA_NOINLINE check resource::deinit() noexcept { return front_.heart->deinit(__builtin_return_address(0)); }
 
 std::size_t resource::detect_leaks() noexcept { return front_.heart->detect_leaks(); }
 
@@ -107,30 +111,31 @@ void resource::set_memory_limit(std::size_t bytes) noexcept { front_.heart->set_
 
 std::size_t resource::memory_limit() const noexcept { return front_.heart->memory_limit(); }
 
-bool resource::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment) noexcept
+GPA_NOINLINE bool resource::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes,
+                                       std::size_t alignment) noexcept
 {
   return front_.heart->try_resize(p, old_bytes, new_bytes, alignment, __builtin_return_address(0));
 }
 
-void* resource::try_allocate(std::size_t bytes, std::size_t alignment) noexcept
+GPA_NOINLINE void* resource::try_allocate(std::size_t bytes, std::size_t alignment) noexcept
 {
   return detail::allocate_generally(front_, bytes, alignment, __builtin_return_address(0));
 }
 
-std::size_t resource::verify() noexcept { return front_.heart->verify(__builtin_return_address(0)); }
+GPA_NOINLINE std::size_t resource::verify() noexcept { return front_.heart->verify(__builtin_return_address(0)); }
 
-void resource::trim() noexcept { front_.heart->trim(__builtin_return_address(0)); }
+GPA_NOINLINE void resource::trim() noexcept { front_.heart->trim(__builtin_return_address(0)); }
 
 void resource::release() noexcept { front_.heart->release(); }
 
-void resource::ignore(const void* p) noexcept { front_.heart->ignore(p, __builtin_return_address(0)); }
+GPA_NOINLINE void resource::ignore(const void* p) noexcept { front_.heart->ignore(p, __builtin_return_address(0)); }
 
-void* resource::do_allocate(std::size_t bytes, std::size_t alignment)
+GPA_NOINLINE void* resource::do_allocate(std::size_t bytes, std::size_t alignment)
 {
   return detail::allocate_through(front_, bytes, alignment, __builtin_return_address(0));
 }
 
-void resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
+GPA_NOINLINE void resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
 {
   detail::deallocate_through(front_, p, bytes, alignment, __builtin_return_address(0));
 }

@@ -168,6 +168,20 @@ BOOST_AUTO_TEST_CASE(a_caller_that_is_not_met_leaves_all_frames_but_the_captures
   BOOST_TEST(depot_frames(capture_without_caller(2, all)).size() == 2u);
 }
 
+// What looks like a front door that was inlined, or left by a jump: its return address stands nowhere in the stack.
+BOOST_AUTO_TEST_CASE(a_caller_that_should_be_there_and_is_not_costs_no_frames_of_the_users)
+{
+  int nowhere = 0;
+  const stack all = oracle();
+  for (const std::size_t frames : {std::size_t{1}, std::size_t{2}, std::size_t{32}}) {
+    const auto found = depot_frames(capture_stack(frames, &nowhere));
+    // This function's own frame stands first in both, at another call.
+    const std::size_t expected = std::min(frames + most_own_frames, all.size() - 1);
+    BOOST_TEST_REQUIRE(found.size() == expected);
+    BOOST_TEST(std::equal(found.begin() + 1, found.end(), all.begin() + 2));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_same_place_has_the_same_number)
 {
   std::array<std::uint32_t, 3> ids{};

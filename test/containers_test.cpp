@@ -61,7 +61,10 @@ void in_every_mode(Body body)
   }
 }
 
-std::size_t digits_of(int n) { return static_cast<std::size_t>(n % 60); }
+std::size_t digits_of(int n)
+{
+  return static_cast<std::size_t>(n % 60);
+}
 
 template <class Map>
 void churn_map(Map& map)

@@ -73,7 +73,8 @@ class examiner {
       const auto a = reinterpret_cast<std::uintptr_t>(place);
       return static_cast<std::byte>(a ^ a >> 8 ^ a >> 16);
     };
-    for (std::size_t i = 0; i < b.bytes; i += i < edge || i + edge >= b.bytes ? 1 : 509) action(b.p + i, value(b.p + i));
+    for (std::size_t i = 0; i < b.bytes; i += i < edge || i + edge >= b.bytes ? 1 : 509)
+      action(b.p + i, value(b.p + i));
     for (std::size_t i = b.bytes - std::min(edge, b.bytes); i != b.bytes; ++i) action(b.p + i, value(b.p + i));
   }
 
@@ -163,7 +164,8 @@ BOOST_AUTO_TEST_CASE(every_alignment_is_right_at_the_edges_of_classes_in_every_m
           for (const std::size_t bytes : {edge - 1, edge, edge + 1}) take(bytes, alignment);
         for (std::size_t power = 1024; power <= 32 * kib; power *= 2)
           for (std::size_t step = 8; step != 16; ++step)
-            for (const std::size_t bytes : {power / 8 * step - 1, power / 8 * step, power / 8 * step + 1}) take(bytes, alignment);
+            for (const std::size_t bytes : {power / 8 * step - 1, power / 8 * step, power / 8 * step + 1})
+              take(bytes, alignment);
         for (const std::size_t bytes : {64 * kib - 1, 64 * kib, 64 * kib + 1}) take(bytes, alignment);
       }
     });
@@ -208,8 +210,8 @@ BOOST_AUTO_TEST_CASE(impossible_sizes_and_alignments_throw_bad_alloc_and_change_
     void* const before = r.allocate(24, 8);
     const std::size_t top = SIZE_MAX;
     for (int round = 0; round != 2; ++round) {  // the first call of a thread, and the ones after it
-      for (const std::size_t bytes : {top, top - 1, top - 15, top - 16, top - 65'535, top / 2, top / 2 + 1, std::size_t{1} << 48,
-                                      std::size_t{1} << 47, (std::size_t{1} << 47) - 1})
+      for (const std::size_t bytes : {top, top - 1, top - 15, top - 16, top - 65'535, top / 2, top / 2 + 1,
+                                      std::size_t{1} << 48, std::size_t{1} << 47, (std::size_t{1} << 47) - 1})
         BOOST_TEST(is_refused(r, bytes), bytes << " bytes");
       for (const unsigned power : {47U, 48U, 61U, 62U, 63U}) {
         BOOST_TEST(is_refused(r, 1, std::size_t{1} << power), "alignment 2^" << power);
@@ -233,7 +235,8 @@ BOOST_AUTO_TEST_CASE(an_alignment_that_is_no_power_of_two_is_reported_and_refuse
     gpa::resource r(w.listening(m.options));
     r.deallocate(r.allocate(24, 8), 24, 8);
     std::size_t expected = 0;
-    for (const std::size_t alignment : {std::size_t{0}, std::size_t{3}, std::size_t{24}, std::size_t{65'537}, SIZE_MAX}) {
+    for (const std::size_t alignment :
+         {std::size_t{0}, std::size_t{3}, std::size_t{24}, std::size_t{65'537}, SIZE_MAX}) {
       BOOST_TEST(is_refused(r, 24, alignment));
       BOOST_TEST(w.count(gpa::mistake::invalid_alignment) == ++expected);
     }
@@ -250,7 +253,8 @@ BOOST_AUTO_TEST_CASE(a_resource_equals_itself_and_what_its_allocator_carries_and
   std::pmr::memory_resource* const again = r.allocator<int>().resource();
   std::pmr::memory_resource& plain = r;
   BOOST_TEST((plain == *handle && *handle == plain && *handle == *again && plain == plain && *handle == *handle));
-  BOOST_TEST((plain.is_equal(*handle) && handle->is_equal(plain) && plain.is_equal(plain) && handle->is_equal(*handle)));
+  BOOST_TEST(
+      (plain.is_equal(*handle) && handle->is_equal(plain) && plain.is_equal(plain) && handle->is_equal(*handle)));
   for (std::pmr::memory_resource* const else_ :
        {static_cast<std::pmr::memory_resource*>(&other), other.allocator().resource(), std::pmr::new_delete_resource(),
         std::pmr::null_memory_resource(), gpa::page_resource(), r.upstream_resource()}) {
@@ -330,15 +334,16 @@ BOOST_AUTO_TEST_CASE(a_resource_works_on_top_of_any_upstream_and_below_any_pool)
     recording_upstream ground;
     std::pmr::monotonic_buffer_resource arena(&ground);
     // No std pool here: of libstdc++ 12 they answer misaligned (design.md, section 6), and gpa refuses such answers.
-    for (std::pmr::memory_resource* const upstream : {static_cast<std::pmr::memory_resource*>(&arena), gpa::page_resource(),
-                                                      std::pmr::new_delete_resource()}) {
+    for (std::pmr::memory_resource* const upstream :
+         {static_cast<std::pmr::memory_resource*>(&arena), gpa::page_resource(), std::pmr::new_delete_resource()}) {
       gpa::resource r(w.listening(m.options), upstream);
       gpa::resource second(w.listening(m.options), &r);
       {
         std::pmr::monotonic_buffer_resource a(&second);
         std::pmr::unsynchronized_pool_resource b(&second);
         std::pmr::synchronized_pool_resource c(&r);
-        for (std::pmr::memory_resource* const top : std::initializer_list<std::pmr::memory_resource*>{&a, &b, &c, &r, &second}) {
+        for (std::pmr::memory_resource* const top :
+             std::initializer_list<std::pmr::memory_resource*>{&a, &b, &c, &r, &second}) {
           std::pmr::vector<std::pmr::string> words(top);
           for (int i = 0; i != 500; ++i) words.emplace_back(static_cast<std::size_t>(i), 'x');
           std::size_t wrong = 0;

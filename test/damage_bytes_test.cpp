@@ -28,7 +28,10 @@ gpa::options without_stacks(gpa::options o)
   return o;
 }
 
-std::size_t slot_of(std::size_t bytes) { return (bytes / 16 + 1) * 16; }  // up to 1 KiB
+std::size_t slot_of(std::size_t bytes)
+{
+  return (bytes / 16 + 1) * 16;
+}  // up to 1 KiB
 
 // A reason, or what stands for it once a process has heard thousands of different ones.
 bool says(std::string_view reason, std::string_view part)

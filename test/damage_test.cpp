@@ -29,7 +29,10 @@ gpa::options without_stacks(gpa::options o)
   return o;
 }
 
-std::size_t slot_of(std::size_t bytes) { return (bytes / 16 + 1) * 16; }  // up to 1 KiB
+std::size_t slot_of(std::size_t bytes)
+{
+  return (bytes / 16 + 1) * 16;
+}  // up to 1 KiB
 
 std::string text_of(const void* p)
 {
@@ -38,7 +41,10 @@ std::string text_of(const void* p)
   return s.str();
 }
 
-bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool has(std::string_view text, std::string_view part)
+{
+  return text.find(part) != std::string_view::npos;
+}
 
 }  // namespace
 

@@ -21,7 +21,7 @@ using namespace gpa::test;
 using gpa::mistake;
 
 // Small, around class edges, the largest in a slab, large, huge.
-constexpr std::array<std::size_t, 16> sizes = {0,    1,    15,   16,     24,     61,      1000,    1023,
+constexpr std::array<std::size_t, 16> sizes = {0,    1,    15,   16,     24,     61,     1000,    1023,
                                                1024, 2047, 4096, 32'767, 32'768, 32'769, 200'000, 5 << 20};
 
 void is_double_free(const gpa::report& told, const gpa::options& o, const void* p, std::size_t bytes)
@@ -52,7 +52,10 @@ void everywhere(Test test)
 {
   for (const gpa::options& o : checked_modes()) {
     for (const std::size_t bytes : sizes) {
-      BOOST_TEST_CONTEXT(o.name << ", " << bytes << " bytes") { test(o, bytes); }
+      BOOST_TEST_CONTEXT(o.name << ", " << bytes << " bytes")
+      {
+        test(o, bytes);
+      }
     }
   }
 }

@@ -129,7 +129,8 @@ BOOST_FIXTURE_TEST_CASE(a_live_block_is_intact_whatever_the_user_writes_into_it,
   for (std::size_t size = 16; size <= 1024; size += 16)
     for (std::size_t bytes = 0; bytes != size; ++bytes) look(bytes, size);
   for (const std::size_t size : larger_slots)
-    for (const std::size_t bytes : {std::size_t{0}, size / 8 * 7, size - 17, size - 16, size - 15, size - 1}) look(bytes, size);
+    for (const std::size_t bytes : {std::size_t{0}, size / 8 * 7, size - 17, size - 16, size - 15, size - 1})
+      look(bytes, size);
   BOOST_TEST(wrong == 0u);
 }
 
@@ -139,7 +140,8 @@ BOOST_FIXTURE_TEST_CASE(a_redzone_never_leaves_its_slot_and_has_a_byte_at_least,
     for (std::size_t bytes = 0; bytes != size; ++bytes) {
       slot.fill(std::byte{0x41});
       write_redzone(slot.data() + 16, bytes, size);
-      if (slot[15] != std::byte{0x41} || slot[16 + size] != std::byte{0x41} || slot[16 + bytes] != std::byte{redzone_byte})
+      if (slot[15] != std::byte{0x41} || slot[16 + size] != std::byte{0x41} ||
+          slot[16 + bytes] != std::byte{redzone_byte})
         BOOST_ERROR(bytes << " bytes in a slot of " << size);
     }
   }

@@ -270,8 +270,8 @@ void on_trap(int, siginfo_t*, void* context)
   static constexpr std::string_view words = "<stopped in gpa_on_mistake>\n";
   static_cast<void>(!::write(STDERR_FILENO, words.data(), words.size()));
   *breakpoint = original;
-  static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(
-      reinterpret_cast<std::uintptr_t>(breakpoint));
+  static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP] =
+      static_cast<greg_t>(reinterpret_cast<std::uintptr_t>(breakpoint));
 }
 
 bool set_breakpoint()

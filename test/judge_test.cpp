@@ -25,8 +25,14 @@ namespace {
 using namespace gpa::detail;
 using gpa::mistake;
 
-std::byte* bytes_at(void* p) { return static_cast<std::byte*>(p); }
-const void* number(std::uintptr_t value) { return reinterpret_cast<const void*>(value); }
+std::byte* bytes_at(void* p)
+{
+  return static_cast<std::byte*>(p);
+}
+const void* number(std::uintptr_t value)
+{
+  return reinterpret_cast<const void*>(value);
+}
 
 // One block of each kind in each of three resources, and what surrounds them.
 struct fixture {
@@ -89,7 +95,10 @@ struct row {
   std::string_view reason;
 };
 
-constexpr std::size_t bit(unsigned n) { return std::size_t{1} << n; }
+constexpr std::size_t bit(unsigned n)
+{
+  return std::size_t{1} << n;
+}
 
 std::vector<row> rows_of_blocks(const fixture& f)
 {
@@ -122,18 +131,19 @@ std::vector<row> rows_of_numbers(const fixture& f)
 {
   using enum pointer_place;
   std::vector<row> rows;
-  for (const std::size_t bytes : {std::size_t{0}, std::size_t{39}, std::size_t{41}, std::size_t{47}, 40 + bit(16), 40 + bit(29),
-                                  40 + bit(32), 40 + bit(48), 40 + bit(63), ~std::size_t{0}})
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{39}, std::size_t{41}, std::size_t{47}, 40 + bit(16),
+                                  40 + bit(29), 40 + bit(32), 40 + bit(48), 40 + bit(63), ~std::size_t{0}})
     rows.push_back({"wrong size", f.live, bytes, 8, false, mistake::size_mismatch, start, ""});
-  for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{199'999}, 200'000 + bit(16), 200'000 + bit(32),
-                                  200'000 + bit(48), 200'000 + bit(61), ~std::size_t{0}})
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{199'999}, 200'000 + bit(16),
+                                  200'000 + bit(32), 200'000 + bit(48), 200'000 + bit(61), ~std::size_t{0}})
     rows.push_back({"wrong size, large", f.large, bytes, 16, false, mistake::size_mismatch, start, ""});
   for (const std::size_t alignment : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{4}, std::size_t{16},
                                       std::size_t{24}, std::size_t{4096}, std::size_t{8192}, 8 + bit(13), 8 + bit(16),
                                       bit(61), 8 + bit(61), bit(63), ~std::size_t{0}}) {
     rows.push_back({"wrong alignment", f.live, 40, alignment, false, mistake::alignment_mismatch, start, ""});
     if (alignment != 16)
-      rows.push_back({"wrong alignment, large", f.large, 200'000, alignment, false, mistake::alignment_mismatch, start, ""});
+      rows.push_back(
+          {"wrong alignment, large", f.large, 200'000, alignment, false, mistake::alignment_mismatch, start, ""});
   }
   rows.push_back({"both wrong", f.live, 41, 16, false, mistake::size_mismatch, start, ""});
   rows.push_back({"a block of 0 bytes, freed as 1", f.zero, 1, 1, false, mistake::size_mismatch, start, ""});
@@ -165,13 +175,16 @@ std::vector<row> rows_of_places(const fixture& f)
       {"in the slack", f.live + 41, 40, 8, false, wild, behind, "behind a block of 40 bytes, 41 bytes from its start"},
       {"another's, inside", f.others + 8, 40, 8, false, wild, inside, "inside a block, 8 bytes from its start"},
       {"large, inside", f.large + 65'536, 40, 8, false, wild, inside, "inside a block, 65536 bytes from its start"},
-      {"large, past the end", f.large + 200'000, 40, 8, false, wild, past_end, "one past the end of a block of 200000 bytes"},
+      {"large, past the end", f.large + 200'000, 40, 8, false, wild, past_end,
+       "one past the end of a block of 200000 bytes"},
       {"large, slack", f.large + 200'001, 40, 8, false, wild, behind,
        "behind a block of 200000 bytes, 200001 bytes from its start"},
-      {"freed, inside", f.freed + 16, 100, 16, false, wild, inside_freed, "inside a freed block, 16 bytes from its start"},
+      {"freed, inside", f.freed + 16, 100, 16, false, wild, inside_freed,
+       "inside a freed block, 16 bytes from its start"},
       {"large freed, inside", f.large_freed + 4096, 100, 16, false, wild, inside_freed,
        "inside a freed block, 4096 bytes from its start"},
-      {"never handed out", last, 40, 8, false, wild, never_handed_out, "in memory of a gpa::resource that was never handed out"},
+      {"never handed out", last, 40, 8, false, wild, never_handed_out,
+       "in memory of a gpa::resource that was never handed out"},
       {"never handed out, inside", last + 8, 40, 8, false, wild, never_handed_out,
        "in memory of a gpa::resource that was never handed out"},
       {"the gap", rest, 40, 8, false, wild, gap, "in memory of a gpa::resource, behind its last block"},
@@ -216,20 +229,29 @@ void judge_all(const fixture& f, const std::vector<row>& rows)
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_CASE(a_block_is_right_freed_or_somebody_elses, fixture) { judge_all(*this, rows_of_blocks(*this)); }
+BOOST_FIXTURE_TEST_CASE(a_block_is_right_freed_or_somebody_elses, fixture)
+{
+  judge_all(*this, rows_of_blocks(*this));
+}
 
-BOOST_FIXTURE_TEST_CASE(wrong_numbers_are_named_however_they_wrap, fixture) { judge_all(*this, rows_of_numbers(*this)); }
+BOOST_FIXTURE_TEST_CASE(wrong_numbers_are_named_however_they_wrap, fixture)
+{
+  judge_all(*this, rows_of_numbers(*this));
+}
 
-BOOST_FIXTURE_TEST_CASE(a_wild_pointer_is_named_by_its_place, fixture) { judge_all(*this, rows_of_places(*this)); }
+BOOST_FIXTURE_TEST_CASE(a_wild_pointer_is_named_by_its_place, fixture)
+{
+  judge_all(*this, rows_of_places(*this));
+}
 
 BOOST_FIXTURE_TEST_CASE(a_pointer_that_faults_is_judged_without_touching_it, fixture)
 {
   void* const closed = reserve_pages(65'536);
   BOOST_REQUIRE(closed != nullptr);
-  judge_all(*this, {{"an inaccessible mapping", closed, 8, 8, false, mistake::invalid_pointer, pointer_place::foreign,
-                     "not memory of any gpa::resource"},
-                    {"a freed large block", large_freed, 100'000, 16, false, mistake::double_free, pointer_place::start,
-                     ""}});
+  judge_all(*this,
+            {{"an inaccessible mapping", closed, 8, 8, false, mistake::invalid_pointer, pointer_place::foreign,
+              "not memory of any gpa::resource"},
+             {"a freed large block", large_freed, 100'000, 16, false, mistake::double_free, pointer_place::start, ""}});
   unmap_pages(closed, 65'536);
 }
 

@@ -211,16 +211,16 @@ BOOST_AUTO_TEST_CASE(a_wrong_try_resize_is_told_as_the_free_would_be_and_changes
         std::size_t old_bytes;
         std::size_t alignment;
       };
-      for (const wrong& x : {wrong{mistake::size_mismatch, p, bytes + 1, usual_alignment},
-                             wrong{mistake::size_mismatch, p, bytes + 65'536, usual_alignment},
-                             wrong{mistake::size_mismatch, p, bytes + (std::size_t{1} << 32), usual_alignment},
-                             wrong{mistake::alignment_mismatch, p, bytes, 8},
-                             wrong{mistake::alignment_mismatch, p, bytes, 0},
-                             wrong{mistake::double_free, freed, bytes, usual_alignment},
-                             wrong{mistake::wrong_resource, foreign, bytes, usual_alignment},
-                             wrong{mistake::invalid_pointer, moved(p, 8), bytes, usual_alignment},
-                             wrong{mistake::invalid_pointer, &w, bytes, usual_alignment},
-                             wrong{mistake::invalid_pointer, nullptr, bytes, usual_alignment}}) {
+      for (const wrong& x :
+           {wrong{mistake::size_mismatch, p, bytes + 1, usual_alignment},
+            wrong{mistake::size_mismatch, p, bytes + 65'536, usual_alignment},
+            wrong{mistake::size_mismatch, p, bytes + (std::size_t{1} << 32), usual_alignment},
+            wrong{mistake::alignment_mismatch, p, bytes, 8}, wrong{mistake::alignment_mismatch, p, bytes, 0},
+            wrong{mistake::double_free, freed, bytes, usual_alignment},
+            wrong{mistake::wrong_resource, foreign, bytes, usual_alignment},
+            wrong{mistake::invalid_pointer, moved(p, 8), bytes, usual_alignment},
+            wrong{mistake::invalid_pointer, &w, bytes, usual_alignment},
+            wrong{mistake::invalid_pointer, nullptr, bytes, usual_alignment}}) {
         for (const std::size_t new_bytes : {x.old_bytes - 1, x.old_bytes + 1}) {
           BOOST_TEST(!resize(r, x.p, x.old_bytes, new_bytes, x.alignment));
           const gpa::report t = only(w);
@@ -359,7 +359,9 @@ BOOST_AUTO_TEST_CASE(a_leak_of_a_thread_that_has_ended_is_told_with_its_thread)
 BOOST_AUTO_TEST_CASE(a_leak_is_told_by_the_destructor_as_well)
 {
   witness w;
-  { obtain(*std::make_unique<gpa::resource>(w.listening()), 24); }
+  {
+    obtain(*std::make_unique<gpa::resource>(w.listening()), 24);
+  }
   BOOST_TEST(only(w).kind == mistake::leak);
 }
 

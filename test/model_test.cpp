@@ -92,8 +92,8 @@ class walker {
   {
     const std::size_t bytes = random_bytes();
     const std::size_t alignment = std::size_t{1} << (random_() % 20 == 0 ? random_() % 17 : random_() % 5);
-    auto* const p = static_cast<std::byte*>(random_() % 2 == 0 ? r_.allocate(bytes, alignment)
-                                                               : r_.try_allocate(bytes, alignment));
+    auto* const p =
+        static_cast<std::byte*>(random_() % 2 == 0 ? r_.allocate(bytes, alignment) : r_.try_allocate(bytes, alignment));
     if (p == nullptr || reinterpret_cast<std::uintptr_t>(p) % alignment != 0) {
       ++misaligned;
       return;
@@ -117,7 +117,8 @@ class walker {
   void resize()
   {
     block& b = live_[random_() % live_.size()];
-    const std::size_t bytes = random_() % 4 == 0 ? random_bytes() : b.bytes + random_() % 17 - std::min<std::size_t>(b.bytes, random_() % 17);
+    const std::size_t bytes =
+        random_() % 4 == 0 ? random_bytes() : b.bytes + random_() % 17 - std::min<std::size_t>(b.bytes, random_() % 17);
     const bool done = r_.try_resize(b.p, b.bytes, bytes, b.alignment);
     look(b, std::min(b.bytes, done ? bytes : b.bytes));
     if (!done) return;
@@ -271,7 +272,8 @@ BOOST_AUTO_TEST_CASE(blocks_that_change_hands_keep_their_contents)
             mine = exchange.back();
             exchange.pop_back();
           }
-          if (!std::all_of(mine.p, mine.p + mine.bytes, [&](std::byte b) { return b == mine.content; })) ++changed[self];
+          if (!std::all_of(mine.p, mine.p + mine.bytes, [&](std::byte b) { return b == mine.content; }))
+            ++changed[self];
           r.deallocate(mine.p, mine.bytes, mine.alignment);
         }
       };

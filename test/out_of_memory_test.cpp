@@ -36,8 +36,8 @@ struct request {
 std::vector<request> workload()
 {
   std::vector<request> all;
-  for (const std::size_t bytes : {0U, 1U, 24U, 100U, 1000U, 1025U, 3000U, 20'000U, 32'768U, 32'769U, 65'536U, 300'000U})
-    for (const std::size_t alignment : {std::size_t{8}, std::size_t{256}, std::size_t{131'072}}) all.push_back({bytes, alignment});
+  for (const std::size_t bytes : {0U, 24U, 100U, 1025U, 20'000U, 32'768U, 32'769U, 100'000U})
+    for (const std::size_t alignment : {8U, 256U, 131'072U}) all.push_back({bytes, alignment});
   return all;
 }
 
@@ -91,7 +91,8 @@ std::size_t run(const mode& m, std::size_t k, std::size_t refusals, const std::v
     BOOST_TEST(r.stats().live_blocks == 0u);
 
     upstream.refuse(recording_upstream::never, 0);  // later calls work
-    for (const request& wanted : requests) r.deallocate(r.allocate(wanted.bytes, wanted.alignment), wanted.bytes, wanted.alignment);
+    for (const request& wanted : requests)
+      r.deallocate(r.allocate(wanted.bytes, wanted.alignment), wanted.bytes, wanted.alignment);
     BOOST_TEST((r.deinit() == gpa::check::ok));
   }
   BOOST_TEST(w.count() == 0u);
@@ -142,13 +143,13 @@ BOOST_AUTO_TEST_CASE(a_container_survives_every_refusal)
         gpa::resource r(w.listening(m.options), &upstream);
         std::pmr::map<int, std::pmr::string> map(&r);
         try {
-          for (int i = 0; i != 500; ++i) map.emplace(i, std::string(static_cast<std::size_t>(i) * 100 + 20, 'x'));
+          for (int i = 0; i != 60; ++i) map.emplace(i, std::string(static_cast<std::size_t>(i) * 1'000 + 20, 'x'));
           completed = true;
         } catch (const std::bad_alloc&) {
         }
         std::size_t wrong = 0;
         for (const auto& [key, value] : map)
-          if (value.size() != static_cast<std::size_t>(key) * 100 + 20) ++wrong;
+          if (value.size() != static_cast<std::size_t>(key) * 1'000 + 20) ++wrong;
         BOOST_TEST(wrong == 0u);
         map.clear();
         BOOST_TEST((r.deinit() == gpa::check::ok));
@@ -257,14 +258,15 @@ BOOST_AUTO_TEST_CASE(a_process_without_addresses_left_gets_bad_alloc_and_goes_on
     for (const std::size_t bytes : {30'000U, 1'000'000U}) {
       BOOST_TEST_CONTEXT(m.name << ", " << bytes << " bytes")
       BOOST_TEST(gpa::test::true_in_child([&] {
-        const char* wrong = "an exception";
-        try {
-          wrong = exhaust(m, bytes);
-        } catch (const std::bad_alloc&) {
-        }
-        if (wrong != nullptr) std::fprintf(stderr, "%s, %zu bytes: %s\n", m.name, bytes, wrong);
-        return wrong == nullptr;
-      }), "see above");
+                   const char* wrong = "an exception";
+                   try {
+                     wrong = exhaust(m, bytes);
+                   } catch (const std::bad_alloc&) {
+                   }
+                   if (wrong != nullptr) std::fprintf(stderr, "%s, %zu bytes: %s\n", m.name, bytes, wrong);
+                   return wrong == nullptr;
+                 }),
+                 "see above");
     }
   }
 }

@@ -13,7 +13,10 @@ using namespace gpa::detail;
 
 constexpr std::size_t granule = 65'536;
 
-std::byte* at(std::uintptr_t value) { return reinterpret_cast<std::byte*>(value); }
+std::byte* at(std::uintptr_t value)
+{
+  return reinterpret_cast<std::byte*>(value);
+}
 
 region made(std::uintptr_t base, std::size_t granules)
 {
@@ -43,7 +46,8 @@ BOOST_AUTO_TEST_CASE(a_region_is_found_from_each_of_its_addresses_and_from_no_ot
 {
   region r = made(0x1234'5678'0000, 3);
   BOOST_REQUIRE(enter_region(r));
-  for (const std::uintptr_t offset : {std::uintptr_t{0}, std::uintptr_t{1}, granule - 1, granule, 2 * granule, 3 * granule - 1})
+  for (const std::uintptr_t offset :
+       {std::uintptr_t{0}, std::uintptr_t{1}, granule - 1, granule, 2 * granule, 3 * granule - 1})
     BOOST_TEST(region_of(r.base + offset) == &r);
   BOOST_TEST(region_of(r.base - 1) == nullptr);
   BOOST_TEST(region_of(r.base + 3 * granule) == nullptr);

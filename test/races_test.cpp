@@ -133,11 +133,11 @@ void n_threads_free_one_block(unsigned threads, std::size_t bytes, std::size_t r
       threads, rounds, [&] { p = r.allocate(bytes); }, [&](unsigned) { r.deallocate(p, bytes); },
       [&] {
         const auto told = w.take();
-        const bool right = told.size() == threads - 1 &&
-                           std::all_of(told.begin(), told.end(), [&](const gpa::report& t) {
-                             return t.kind == mistake::double_free && t.address == p && t.bytes == bytes &&
-                                    t.given_bytes == bytes && !t.here.empty() && !t.allocated.empty();
-                           });
+        const bool right =
+            told.size() == threads - 1 && std::all_of(told.begin(), told.end(), [&](const gpa::report& t) {
+              return t.kind == mistake::double_free && t.address == p && t.bytes == bytes && t.given_bytes == bytes &&
+                     !t.here.empty() && !t.allocated.empty();
+            });
         if (!right) ++wrong;
       });
   BOOST_TEST(wrong == 0u);
@@ -172,8 +172,8 @@ BOOST_AUTO_TEST_CASE(of_a_wrong_free_against_a_right_one_exactly_the_wrong_one_i
   struct pairing {
     std::size_t bytes, wrong_bytes, wrong_alignment;
   };
-  for (const pairing& x : {pairing{24, 25, 16}, pairing{24, 24 + 65'536, 16}, pairing{24, 24, 32},
-                           pairing{200'000, 200'001, 16}}) {
+  for (const pairing& x :
+       {pairing{24, 25, 16}, pairing{24, 24 + 65'536, 16}, pairing{24, 24, 32}, pairing{200'000, 200'001, 16}}) {
     witness w;
     gpa::resource r(w.listening());
     void* p = nullptr;
@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(of_a_wrong_free_against_a_right_one_exactly_the_wrong_one_i
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_free_against_a_resize_is_told_once_or_not_at_all)
+BOOST_AUTO_TEST_CASE(of_a_free_against_a_resize_the_second_is_told)
 {
   witness w;
   gpa::resource r(w.listening());

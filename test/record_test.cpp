@@ -13,11 +13,19 @@ namespace {
 
 using namespace gpa::detail;
 
-constexpr std::array states = {slot_state::fresh,          slot_state::live,         slot_state::freed,
-                               slot_state::poisoned,       slot_state::live_ignored, slot_state::live_inspected,
-                               slot_state::ignored_inspected, slot_state::poisoned_inspected};
+constexpr std::array states = {slot_state::fresh,
+                               slot_state::live,
+                               slot_state::freed,
+                               slot_state::poisoned,
+                               slot_state::live_ignored,
+                               slot_state::live_inspected,
+                               slot_state::ignored_inspected,
+                               slot_state::poisoned_inspected};
 
-constexpr std::size_t bit(unsigned n) { return std::size_t{1} << n; }
+constexpr std::size_t bit(unsigned n)
+{
+  return std::size_t{1} << n;
+}
 
 }  // namespace
 
@@ -89,8 +97,8 @@ BOOST_AUTO_TEST_CASE(a_change_of_state_keeps_size_and_alignment)
 
 BOOST_AUTO_TEST_CASE(every_state_is_live_or_free_and_flags_do_not_change_that)
 {
-  for (const slot_state s : {slot_state::live, slot_state::live_ignored, slot_state::live_inspected,
-                             slot_state::ignored_inspected})
+  for (const slot_state s :
+       {slot_state::live, slot_state::live_ignored, slot_state::live_inspected, slot_state::ignored_inspected})
     BOOST_TEST((is_live(s) && !is_poisoned(s)));
   for (const slot_state s : {slot_state::poisoned, slot_state::poisoned_inspected})
     BOOST_TEST((is_poisoned(s) && !is_live(s)));
@@ -115,8 +123,8 @@ BOOST_AUTO_TEST_CASE(a_large_word_gives_back_what_was_encoded)
 {
   for (const slot_state state : states) {
     for (unsigned power = 0; power != 64; ++power) {
-      for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{32769}, bit(16) - 1, bit(16), bit(32) - 1,
-                                      bit(32), bit(46) + 5, largest_block}) {
+      for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{32769}, bit(16) - 1, bit(16),
+                                      bit(32) - 1, bit(32), bit(46) + 5, largest_block}) {
         BOOST_REQUIRE(encodable_large(bytes, bit(power)));
         const std::uint64_t word = encode_large(state, bytes, bit(power));
         if (large_state(word) != state || large_bytes(word) != bytes || large_alignment(word) != bit(power))

@@ -1,7 +1,10 @@
 #define BOOST_TEST_MODULE report_text
 #include "trace/report_text.hpp"
 
+#include <gpa/resource.hpp>
+
 #include "os/threads.hpp"
+#include "support/death.hpp"
 #include "support/golden_reports.hpp"
 #include "trace/capture.hpp"
 #include "trace/headline.hpp"
@@ -11,7 +14,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -199,6 +204,97 @@ BOOST_AUTO_TEST_CASE(a_report_of_this_program_points_at_this_file)
       BOOST_TEST(made.find("#0 0x") != std::string::npos);
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(the_source_line_is_shown_from_any_directory)
+{
+  gpa::report r = wrong_free(mistake::double_free);
+  r.here = stack_from_caller();
+  const std::string line = std::to_string(__LINE__ - 1);
+  r.allocated = r.freed = {};
+  const auto frames = r.here.frames();
+  BOOST_REQUIRE(!frames.empty());
+  if (frames[0].file.empty()) return;  // built without -g, or without libdw
+  const struct {
+    std::string directory;
+    std::string shown;
+  } table[] = {
+      {GPA_TEST_DIR, "report_text_test.cpp"},
+      {GPA_TEST_DIR "/..", "test/report_text_test.cpp"},
+      {GPA_TEST_DIR "/golden", GPA_TEST_DIR "/report_text_test.cpp"},
+      {"/", GPA_TEST_DIR "/report_text_test.cpp"},
+      {"/usr/include", GPA_TEST_DIR "/report_text_test.cpp"},
+  };
+  for (const auto& row : table) {
+    BOOST_REQUIRE(::chdir(row.directory.c_str()) == 0);
+    const std::string made = gpa::to_string(r);
+    BOOST_TEST_CONTEXT("in " << row.directory << '\n' << made)
+    {
+      BOOST_TEST(made.starts_with(row.shown + ":" + line + ":"));
+      BOOST_TEST(made.find(" |   r.here = stack_from_caller();\n      | ") != std::string::npos);
+      BOOST_TEST(made.find(" " + row.shown + ":" + line + ":") != std::string::npos);  // the frame
+      BOOST_TEST(made.find("..") == std::string::npos);
+    }
+  }
+  BOOST_REQUIRE(::chdir(std::string(golden_directory).c_str()) == 0);
+}
+
+// In golden/, where a file of that name stands that is another.
+BOOST_AUTO_TEST_CASE(a_file_that_is_missing_or_of_an_unknown_directory_is_named_and_not_quoted)
+{
+  static std::string_view file;
+  for (const std::string_view name : {"session.cpp", "../golden/session.cpp", "/nowhere/session.cpp"}) {
+    file = name;
+    gpa::report r = wrong_free(mistake::double_free);
+    r.allocated = {};
+    text out;
+    append_report(out, r, [](const gpa::stack_trace& s) {
+      told_stack told;
+      if (s.empty()) return told;
+      add_user(told.frames, {"main", 6, 28});
+      told.frames[0].file = file;
+      told.addresses = 1;
+      return told;
+    });
+    BOOST_TEST_CONTEXT(out.view())
+    {
+      BOOST_TEST(out.view().starts_with(std::string(name) + ":6:28: error: double free"));
+      BOOST_TEST(out.view().find(" | ") == std::string_view::npos);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_leak_that_says_why_it_has_no_stack_gets_no_hint)
+{
+  for (const golden_case& c : golden_cases())
+    if (c.file == "leak.not_traced" || c.file == "leak.not_sampled")
+      BOOST_TEST_CONTEXT(c.file) BOOST_TEST(text_of(c.report).find("hint") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(to_string_is_the_text_that_is_printed)
+{
+  struct said {
+    std::size_t size = 0;
+    std::array<char, 1 << 16> text = {};
+  };
+  const shared<said> heard;
+  const ending e = in_child([&heard] {
+    gpa::options o;
+    o.name = "parser";
+    o.checks = gpa::checks::always();
+    o.after_mistake = gpa::after_mistake::abort;  // printed, then given to the handler
+    o.on_report = [&heard](const gpa::report& r) {
+      const std::string text = gpa::to_string(r);
+      heard->size = text.copy(heard->text.data(), heard->text.size());
+    };
+    gpa::resource r(o);
+    void* const p = r.allocate(72);
+    r.deallocate(p, 72);
+    r.deallocate(p, 72);
+  });
+  BOOST_TEST(e.signal == SIGABRT);
+  BOOST_TEST(!e.text.empty());
+  BOOST_TEST(e.text == std::string(heard->text.data(), heard->size));
 }
 
 BOOST_AUTO_TEST_CASE(the_words_of_the_enumerators_can_be_printed)

@@ -35,7 +35,10 @@ class scripted final : public std::pmr::memory_resource {
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 };
 
-bool is_aligned(const void* p, std::size_t alignment) { return reinterpret_cast<std::uintptr_t>(p) % alignment == 0; }
+bool is_aligned(const void* p, std::size_t alignment)
+{
+  return reinterpret_cast<std::uintptr_t>(p) % alignment == 0;
+}
 
 }  // namespace
 
@@ -171,6 +174,5 @@ BOOST_AUTO_TEST_CASE(an_upstream_that_allocates_from_its_own_resource_gets_bad_a
   BOOST_TEST(r.stats().live_blocks == 1u);
   r.deallocate(p, 24, 8);
   BOOST_TEST((r.deinit() == gpa::check::ok));
-  for (void* const range : upstream.returned)
-    std::pmr::new_delete_resource()->deallocate(range, granule, granule);
+  for (void* const range : upstream.returned) std::pmr::new_delete_resource()->deallocate(range, granule, granule);
 }

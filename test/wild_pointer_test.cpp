@@ -74,12 +74,13 @@ BOOST_AUTO_TEST_CASE(a_pointer_that_is_not_ours_is_told_so_and_never_followed)
     void* const heap = std::malloc(64);
     void* const closed = ::mmap(nullptr, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     BOOST_TEST_REQUIRE(closed != MAP_FAILED);
-    for (void* const p : {static_cast<void*>(&local), static_cast<void*>(&global), heap, moved(heap, 16), closed,
-                          moved(closed, 4096), moved(closed, 65'536), moved(nullptr, 0x1), moved(nullptr, 0x10),
-                          moved(nullptr, 0xFFFF), moved(nullptr, 0x0000'8000'0000'0000), moved(nullptr, 0x1234'5678'9ABC'DEF0),
-                          moved(nullptr, std::uintptr_t{1} << 63), moved(nullptr, 0xDFDF'DFDF'DFDF'DFDF),
-                          moved(nullptr, ~std::uintptr_t{0}), moved(nullptr, 0x0000'7FFF'FFFF'FFF8),
-                          moved(own, std::uintptr_t{1} << 63), moved(own, std::uintptr_t{1} << 48)}) {
+    for (void* const p :
+         {static_cast<void*>(&local), static_cast<void*>(&global), heap, moved(heap, 16), closed, moved(closed, 4096),
+          moved(closed, 65'536), moved(nullptr, 0x1), moved(nullptr, 0x10), moved(nullptr, 0xFFFF),
+          moved(nullptr, 0x0000'8000'0000'0000), moved(nullptr, 0x1234'5678'9ABC'DEF0),
+          moved(nullptr, std::uintptr_t{1} << 63), moved(nullptr, 0xDFDF'DFDF'DFDF'DFDF),
+          moved(nullptr, ~std::uintptr_t{0}), moved(nullptr, 0x0000'7FFF'FFFF'FFF8),
+          moved(own, std::uintptr_t{1} << 63), moved(own, std::uintptr_t{1} << 48)}) {
       const gpa::report t = c.judge(p, 24, foreign);
       BOOST_TEST(t.bytes == 0u);
       BOOST_TEST(t.owner == "");
@@ -229,7 +230,8 @@ BOOST_AUTO_TEST_CASE(the_pointer_that_was_handed_out_is_no_mistake)
 {
   witness w;
   gpa::resource r(w.listening());
-  for (const std::size_t bytes : {0u, 1u, 24u, 61u, 1000u, 32'768u, 200'000u, 5u << 20}) discard(r, obtain(r, bytes), bytes);
+  for (const std::size_t bytes : {0u, 1u, 24u, 61u, 1000u, 32'768u, 200'000u, 5u << 20})
+    discard(r, obtain(r, bytes), bytes);
   BOOST_TEST(r.deinit() == gpa::check::ok);
   BOOST_TEST(w.count() == 0u);
 }

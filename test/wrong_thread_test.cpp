@@ -17,7 +17,10 @@ namespace {
 using namespace gpa::test;
 using gpa::mistake;
 
-gpa::options single() { return {.name = "single", .checks = gpa::checks::always(), .thread_safe = false}; }
+gpa::options single()
+{
+  return {.name = "single", .checks = gpa::checks::always(), .thread_safe = false};
+}
 
 template <class Action>
 void elsewhere(Action action)

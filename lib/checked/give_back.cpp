@@ -99,6 +99,8 @@ slab* checked_heap::retire_unused() noexcept
     s.carved.store(0, std::memory_order_release);
     s.cursor = 0;
     discard_pages(s.base, s.bytes);
+    held_.fetch_sub(s.held, std::memory_order_relaxed);
+    s.held = 0;
     link = &s.next;
   }
   return unlinked;
@@ -202,18 +204,21 @@ void checked_heap::reset_cache(checked_cache& k) noexcept
 
 void checked_heap::salvage(checked_cache& k) noexcept
 {
-  // A slot the thread was about to move when the process forked may be lost or seen live: the record decides.
-  const auto is_free = [](const std::byte* slot) {
-    const auto& s = static_cast<const slab&>(*region_of(slot));
-    const record& r = s.records[s.index_of(static_cast<std::size_t>(slot - s.base))];
-    return is_poisoned(state_of(tag_of(r.word.load(std::memory_order_acquire))));
+  // A slot the thread was about to move when the process forked is lost, or is seen live: the record decides.
+  const auto put_if_free = [this](std::byte* slot) GPA_THREAD_SAFETY(no_thread_safety_analysis) {
+    region* const found = region_of(slot);
+    if (found == nullptr || found->checked_heap_of_slab != this) return;
+    const auto& s = static_cast<const slab&>(*found);
+    const std::size_t index = s.index_of(static_cast<std::size_t>(slot - s.base));
+    const bool listed = (s.free_bits[index / 64] >> index % 64 & 1) != 0;
+    if (!listed && is_poisoned(state_of(tag_of(s.records[index].word.load(std::memory_order_acquire))))) put_free(slot);
   };
   const mutex_guard guard(lock_);
   for (bin& b : k.bins) {
-    for (; b.head != b.tail; ++b.head)
-      if (std::byte* const slot = b.entries[b.head & b.mask].slot(); is_free(slot)) put_free(slot);
-    while (b.ready_count != 0)
-      if (std::byte* const slot = b.ready[--b.ready_count].slot; is_free(slot)) put_free(slot);
+    // The newest entry may have been half written: what stands there could be a slot that somebody else has by now.
+    for (; b.size() > 1; ++b.head) put_if_free(b.entries[b.head & b.mask].slot());
+    b.head = b.tail;
+    while (b.ready_count != 0) put_if_free(b.ready[--b.ready_count].slot);
   }
 }
 

@@ -136,7 +136,9 @@ bool large_blocks::resize(large_block& b, std::uint64_t word, std::size_t new_by
 
 std::byte* large_blocks::take_range(std::size_t bytes, std::size_t alignment) noexcept
 {
-  if (!supply_.from_system() || alignment > granule_size) return supply_.take(bytes, alignment);
+  // Very large ones are asked for as accessible memory, so that the system can refuse what is more than there is.
+  if (!supply_.from_system() || alignment > granule_size || bytes > largest_reserve)
+    return supply_.take(bytes, alignment);
   if (std::byte* const base = take_spare(bytes); base != nullptr) return base;
   std::byte* const base = take_addresses(bytes);
   if (base == nullptr) return supply_.take(bytes, alignment);

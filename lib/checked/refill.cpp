@@ -50,7 +50,9 @@ void* checked_heap::allocate_slow(checked_cache& k, std::size_t bytes, std::size
   if (size == 0) {
     const std::uint32_t trace = k.frames != 0 ? capture_stack(k.frames, caller) : 0;
     void* const p = large_.allocate(bytes, alignment, trace, k.thread);
-    if (p != nullptr) k.counts.count_allocation(bytes);
+    if (p == nullptr) return nullptr;
+    k.counts.count_allocation(bytes);
+    if (k.exact_peak) owner_.heartbeat();
     return p;
   }
   const unsigned c = size_class(size);
@@ -123,6 +125,10 @@ std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) no
   std::uint32_t untouched = 0;
   while (untouched != taken && indices[taken - 1 - untouched] >= carved) ++untouched;
   if (untouched != 0) s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
+  if (s.held == 0) {  // trim() dropped its pages
+    s.held = s.bytes;
+    held_.fetch_add(s.bytes, std::memory_order_relaxed);
+  }
   if (s.free_slots == 0) {
     with_free_[s.size_class] = s.next_free;
     s.listed = false;
@@ -195,7 +201,8 @@ slab* checked_heap::new_slab(unsigned c) noexcept
   void* const place = metadata_allocate(sizeof(slab));
   void* const records = metadata_allocate(records_bytes(count));
   std::byte* base = place != nullptr && records != nullptr ? supply_.take(bytes, granule_size) : nullptr;
-  if (base == nullptr && place != nullptr && records != nullptr && large_.end_quarantine()) base = supply_.take(bytes, granule_size);
+  if (base == nullptr && place != nullptr && records != nullptr && large_.end_quarantine())
+    base = supply_.take(bytes, granule_size);
   slab* s = nullptr;
   if (base != nullptr) {
     s = new (place) slab;

@@ -21,16 +21,6 @@ GPA_NO_SANITIZE unsigned byte_at(const std::byte* place) noexcept
   return *reinterpret_cast<const volatile std::uint8_t*>(place);
 }
 
-// Sixteen redzone bytes and nothing else: the slot is being handed out at this moment, and its tag is not written yet.
-// (Should the user have written just these, they are found when the slot is handed out.)
-bool is_redzone_alone(const std::byte* slot, const damage& d) noexcept
-{
-  if (d.count != redzone_bytes || d.last - d.first + 1 != redzone_bytes) return false;
-  for (std::size_t i = d.first; i <= d.last; ++i)
-    if (byte_at(slot + i) != redzone_byte) return false;
-  return true;
-}
-
 // The first changed bytes, as text: "41 41 41 00".
 std::string_view bytes_seen(const std::byte* place, std::size_t count) noexcept
 {
@@ -144,9 +134,8 @@ void checked_heap::verify_poisoned(slab& s, std::size_t index, gpa::stack_trace 
   const std::uint64_t marked = make_word(with_state(tag_of(word), slot_state::poisoned_inspected),
                                          free_trace_of(word));
   if (!r.word.compare_exchange_strong(word, marked, std::memory_order_acq_rel)) return;
-  damage d = find_damage_of_poison(s.slot(index), s.slot_bytes);
-  if (d.count != 0) d = find_damage_of_poison(s.slot(index), s.slot_bytes);  // a redzone half seen is whole by now
-  if (d.count == 0 || is_redzone_alone(s.slot(index), d)) {
+  const damage d = find_damage_of_poison(s.slot(index), s.slot_bytes);
+  if (d.count == 0) {
     std::uint64_t mine = marked;
     r.word.compare_exchange_strong(mine, word, std::memory_order_acq_rel);
     return;

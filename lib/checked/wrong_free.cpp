@@ -71,6 +71,7 @@ bool checked_heap::try_resize(checked_cache& k, void* p, std::size_t old_bytes, 
       if (j.small == nullptr || new_bytes >= j.in_slab->slot_bytes || new_bytes > small_limit) return false;
       const mutex_guard guard(damage_lock_);  // against verify(), which would see the new size before its redzone
       const damage d = find_damage_behind(static_cast<std::byte*>(p), old_bytes, j.in_slab->slot_bytes);
+      if (j.small->word.load(std::memory_order_acquire) != j.word) continue;  // freed meanwhile: that is its poison
       if (d.count != 0) return false;  // leave the evidence for the free
       std::uint64_t seen = j.word;
       const tag resized = encode(state_of(tag_of(seen)), new_bytes, alignment);

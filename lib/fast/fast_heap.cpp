@@ -51,6 +51,7 @@ void* fast_heap::allocate(fast_cache& k, std::size_t bytes, std::size_t alignmen
     p = r->base;
   }
   k.counts.count_allocation(bytes);
+  if (k.exact_peak) [[unlikely]] owner_.heartbeat();
   return p;
 }
 

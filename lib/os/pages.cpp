@@ -22,6 +22,8 @@ namespace {
 constexpr int closed = PROT_NONE;
 constexpr int opened = PROT_READ | PROT_WRITE;
 constexpr int fresh = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+// From here on the system is asked whether there is as much memory at all: a program that wants 64 TiB is refused.
+constexpr std::size_t accounted = std::size_t{1} << 30;
 
 // Newer than some C libraries we build with. A kernel that does not know them answers EINVAL.
 constexpr int mremap_dontunmap = 4;       // Linux 5.7
@@ -29,7 +31,8 @@ constexpr int madv_dontneed_locked = 24;  // Linux 5.18
 
 std::byte* map(std::size_t bytes, int protection) noexcept
 {
-  void* const p = ::mmap(nullptr, bytes, protection, fresh, -1, 0);
+  const int flags = protection == opened && bytes >= accounted ? fresh & ~MAP_NORESERVE : fresh;
+  void* const p = ::mmap(nullptr, bytes, protection, flags, -1, 0);
   return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
 }
 

@@ -11,12 +11,12 @@ namespace gpa::detail {
 
 namespace {
 
-// At -O0 a dozen of our own frames may stand before the caller; a stack that does not show it by then never will
-// (somebody else's tail call, or code without .eh_frame).
+// A stack that does not show the caller among its first frames never will.
 constexpr std::size_t searched_frames = 64;
+static_assert(searched_frames > most_own_frames);
 
 struct walk {
-  std::array<std::uintptr_t, max_stack_frames> frames;
+  std::array<std::uintptr_t, max_stack_frames + most_own_frames> frames;
   std::size_t count = 0;
   std::size_t limit = 0;
   std::size_t seen = 0;
@@ -34,8 +34,9 @@ _Unwind_Reason_Code step(_Unwind_Context* context, void* argument) noexcept
     w.met = true;
     w.count = 0;  // what stood there were our own frames
   }
-  if (w.count != w.limit) w.frames[w.count++] = ip;
-  const bool enough = w.count == w.limit && (w.met || w.seen > searched_frames);
+  const std::size_t room = w.met ? w.limit : w.limit + most_own_frames;
+  if (w.count != room) w.frames[w.count++] = ip;
+  const bool enough = w.count == room && (w.met || w.seen > searched_frames);
   return enough ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
@@ -47,6 +48,7 @@ _Unwind_Reason_Code step(_Unwind_Context* context, void* argument) noexcept
   walk w;
   w.limit = std::min(frames, max_stack_frames);
   w.caller = reinterpret_cast<std::uintptr_t>(caller);
+  w.met = caller == nullptr;
   _Unwind_Backtrace(&step, &w);
   return depot_intern({w.frames.data(), w.count});
 }

@@ -40,6 +40,11 @@ std::string_view view_of(const char* s) noexcept
   return s != nullptr ? std::string_view(s) : std::string_view();
 }
 
+bool is_relative(std::string_view file) noexcept
+{
+  return !file.empty() && file.front() != '/' && file.front() != '<';  // "<artificial>" is no file
+}
+
 std::uint32_t positive(Dwarf_Word value) noexcept
 {
   return value < 0x80000000 ? static_cast<std::uint32_t>(value) : 0;
@@ -53,10 +58,14 @@ class reader {
   {
   }
 
+  // Only with a unit.
+
   void append_frames(frame_list& out)
   {
     source_place place = line_table_entry();
+    directory_ = text_of(unit_, DW_AT_comp_dir);
     enter_split_unit();
+    if (directory_.empty()) directory_ = text_of(unit_, DW_AT_comp_dir);
     metadata_vector<Dwarf_Die> chain;
     find_functions(unit_, chain);
     if (chain.empty()) {
@@ -87,7 +96,8 @@ class reader {
     frame f;
     f.address = address_;
     f.function = std::move(function);
-    f.file = place.file;
+    if (is_relative(place.file) && directory_.starts_with('/')) f.file.append(directory_).append(1, '/');
+    f.file.append(place.file);
     f.line = place.line;
     f.column = place.column;
     f.inlined = inlined;
@@ -209,6 +219,13 @@ class reader {
     return place;
   }
 
+  std::string_view text_of(Dwarf_Die& die, unsigned name) const
+  {
+    Dwarf_Attribute attribute{};
+    return dw_.dwarf_attr(&die, name, &attribute) != nullptr ? view_of(dw_.dwarf_formstring(&attribute))
+                                                              : std::string_view();
+  }
+
   Dwarf_Word number(Dwarf_Die& die, unsigned name) const
   {
     Dwarf_Attribute attribute{};
@@ -220,6 +237,7 @@ class reader {
   const libdw_functions& dw_;
   Dwfl_Module* module_;
   Dwarf_Die unit_;
+  std::string_view directory_ = {};  // where the compiler ran, as it says
   Dwarf_Addr pc_;           // as the file numbers it
   std::uintptr_t address_;  // as loaded
 };

@@ -6,6 +6,8 @@
 //   - dwfl_linux_proc_report() is confused by second mappings of a file: modules come from trace/modules.hpp;
 //   - split DWARF and LTO: the split unit takes the place of its skeleton, the chain of inlined functions is found by
 //     walking down from the unit, and functions without a linkage name are qualified through their abstract origin.
+// Names of files are made absolute by the directory that the compiler ran in (DW_AT_comp_dir): DWARF 5 keeps them
+// relative. Where that was mapped away they stay as they are.
 // Separate debug files are looked for on this machine only: debuginfod is never asked, whatever the environment says.
 //
 // Costs about 0.5 ms to open a small program, then tens of microseconds to some milliseconds an address; libdw uses

@@ -24,6 +24,12 @@ constexpr std::array<std::string_view, 4> library_parts = {"/include/c++/", "/li
 
 constexpr std::array<std::string_view, 3> library_namespaces = {"std::", "__gnu_cxx::", "__cxxabiv1::"};
 
+// What of gpa may stand on a stack; users may have a namespace of that name, too.
+constexpr std::array<std::string_view, 4> own_scopes = {"gpa::detail::", "gpa::resource::", "gpa::stack_trace::",
+                                                        "gpa::default_resource_guard::"};
+constexpr std::array<std::string_view, 4> own_functions = {"gpa::page_resource", "gpa::process_resource",
+                                                           "gpa::to_string", "gpa_on_mistake"};
+
 constexpr std::array<std::string_view, 6> start_up = {
     "_start", "__libc_start_main", "__libc_start_call_main", "__libc_start_main_impl", "start_thread", "clone3"};
 
@@ -47,21 +53,36 @@ bool is_library_file(std::string_view file)
                      [&path](std::string_view part) { return contains(path, part); });
 }
 
-bool is_library_function(std::string_view path, bool has_file) noexcept
+bool is_own_function(std::string_view path) noexcept
+{
+  return std::find(own_functions.begin(), own_functions.end(), path) != own_functions.end() ||
+         std::any_of(own_scopes.begin(), own_scopes.end(),
+                     [path](std::string_view own) { return path.starts_with(own); });
+}
+
+// By name, where the build mapped our source directory to another: then its files still lie in lib and include.
+bool is_own_file_elsewhere(std::string_view file)
+{
+  const metadata_string path = shortened_path(file, {});
+  return !is_in_source(path, "/") && (path.starts_with("lib/") || path.starts_with("../lib/") ||
+                                      path.starts_with("include/gpa/") || contains(path, "/lib/"));
+}
+
+bool is_library_function(std::string_view path, std::string_view file)
 {
   if (std::find(start_up.begin(), start_up.end(), path) != start_up.end()) return true;
+  const bool own = is_own_function(path);
   // With a file, the file decides: users specialise std::hash, and gpa's own tests live in its namespace.
-  if (has_file) return false;
-  return path.starts_with("gpa::") ||
-         std::any_of(library_namespaces.begin(), library_namespaces.end(),
-                     [path](std::string_view known) { return path.starts_with(known); });
+  if (!file.empty()) return own && is_own_file_elsewhere(file);
+  return own || std::any_of(library_namespaces.begin(), library_namespaces.end(),
+                            [path](std::string_view known) { return path.starts_with(known); });
 }
 
 }  // namespace
 
 bool is_library_frame(const frame& f, bool in_library_module) noexcept
 try {
-  return in_library_module || is_library_function(function_path(f.function), !f.file.empty()) ||
+  return in_library_module || is_library_function(function_path(f.function), f.file) ||
          (!f.file.empty() && is_library_file(f.file));
 } catch (...) {
   return false;  // no memory: shown rather than hidden

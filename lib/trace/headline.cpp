@@ -26,6 +26,20 @@ void append_block(text& out, const report& r)
   append_size_at(out, r);
 }
 
+// A block nobody looked up: its size is what the caller says.
+void append_block_as_given(text& out, const report& r)
+{
+  report given = r;
+  if (given.bytes == 0) given.bytes = r.given_bytes;
+  append_block(out, given);
+}
+
+// resource::ignore() takes an address alone; a free has an alignment.
+bool is_from_ignore(const report& r) noexcept
+{
+  return r.kind == mistake::invalid_pointer && r.given_bytes == 0 && r.given_alignment == 0;
+}
+
 // Of the call that was wrong; what engines without a given size leave out is what was allocated.
 std::size_t asked_bytes(const report& r) noexcept
 {
@@ -39,13 +53,22 @@ void append_asked(text& out, const report& r)
   absl::Format(&out, "%d %s %s asked", bytes, bytes_word(bytes), bytes == 1 ? "is" : "are");
 }
 
+// Changed bytes that may as well have been reached from the next block are "beside"; the reason names that one.
 void append_overflow(text& out, const report& r)
 {
-  absl::Format(&out, ": %d %s ", r.damaged, bytes_word(r.damaged));
-  out.append(r.reason.empty() ? "past the end of" : "beside");
-  absl::Format(&out, " a %d-byte block at 0x%x %s overwritten", r.bytes, number(r.address),
-               r.damaged == 1 ? "was" : "were");
-  if (!r.reason.empty()) absl::Format(&out, ": %s", r.reason);
+  const bool past_end = r.offset >= r.bytes && !r.reason.starts_with("in front of the block");
+  absl::Format(&out, ": %d %s %s a %d-byte block at 0x%x %s overwritten", r.damaged, bytes_word(r.damaged),
+               past_end ? "past the end of" : "beside", r.bytes, number(r.address), r.damaged == 1 ? "was" : "were");
+}
+
+// " resource "parser""; a resource that nobody remembers has no name
+void append_resource(text& out, const report& r)
+{
+  if (r.resource.empty()) {
+    out.append(" a resource");
+  } else {
+    absl::Format(&out, " resource \"%s\"", r.resource);
+  }
 }
 
 void append_use_after_deinit(text& out, const report& r)
@@ -53,10 +76,14 @@ void append_use_after_deinit(text& out, const report& r)
   out.append(": ");
   if (r.address == nullptr) {
     append_asked(out, r);
-    absl::Format(&out, " of resource \"%s\", which was deinitialised", r.resource);
+    out.append(" of");
+    append_resource(out, r);
+    out.append(r.resource.empty() ? " that was deinitialised" : ", which was deinitialised");
   } else {
     append_block(out, r);
-    absl::Format(&out, " is freed after resource \"%s\" was deinitialised", r.resource);
+    out.append(" is freed after");
+    append_resource(out, r);
+    out.append(" was deinitialised");
   }
 }
 
@@ -67,7 +94,7 @@ void append_wrong_thread(text& out, const report& r)
     append_asked(out, r);
     out.append(" of");
   } else {
-    append_block(out, r);
+    append_block_as_given(out, r);
     out.append(" is freed into");
   }
   absl::Format(&out, " resource \"%s\", which belongs to another thread", r.resource);
@@ -111,7 +138,12 @@ void append_headline(text& out, const report& r)
       absl::Format(&out, " aligned to %d is freed as aligned to %d", r.alignment, r.given_alignment);
       break;
     case mistake::invalid_pointer:
-      absl::Format(&out, " 0x%x freed as %d %s", number(r.address), r.given_bytes, bytes_word(r.given_bytes));
+      absl::Format(&out, " 0x%x ", number(r.address));
+      if (is_from_ignore(r)) {
+        out.append("given to ignore()");
+      } else {
+        absl::Format(&out, "freed as %d %s", r.given_bytes, bytes_word(r.given_bytes));
+      }
       if (!r.reason.empty()) absl::Format(&out, ": %s", r.reason);
       break;
     case mistake::wrong_resource:
@@ -145,7 +177,7 @@ void append_rule(text& out, mistake m)
 
 bool headline_has_reason(mistake m) noexcept
 {
-  return m == mistake::invalid_pointer || m == mistake::overflow;
+  return m == mistake::invalid_pointer;
 }
 
 std::string_view consequence(const report& r) noexcept
@@ -155,13 +187,14 @@ std::string_view consequence(const report& r) noexcept
     case mistake::double_free:
     case mistake::size_mismatch:
     case mistake::alignment_mismatch:
-    case mistake::invalid_pointer:
     case mistake::wrong_resource: return "the free was ignored";
+    case mistake::invalid_pointer: return is_from_ignore(r) ? "the call did nothing" : "the free was ignored";
     case mistake::write_after_free:
     case mistake::overflow: return "noticed afterwards: the write itself was not stopped";
     case mistake::use_after_deinit:
       if (r.address == nullptr) return "the allocation was refused";
-      return r.reason.empty() ? "the block was given back, and no harm done" : "the call was ignored";
+      return r.reason.starts_with("its memory was given back") ? "the free was ignored"
+                                                               : "the block was given back, and no harm done";
     case mistake::wrong_thread: return "thread_safe = false lets one thread at a time in";
     case mistake::invalid_alignment: return "the allocation was refused: alignments are powers of two";
     case mistake::use_after_free: return "the access was stopped";

@@ -43,4 +43,8 @@ std::string_view interned(std::string_view words) noexcept
   }
 }
 
+void interned_lock() noexcept GPA_ACQUIRE(lock) { lock.lock(); }
+
+void interned_unlock() noexcept GPA_RELEASE(lock) { lock.unlock(); }
+
 }  // namespace gpa::detail

@@ -24,4 +24,8 @@ template <class... Arguments>
   return interned(words.view());
 }
 
+/// For fork.
+void interned_lock() noexcept;
+void interned_unlock() noexcept;
+
 }  // namespace gpa::detail

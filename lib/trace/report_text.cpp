@@ -80,17 +80,20 @@ class writer {
 
   void append_closing()
   {
-    if (r_.kind != mistake::leak)
-      absl::Format(&out_, "    resource \"%s\": %s; see README: %s\n", r_.resource, consequence(r_),
-                   to_string(r_.kind));
+    if (r_.kind != mistake::leak) {
+      out_.append("    ");
+      if (!r_.resource.empty()) absl::Format(&out_, "resource \"%s\": ", r_.resource);
+      absl::Format(&out_, "%s; see README: %s\n", consequence(r_), to_string(r_.kind));
+    }
     if (allocated_.frames.empty() && freed_.frames.empty() && here_.frames.empty()) append_hint_without_stacks();
   }
 
   void append_hint_without_stacks()
   {
+    if (r_.kind == mistake::leak && !r_.reason.empty()) return;  // which says why there is no stack
     if (depot_is_full()) {
       absl::Format(&out_, "    hint: the %d MiB for call stacks are used up\n", depot_limit >> 20);
-    } else if (r_.kind != mistake::leak || r_.reason.empty()) {  // a leak's reason says why it has no stack
+    } else {
       out_.append("    hint: options::stack_frames = 0 keeps no call stacks\n");
     }
   }
@@ -155,7 +158,9 @@ class writer {
   {
     const frame* const first = first_worth_showing(stack.frames);
     if (first == nullptr) return;
-    if (first->line != 0) append_excerpt(out_, first->file.c_str(), first->line, first->column);
+    // A relative name is one whose directory the compiler kept to itself: below ours may stand another file of that name.
+    if (first->line != 0 && first->file.starts_with('/'))
+      append_excerpt(out_, first->file.c_str(), first->line, first->column);
 
     const auto begin = stack.frames.begin();
     const auto end = begin + static_cast<std::ptrdiff_t>(frames_to_main(stack.frames));

@@ -89,6 +89,37 @@ BOOST_AUTO_TEST_CASE(every_kind_of_debug_information_gives_lines_columns_and_inl
   }
 }
 
+BOOST_AUTO_TEST_CASE(files_of_real_and_inlined_functions_are_found_from_any_directory)
+{
+  const auto before = std::filesystem::current_path();
+  for (const char* const directory : {"/", "/usr/include", GPA_TEST_DIR, GPA_TEST_DIR "/kinds"}) {
+    std::filesystem::current_path(directory);
+    for (const auto& kind : kinds()) {
+      const std::string name = kind.stem();
+      if (name.ends_with("_none")) continue;
+      const frame_list frames = frames_of(kind);
+      BOOST_TEST_CONTEXT(name << " in " << directory)
+      {
+        BOOST_TEST_REQUIRE(frames.size() >= 3u);
+        for (std::size_t i = 0; i != 3; ++i) {
+          const std::string file(frames[i].file);
+          BOOST_TEST_CONTEXT(file)
+          {
+            if (name.ends_with("_mapped")) {
+              BOOST_TEST(!file.empty());  // of a directory that the compiler was told to keep to itself
+            } else {
+              BOOST_TEST(file.starts_with('/'));
+              BOOST_TEST(std::filesystem::exists(file));
+              BOOST_TEST(std::filesystem::path(file).lexically_normal() == GPA_TEST_DIR "/kinds/kind.cpp");
+            }
+          }
+        }
+      }
+    }
+  }
+  std::filesystem::current_path(before);
+}
+
 BOOST_AUTO_TEST_CASE(without_debug_information_there_are_names_modules_and_offsets)
 {
   for (const auto& kind : kinds()) {

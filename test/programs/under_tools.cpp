@@ -1,4 +1,4 @@
-// What Valgrind and AddressSanitizer are to see of gpa's blocks: tools_memory_test runs it on Valgrind.
+// What Valgrind is to see of gpa's blocks: valgrind_test runs it there.
 //
 //   under_tools clean                     many kinds of use, no mistake
 //   under_tools read-freed  KIND          reads a freed block
@@ -45,7 +45,6 @@ void use(gpa::resource& r)
   std::thread([&] { r.deallocate(r.allocate(100), 100); }).join();
   r.verify();
   r.trim();
-  r.detect_leaks();
 }
 
 int clean()
@@ -88,7 +87,7 @@ int main(int count, char** words)
     return 0;
   }
   if (what == "read-slack") sink = hidden[bytes];
-  if (what == "read-unset") std::puts(hidden[50] == 'a' ? "a" : "not a");
+  if (what == "read-unset" && hidden[50] == 'a') std::puts("a");
   if (what != "leak") r.deallocate(p, bytes);
   return 0;
 }

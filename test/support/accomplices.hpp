@@ -28,8 +28,9 @@ inline constexpr std::size_t usual_alignment = alignof(std::max_align_t);
 }
 
 /// The call that is wrong. UBSan would stop at a null pointer before gpa sees it.
-[[gnu::noinline]] __attribute__((no_sanitize("undefined"))) inline void blunder(
-    std::pmr::memory_resource& r, void* p, std::size_t bytes, std::size_t alignment = usual_alignment)
+[[gnu::noinline]] __attribute__((no_sanitize("undefined"))) inline void blunder(std::pmr::memory_resource& r, void* p,
+                                                                                std::size_t bytes,
+                                                                                std::size_t alignment = usual_alignment)
 {
   r.deallocate(p, bytes, alignment);
   STAY;

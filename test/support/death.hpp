@@ -75,8 +75,7 @@ class shared {
   shared()
       : place_(::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
         value_(place_ == MAP_FAILED ? throw std::bad_alloc() : new (place_) T{})
-  {
-  }
+  {}
   ~shared() { ::munmap(place_, sizeof(T)); }
   shared(const shared&) = delete;
   shared& operator=(const shared&) = delete;
@@ -90,10 +89,10 @@ class shared {
 
 /// A line of a report that tells a place: "src/a.cpp:12:7: error: double free of ..."
 struct told_line {
-  std::string file;     // without its folders; "gpa" when no place was known
-  unsigned line = 0;    // 0 when unknown
-  std::string what;     // "error" or "note"
-  std::string words;    // everything behind it
+  std::string file;   // without its folders; "gpa" when no place was known
+  unsigned line = 0;  // 0 when unknown
+  std::string what;   // "error" or "note"
+  std::string words;  // everything behind it
 };
 
 /// Every such line of a text, in order; excerpts and frames are no such lines.

@@ -196,16 +196,22 @@ inline std::vector<golden_case> golden_cases()
                                    [](auto& r) {
                                      r.freed = stack(freeing);
                                      r.offset = 16;
-                                     r.damaged = 8;
+                                     r.damaged = 2;
+                                     r.reason = "bytes seen: 01 02; found by verify()";
                                    })},
       {"overflow", changed(wrong_free(mistake::overflow),
                            [](auto& r) {
                              r.offset = 72;
                              r.damaged = 4;
+                             r.reason = "found when the block was freed";
                            })},
       {"use_after_deinit", wrong_free(mistake::use_after_deinit)},
       {"wrong_thread", changed(wrong_free(mistake::wrong_thread),
-                               [](auto& r) { r.here = stack(misusing, worker_thread); })},
+                               [](auto& r) {
+                                 r.bytes = r.alignment = r.total_bytes = 0;  // not looked up
+                                 r.allocated = {};
+                                 r.here = stack(misusing, worker_thread);
+                               })},
       {"invalid_alignment", changed(allocation(mistake::invalid_alignment, 100),
                                     [](auto& r) { r.given_alignment = 24; })},
       {"use_after_free", changed(wrong_free(mistake::use_after_free),
@@ -226,8 +232,14 @@ inline std::vector<golden_case> golden_cases()
                                   [](auto& r) {
                                     r.address = nullptr;
                                     r.allocated = {};
-                                    r.reason = "checks::never() counts blocks and remembers nothing else";
+                                    r.reason = "checks::never() keeps totals only: no addresses, no call stacks";
                                   })},
+      {"leak.not_sampled", changed(leak(3, 300),
+                                   [](auto& r) {
+                                     r.address = nullptr;
+                                     r.allocated = {};
+                                     r.reason = "blocks that were not sampled: totals only";
+                                   })},
       {"double_free.other_threads", changed(wrong_free(mistake::double_free),
                                             [](auto& r) {
                                               r.allocated = stack(allocating, worker_thread);
@@ -257,9 +269,49 @@ inline std::vector<golden_case> golden_cases()
                                             })},
       {"overflow.in_front", changed(wrong_free(mistake::overflow),
                                     [](auto& r) {
+                                      r.offset = 79;
                                       r.damaged = 1;
-                                      r.reason = "the byte in front of the block";
+                                      r.reason = "in front of the block at 0x7f31c2a00290; found by verify()";
                                     })},
+      {"overflow.one_byte", changed(wrong_free(mistake::overflow),
+                                    [](auto& r) {
+                                      r.bytes = r.total_bytes = r.offset = 60;
+                                      r.damaged = 1;
+                                      r.reason = "found by verify()";
+                                    })},
+      {"overflow.never_handed_out",
+       changed(wrong_free(mistake::overflow),
+               [](auto& r) {
+                 r.offset = 80;
+                 r.damaged = 3;
+                 r.reason = "memory behind the block that was never handed out; bytes seen: 41 41 41; found by verify()";
+               })},
+      {"write_after_free.in_front",
+       changed(wrong_free(mistake::write_after_free),
+               [](auto& r) {
+                 r.freed = stack(freeing);
+                 r.offset = 79;
+                 r.damaged = 1;
+                 r.reason = "bytes seen: 41; or in front of the block at 0x7f31c2a00290; "
+                            "found when the slot was about to be handed out again";
+               })},
+      {"invalid_pointer.ignore", changed(wrong_free(mistake::invalid_pointer),
+                                         [](auto& r) {
+                                           r.given_bytes = r.given_alignment = 0;
+                                           r.freed = stack(freeing);
+                                           r.reason = "no live block, so there is nothing to ignore";
+                                         })},
+      {"use_after_deinit.given_back", changed(wrong_free(mistake::use_after_deinit),
+                                              [](auto& r) {
+                                                r.allocated = {};
+                                                r.reason = "its memory was given back at deinit()";
+                                              })},
+      {"use_after_deinit.unknown_resource", changed(wrong_free(mistake::use_after_deinit),
+                                                    [](auto& r) {
+                                                      r.resource = {};
+                                                      r.allocated = {};
+                                                      r.reason = "its memory was given back at deinit()";
+                                                    })},
       {"invalid_pointer.null", changed(wrong_free(mistake::invalid_pointer),
                                        [](auto& r) {
                                          r.address = nullptr;

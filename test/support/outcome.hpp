@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <csignal>
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <ostream>
 #include <regex>
@@ -70,7 +72,12 @@ template <class Work>
     ::alarm(60);
     ::dup2(out, STDOUT_FILENO);
     ::dup2(err, STDERR_FILENO);
-    work();
+    try {
+      work();
+    } catch (const std::exception& e) {
+      ::dprintf(STDERR_FILENO, "exception: %s\n", e.what());
+      ::_exit(99);
+    }
     ::_exit(0);
   }
   int status = 0;

@@ -70,9 +70,8 @@ stray_read(const void* p, std::ptrdiff_t offset) noexcept
 [[nodiscard]] inline bool shows(const gpa::stack_trace& stack, std::string_view function)
 {
   const auto frames = stack.frames();
-  return std::any_of(frames.begin(), frames.end(), [function](const gpa::stack_frame& f) {
-    return f.function.find(function) != std::string::npos;
-  });
+  return std::any_of(frames.begin(), frames.end(),
+                     [function](const gpa::stack_frame& f) { return f.function.find(function) != std::string::npos; });
 }
 
 /// The checked modes that every mistake is tried in.
@@ -102,8 +101,7 @@ stray_read(const void* p, std::ptrdiff_t offset) noexcept
     sound = sound && std::all_of(b.place, b.place + b.bytes, [i](unsigned char c) { return c == i % 251; });
   }
   std::sort(blocks.begin(), blocks.end(), [](const block& a, const block& b) { return a.place < b.place; });
-  for (std::size_t i = 1; i != 1000; ++i)
-    sound = sound && blocks[i - 1].place + blocks[i - 1].bytes <= blocks[i].place;
+  for (std::size_t i = 1; i != 1000; ++i) sound = sound && blocks[i - 1].place + blocks[i - 1].bytes <= blocks[i].place;
   for (const block& b : blocks) r.deallocate(b.place, b.bytes);
   return sound;
 }

@@ -1,0 +1,102 @@
+#define BOOST_TEST_MODULE valgrind
+#include "support/outcome.hpp"
+#include "support/resident.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using gpa::test::beside_this;
+using gpa::test::outcome;
+using gpa::test::outcome_of_program;
+
+outcome on_valgrind(const std::vector<std::string>& arguments)
+{
+  std::vector<std::string> command{"valgrind", "-q", "--error-exitcode=9", "--leak-check=full",
+                                   beside_this("programs/under_tools")};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return outcome_of_program(command);
+}
+
+/// Whether Valgrind is here, and this build can run on it.
+boost::test_tools::assertion_result is_here(boost::unit_test::test_unit_id)
+{
+  boost::test_tools::assertion_result here(!gpa::test::sanitized && outcome_of_program({"valgrind", "--version"}).status == 0);
+  here.message() << (gpa::test::sanitized ? "sanitized programs do not run on Valgrind" : "Valgrind is not installed");
+  return here;
+}
+
+const std::vector<std::string> kinds{"checked", "fast", "upstream", "large"};
+
+}  // namespace
+
+BOOST_TEST_DECORATOR(*boost::unit_test::precondition(is_here))
+BOOST_AUTO_TEST_CASE(a_clean_program_is_clean)
+{
+  const outcome o = on_valgrind({"clean"});
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.err == "");
+  }
+}
+
+BOOST_TEST_DECORATOR(*boost::unit_test::precondition(is_here))
+BOOST_AUTO_TEST_CASE(reading_a_freed_block_is_an_invalid_read_and_both_stacks_are_told)
+{
+  for (const char* const kind : {"checked", "fast", "upstream"}) {
+    const outcome o = on_valgrind({"read-freed", kind});
+    BOOST_TEST_CONTEXT(kind << ": " << o)
+    {
+      BOOST_TEST(o.status == 9);
+      BOOST_TEST(o.says("Invalid read of size 1"));
+    }
+  }
+  const outcome o = on_valgrind({"read-freed", "checked"});
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.says("is 50 bytes inside a block of size 100 free'd"));
+    BOOST_TEST(o.says("Block was alloc'd at"));
+  }
+}
+
+BOOST_TEST_DECORATOR(*boost::unit_test::precondition(is_here))
+BOOST_AUTO_TEST_CASE(reading_behind_a_block_is_an_invalid_read)
+{
+  for (const std::string& kind : kinds) {
+    const outcome o = on_valgrind({"read-slack", kind});
+    BOOST_TEST_CONTEXT(kind << ": " << o)
+    {
+      BOOST_TEST(o.status == 9);
+      BOOST_TEST(o.says("Invalid read of size 1"));
+    }
+  }
+}
+
+BOOST_TEST_DECORATOR(*boost::unit_test::precondition(is_here))
+BOOST_AUTO_TEST_CASE(deciding_on_a_byte_that_nobody_wrote_is_told)
+{
+  for (const std::string& kind : kinds) {
+    const outcome o = on_valgrind({"read-unset", kind});
+    BOOST_TEST_CONTEXT(kind << ": " << o)
+    {
+      BOOST_TEST(o.status == 9);
+      BOOST_TEST(o.says("depends on uninitialised value"));
+    }
+  }
+}
+
+BOOST_TEST_DECORATOR(*boost::unit_test::precondition(is_here))
+BOOST_AUTO_TEST_CASE(reading_a_freed_large_block_faults_at_once)
+{
+  const outcome o = on_valgrind({"read-freed", "large"});
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == -11);
+    BOOST_TEST(o.says("Invalid read of size 1"));
+  }
+}
