@@ -46,7 +46,7 @@ struct workload {
 inline constexpr std::size_t pairs_a_pass = 200'000;
 inline constexpr std::size_t churn_a_pass = 100'000;
 inline constexpr std::size_t batch_a_pass = 100'000;
-inline constexpr std::size_t blocks_of_8_kib = 5'000;
+inline constexpr std::size_t blocks_of_8_kib = 50'000;
 
 // containers.cpp
 [[nodiscard]] std::unique_ptr<job> make_map(std::pmr::memory_resource&);

@@ -16,7 +16,7 @@ namespace gpa {
 struct stack_frame {
   std::uintptr_t address = 0;   ///< inside the call instruction
   std::string function = {};    ///< readable name; empty when nothing is known
-  std::string file = {};        ///< source file, absolute where the debug information says so; empty without debug information
+  std::string file = {};        ///< source file, absolute where that can be told; empty without debug information
   std::uint32_t line = 0;       ///< 1-based; 0 = unknown
   std::uint32_t column = 0;     ///< 1-based; 0 = unknown
   std::string module = {};      ///< path of the executable or shared library

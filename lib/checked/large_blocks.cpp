@@ -119,7 +119,10 @@ bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace,
   return true;
 }
 
-bool large_blocks::fits(const large_block& b, std::size_t bytes) const noexcept { return bytes < b.bytes; }
+bool large_blocks::fits(const large_block& b, std::uint64_t word, std::size_t bytes) const noexcept
+{
+  return bytes < b.bytes && redzone_intact(b.base, large_bytes(word), b.bytes);
+}
 
 bool large_blocks::resize(large_block& b, std::uint64_t word, std::size_t new_bytes) noexcept
 {

@@ -49,7 +49,9 @@ class large_blocks {
   /// Claims the block, whose word was judged right as `word`. False: it changed meanwhile.
   [[nodiscard]] bool free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread) noexcept;
 
-  [[nodiscard]] bool fits(const large_block& b, std::size_t bytes) const noexcept;
+  /// Whether the block can be called that large where it stands; no, when its redzone was written to, which the free
+  /// must still see.
+  [[nodiscard]] bool fits(const large_block& b, std::uint64_t word, std::size_t bytes) const noexcept;
   [[nodiscard]] bool resize(large_block& b, std::uint64_t word, std::size_t new_bytes) noexcept;
 
   [[nodiscard]] std::size_t verify(gpa::stack_trace here) noexcept;

@@ -164,7 +164,7 @@ void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
   slab* s = nullptr;
   std::size_t word = 0;
   std::uint64_t bits = 0;
-  const auto flush = [&] {
+  const auto flush = [&]() GPA_REQUIRES(lock_) {
     if (bits == 0) return;
     s->free_bits[word] |= bits;
     s->free_slots += static_cast<std::uint32_t>(std::popcount(bits));

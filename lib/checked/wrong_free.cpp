@@ -65,7 +65,7 @@ bool checked_heap::try_resize(checked_cache& k, void* p, std::size_t old_bytes, 
       return false;
     }
     if (j.large != nullptr) {
-      if (!large_.fits(*j.large, new_bytes)) return false;
+      if (!large_.fits(*j.large, j.word, new_bytes)) return false;
       if (!large_.resize(*j.large, j.word, new_bytes)) continue;
     } else {
       if (j.small == nullptr || new_bytes >= j.in_slab->slot_bytes || new_bytes > small_limit) return false;

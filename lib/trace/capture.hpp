@@ -14,8 +14,8 @@ inline constexpr std::size_t most_own_frames = 16;  // of gpa's between its fron
 /// Captures at most `frames` return addresses, beginning with `caller`: the return address of gpa's front door,
 /// so that our own frames never show. When the walk does not meet it, the stack begins with our own frames, which are
 /// left out by name when it is shown, and is up to `most_own_frames` longer, so that they cost the user none of his.
-/// A null `caller` is not looked for: what called this comes first. 0 when `frames` is 0 or nothing could be captured. Never throws, holds no lock
-/// of ours. Thread-safe.
+/// A null `caller` is not looked for: what called this comes first. 0 when `frames` is 0 or nothing could be captured.
+/// Never throws, holds no lock of ours. Thread-safe.
 [[nodiscard]] std::uint32_t capture_stack(std::size_t frames, const void* caller) noexcept;
 
 }  // namespace gpa::detail

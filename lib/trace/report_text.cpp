@@ -158,7 +158,7 @@ class writer {
   {
     const frame* const first = first_worth_showing(stack.frames);
     if (first == nullptr) return;
-    // A relative name is one whose directory the compiler kept to itself: below ours may stand another file of that name.
+    // Of a relative name the compiler kept the directory to itself: below ours another file may have that name.
     if (first->line != 0 && first->file.starts_with('/'))
       append_excerpt(out_, first->file.c_str(), first->line, first->column);
 

@@ -284,7 +284,8 @@ inline std::vector<golden_case> golden_cases()
                [](auto& r) {
                  r.offset = 80;
                  r.damaged = 3;
-                 r.reason = "memory behind the block that was never handed out; bytes seen: 41 41 41; found by verify()";
+                 r.reason = "memory behind the block that was never handed out; bytes seen: 41 41 41; "
+                            "found by verify()";
                })},
       {"write_after_free.in_front",
        changed(wrong_free(mistake::write_after_free),
