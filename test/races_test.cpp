@@ -25,7 +25,7 @@ using gpa::mistake;
 
 constexpr bool sanitized = GPA_TEST_ASAN != 0 || GPA_TEST_TSAN != 0;
 constexpr std::size_t all_rounds = sanitized ? 1000 : 10'000;
-constexpr std::size_t all_work = sanitized ? 1000 : 6000;  // rounds of churn while somebody looks
+constexpr std::size_t all_work = sanitized ? 1000 : 4000;  // rounds of churn while somebody looks
 
 // Everybody leaves at the same moment: spinning, so that nobody is late by a wake-up.
 class starting_line {

