@@ -15,7 +15,7 @@ std::span<const workload> workloads()
       workload{"map", "unordered_map<int, pmr::string>", "element", map_elements + map_replaced, 4, 1, make_map},
       workload{"strings", "vector<pmr::string>", "element", strings_a_pass, 8, 1, make_strings},
       workload{"queue", "list as a queue", "pair", queue_a_pass, 2, 1, make_queue},
-      workload{"8_kib", "5 000 x 8 KiB, freed in random order", "pair", blocks_of_8_kib, 1, 1, make_8_kib},
+      workload{"8_kib", "50 000 x 8 KiB, freed in random order", "pair", blocks_of_8_kib, 1, 1, make_8_kib},
   };
   return all;
 }

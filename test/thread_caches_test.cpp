@@ -3,6 +3,7 @@
 
 #include "support/outcome.hpp"
 #include "support/resident.hpp"
+#include "support/suspects.hpp"
 #include "support/witness.hpp"
 
 #include <pthread.h>
@@ -34,7 +35,7 @@ const gpa::checks every_kind[] = {gpa::checks::always(), gpa::checks::never(), g
 
 void use(std::pmr::memory_resource& r)
 {
-  for (const std::size_t bytes : {8, 100, 3000}) {
+  for (const std::size_t bytes : {std::size_t{8}, std::size_t{100}, std::size_t{3000}}) {
     void* const p = r.allocate(bytes);
     std::memset(p, 1, bytes);
     r.deallocate(p, bytes);
@@ -111,6 +112,11 @@ BOOST_AUTO_TEST_CASE(thread_local_destructors_may_use_a_resource_before_and_afte
 
 BOOST_AUTO_TEST_CASE(pthread_key_destructors_may_use_a_resource_in_every_round)
 {
+#if GPA_TEST_TSAN
+  // ThreadSanitizer ends its own state of a thread in such a destructor; instrumented code that runs later crashes.
+  BOOST_TEST_MESSAGE("not run here: ThreadSanitizer has left the thread by then");
+  return;
+#endif
   BOOST_TEST_REQUIRE(::pthread_key_create(&key, at_key_end) == 0);
   for (const gpa::checks kind : every_kind) {
     witness w;
