@@ -4,6 +4,7 @@
 #include "support/outcome.hpp"
 #include "support/upstreams.hpp"
 #include "support/witness.hpp"
+#include "support/suspects.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -56,6 +57,10 @@ BOOST_AUTO_TEST_CASE(the_verdict_is_leak_before_misuse_before_ok)
 
 BOOST_AUTO_TEST_CASE(what_deinit_itself_finds_is_a_misuse)
 {
+#if GPA_TEST_ASAN
+  BOOST_TEST_MESSAGE("not run here: ASan stops at the planted write itself");
+  return;
+#endif
   witness w;
   gpa::resource r(w.listening());
   auto* const p = static_cast<volatile char*>(r.allocate(64));

@@ -3,6 +3,7 @@
 #include "support/modes.hpp"
 #include "support/upstreams.hpp"
 #include "support/witness.hpp"
+#include "support/suspects.hpp"
 
 #include <gpa/resource.hpp>
 
@@ -178,6 +179,10 @@ BOOST_AUTO_TEST_CASE(try_allocate_answers_null_where_allocate_throws)
 // A misaligned answer of an upstream goes back, with the numbers it was asked for with, and is a refusal.
 BOOST_AUTO_TEST_CASE(an_upstream_that_misaligns_causes_bad_alloc_and_gets_its_memory_back)
 {
+#if GPA_TEST_ASAN
+  BOOST_TEST_MESSAGE("not run here: UBSan stops at the broken promise of the upstream");
+  return;
+#endif
   struct crooked final : std::pmr::memory_resource {
     std::size_t live = 0;
     void* do_allocate(std::size_t bytes, std::size_t) override

@@ -80,6 +80,8 @@ std::byte* supply::take_from_upstream(std::size_t bytes, std::size_t alignment) 
   } catch (...) {
     p = nullptr;
   }
+  // allocate() promises the compiler an aligned pointer that is not null; whether the upstream kept that is the question.
+  asm("" : "+r"(p));
   if ((reinterpret_cast<std::uintptr_t>(p) & (alignment - 1)) != 0) {
     calls_.fetch_add(1, std::memory_order_relaxed);
     upstream_->deallocate(p, bytes, alignment);

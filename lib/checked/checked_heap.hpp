@@ -185,8 +185,11 @@ inline void prefetch_slot(const std::byte* slot, const record* r, std::size_t si
 {
   __builtin_prefetch(slot, 0, 2);
   __builtin_prefetch(r, 1, 2);
-  if (size > 128)
-    for (std::size_t line = 64; line < size; line += 64) __builtin_prefetch(slot + line, 0, 2);
+  if (size > 128) {
+    const auto place = reinterpret_cast<std::uintptr_t>(slot);  // a stale slot may be null: a number, then
+    for (std::size_t line = 64; line < size; line += 64)
+      __builtin_prefetch(reinterpret_cast<const void*>(place + line), 0, 2);
+  }
 }
 
 /// The slot to hand out next, still where it is; null in `slot` when the heap must be asked. Slots a few further on are
