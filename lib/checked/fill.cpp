@@ -38,6 +38,12 @@ void note(damage& d, std::size_t offset) noexcept
 
 }  // namespace
 
+GPA_NO_SANITIZE void write_poison_unwatched(std::byte* p, std::size_t bytes) noexcept
+{
+  auto* const place = reinterpret_cast<volatile std::uint8_t*>(p);
+  for (std::size_t i = 0; i != bytes; ++i) place[i] = poison_byte;
+}
+
 GPA_NO_SANITIZE damage find_damage_of_poison(const std::byte* slot, std::size_t size) noexcept
 {
   damage found;

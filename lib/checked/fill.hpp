@@ -12,6 +12,7 @@
 #pragma once
 
 #include "base/attributes.hpp"
+#include "base/tools.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -25,7 +26,18 @@ inline constexpr std::uint8_t poison_byte = 0xDF;
 inline constexpr std::uint8_t redzone_byte = 0xD5;
 inline constexpr std::size_t redzone_bytes = 16;
 
-inline void write_poison(std::byte* p, std::size_t bytes) noexcept { std::memset(p, poison_byte, bytes); }
+/// Without memset, which ASan watches wherever it is called from: another thread's wrong free of the same block may
+/// close it to ASan at this very moment.
+void write_poison_unwatched(std::byte* p, std::size_t bytes) noexcept;
+
+inline void write_poison(std::byte* p, std::size_t bytes) noexcept
+{
+  if (tools_present()) [[unlikely]] {
+    write_poison_unwatched(p, bytes);
+  } else {
+    std::memset(p, poison_byte, bytes);
+  }
+}
 
 /// The same as is_poison() for at least 128 bytes, with instructions the CPU must have.
 [[nodiscard]] bool is_poison_avx2(const std::byte* p, std::size_t bytes) noexcept;
