@@ -1,7 +1,7 @@
 // Where one resource's user memory comes from: granules of 64 KiB, from the operating system or a user's upstream.
 //
-// From the system, ranges are cut from segments that double from 1 MiB to 64 MiB; an untouched page costs nothing and
-// a returned range is unmapped at once. From a user's upstream each range is one call of allocate(), given back with
+// From the system, ranges are cut from segments that double from 1 MiB to 64 MiB, from the second on with huge pages where
+// the system grants them; an untouched page costs nothing and a returned range is unmapped at once. From a user's upstream each range is one call of allocate(), given back with
 // exactly the same pointer, size and alignment. Those calls are serialised by a lock of their own, taken with no other
 // lock held; an upstream that calls back into the same resource from the same thread is refused, not dead-locked.
 //

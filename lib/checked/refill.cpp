@@ -21,6 +21,7 @@ namespace gpa::detail {
 namespace {
 
 constexpr std::size_t first_piece = 4096;  // a slab is opened up a page at first, then twice as far each time
+constexpr std::uint32_t worth_ordering = 512;  // fewer free bits than that are left alone while the ring has slots
 constexpr std::uint32_t most_drained = 4096;  // slots that one hold of the lock turns into free bits
 
 void poison_untouched(const ready_slot& next, std::size_t size) noexcept
@@ -77,13 +78,17 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
   const std::uint32_t wanted = batch_slots(slot_size(c));
   for (;;) {
     std::uint32_t untouched = 0;
+    std::uint32_t left = 0;  // free bits of the slab that are not taken now
     {
       const mutex_guard guard(lock_);
       drain(k, b, false);
-      if (slab* const s = with_free_[c]; s != nullptr) untouched = take_slots(*s, b, wanted);
+      if (slab* const s = with_free_[c]; s != nullptr) {
+        untouched = take_slots(*s, b, wanted);
+        left = s->free_slots + (s->listed && s->next_free != nullptr ? s->next_free->free_slots : 0);
+      }
     }
     if (b.ready_count != 0) {
-      b.direct = untouched != 0;  // nothing better than untouched memory is to be had but from the ring
+      b.direct = untouched != 0 || left < worth_ordering;
       for (std::uint32_t i = 0; i != untouched; ++i) poison_untouched(b.ready[i], slot_size(c));
       owner_.heartbeat();
       return true;
@@ -241,8 +246,9 @@ bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
   bin& b = k.bins[c];
   if (b.limit != 0) {
     const mutex_guard guard(lock_);
+    const std::uint32_t before = b.size();
     drain(k, b, false);
-    b.direct = false;  // much was freed: better from the slabs, in order
+    if (before - b.size() >= worth_ordering) b.direct = false;  // much was freed: better from the slabs, in order
     return b.size() <= b.mask;
   }
   const std::size_t size = slot_size(c);

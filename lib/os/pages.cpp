@@ -130,6 +130,12 @@ bool open_pages(void* p, std::size_t bytes) noexcept
   return ::mprotect(p, bytes, opened) == 0;  // not mmap: if memory is refused, that leaves a hole
 }
 
+void prefer_huge_pages(void* p, std::size_t bytes) noexcept
+{
+  const errno_keeper keeper;
+  ::madvise(p, bytes, MADV_HUGEPAGE);  // a wish: where it is refused, nothing is lost
+}
+
 bool move_pages(void* from, void* to, std::size_t bytes) noexcept
 {
   const errno_keeper keep;

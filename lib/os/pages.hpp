@@ -9,6 +9,7 @@
 namespace gpa::detail {
 
 inline constexpr std::size_t page_size = 4096;
+inline constexpr std::size_t huge_page_size = std::size_t{2} << 20;
 /// The unit of the page map, of slabs and of what upstreams are asked for.
 inline constexpr std::size_t granule_size = std::size_t{64} << 10;
 
@@ -31,6 +32,10 @@ bool close_pages(void* p, std::size_t bytes) noexcept;
 
 /// Makes a range of reserve_pages() or close_pages() accessible, zeroed. False when the kernel refuses.
 bool open_pages(void* p, std::size_t bytes) noexcept;
+
+/// Asks for pages of 2 MiB where the system grants them on request; `p` and `bytes` are multiples of that. One such page
+/// takes the place of 512 in the table the CPU looks addresses up in. The first touch costs all of it.
+void prefer_huge_pages(void* p, std::size_t bytes) noexcept;
 
 /// Moves the physical pages of `from` to `to` and makes `from` inaccessible; `to` becomes accessible. `from` is
 /// accessible and part of one mapping, `to` as large, inaccessible and not overlapping. Two system calls, no page
