@@ -15,7 +15,7 @@ namespace {
 
 bool is_told_to_carry_on()
 {
-  char words[64] = {};
+  char words[8192] = {};  // the program's path comes first, however long it is
   const int file = ::open("/proc/self/cmdline", O_RDONLY);
   const ssize_t got = ::read(file, words, sizeof words - 1);
   ::close(file);
