@@ -21,8 +21,8 @@ void free_cache(cache_header& k) noexcept
   }
   auto& checked = static_cast<checked_cache&>(k);
   for (bin& b : checked.bins) {
-    if (b.entries != nullptr) metadata_free(b.entries, (std::size_t{b.mask} + 1) * sizeof(ring_entry));
-    if (b.ready != nullptr) metadata_free(b.ready, most_ready * sizeof(ready_slot));
+    if (b.entries != nullptr) metadata_free(b.entries, b.capacity() * sizeof(ring_entry));
+    if (b.arrays != nullptr) metadata_free(b.arrays, sizeof(bin_arrays));
   }
   metadata_free(&checked, sizeof checked);
 }

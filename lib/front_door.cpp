@@ -44,7 +44,7 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
 
 }  // namespace
 
-void* allocate_generally(front& door, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+static inline void* allocate_known(front& door, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
 {
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
@@ -57,9 +57,14 @@ void* allocate_generally(front& door, std::size_t bytes, std::size_t alignment, 
   return door.heart->allocate_careful(bytes, alignment, caller);
 }
 
+void* allocate_generally(front& door, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  return allocate_known(door, bytes, alignment, caller);
+}
+
 void* allocate_or_throw(front& door, std::size_t bytes, std::size_t alignment, const void* caller)
 {
-  void* const p = allocate_generally(door, bytes, alignment, caller);
+  void* const p = allocate_known(door, bytes, alignment, caller);
   if (p == nullptr) [[unlikely]] throw std::bad_alloc();
   return p;
 }

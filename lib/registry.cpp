@@ -38,12 +38,14 @@ void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   if (cores != nullptr)
     for (const auto& [birth, c] : *cores) c->lock_for_fork();
   interned_lock();
+  sharing_lock();
   metadata_lock();
 }
 
 void after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   metadata_unlock();
+  sharing_unlock();
   interned_unlock();
   if (cores != nullptr)
     for (const auto& [birth, c] : *cores) c->unlock_after_fork();

@@ -18,13 +18,13 @@ std::byte* at(std::uintptr_t value)
   return reinterpret_cast<std::byte*>(value);
 }
 
-region made(std::uintptr_t base, std::size_t granules)
-{
-  region r;
-  r.base = at(base);
-  r.bytes = granules * granule;
-  return r;
-}
+struct made : region {
+  made(std::uintptr_t begin, std::size_t granules)
+  {
+    base = at(begin);
+    bytes = granules * granule;
+  }
+};
 
 }  // namespace
 
@@ -44,7 +44,7 @@ BOOST_AUTO_TEST_CASE(any_value_may_be_asked_for)
 
 BOOST_AUTO_TEST_CASE(a_region_is_found_from_each_of_its_addresses_and_from_no_other)
 {
-  region r = made(0x1234'5678'0000, 3);
+  made r(0x1234'5678'0000, 3);
   BOOST_REQUIRE(enter_region(r));
   for (const std::uintptr_t offset :
        {std::uintptr_t{0}, std::uintptr_t{1}, granule - 1, granule, 2 * granule, 3 * granule - 1})
@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(a_region_is_found_from_each_of_its_addresses_and_from_no_ot
 BOOST_AUTO_TEST_CASE(a_region_may_lie_across_leaves)
 {
   constexpr std::uintptr_t edge = std::uintptr_t{0x2345} << 32;
-  region r = made(edge - 2 * granule, 2 * granule + 5);  // a whole leaf and a bit of each neighbour
+  made r(edge - 2 * granule, 2 * granule + 5);  // a whole leaf and a bit of each neighbour
   BOOST_REQUIRE(enter_region(r));
   for (const std::uintptr_t address : {edge - 2 * granule, edge - 1, edge, edge + (std::uintptr_t{1} << 32) - 1,
                                        edge + (std::uintptr_t{1} << 32), edge - 2 * granule + r.bytes - 1})
@@ -76,8 +76,8 @@ BOOST_AUTO_TEST_CASE(a_region_may_lie_across_leaves)
 
 BOOST_AUTO_TEST_CASE(the_first_and_the_last_granule_of_user_space_have_an_entry)
 {
-  region first = made(0, 1);
-  region last = made((std::uintptr_t{1} << 47) - granule, 1);
+  made first(0, 1);
+  made last((std::uintptr_t{1} << 47) - granule, 1);
   BOOST_REQUIRE(enter_region(first));
   BOOST_REQUIRE(enter_region(last));
   BOOST_TEST(region_of(nullptr) == &first);
@@ -90,8 +90,8 @@ BOOST_AUTO_TEST_CASE(the_first_and_the_last_granule_of_user_space_have_an_entry)
 
 BOOST_AUTO_TEST_CASE(neighbours_do_not_disturb_each_other)
 {
-  region a = made(0x3000'0000'0000, 2);
-  region b = made(0x3000'0000'0000 + 2 * granule, 1);
+  made a(0x3000'0000'0000, 2);
+  made b(0x3000'0000'0000 + 2 * granule, 1);
   BOOST_REQUIRE(enter_region(a));
   BOOST_REQUIRE(enter_region(b));
   BOOST_TEST(region_of(b.base - 1) == &a);
@@ -105,8 +105,8 @@ BOOST_AUTO_TEST_CASE(neighbours_do_not_disturb_each_other)
 
 BOOST_AUTO_TEST_CASE(an_address_is_the_next_regions_once_the_one_before_is_cleared)
 {
-  region before = made(0x3100'0000'0000, 4);
-  region after = made(0x3100'0000'0000 + granule, 1);
+  made before(0x3100'0000'0000, 4);
+  made after(0x3100'0000'0000 + granule, 1);
   BOOST_REQUIRE(enter_region(before));
   clear_region(before);
   BOOST_REQUIRE(enter_region(after));
@@ -117,9 +117,9 @@ BOOST_AUTO_TEST_CASE(an_address_is_the_next_regions_once_the_one_before_is_clear
 
 BOOST_AUTO_TEST_CASE(a_region_inside_another_is_found_first_and_the_outer_one_again_after_it)
 {
-  region outer = made(0x3200'0000'0000, 8);
-  region inner = made(0x3200'0000'0000 + 2 * granule, 3);
-  region innermost = made(0x3200'0000'0000 + 3 * granule, 1);
+  made outer(0x3200'0000'0000, 8);
+  made inner(0x3200'0000'0000 + 2 * granule, 3);
+  made innermost(0x3200'0000'0000 + 3 * granule, 1);
   for (region* const r : {&outer, &inner, &innermost}) BOOST_REQUIRE(enter_region(*r));
   BOOST_TEST(region_of(outer.base) == &outer);
   BOOST_TEST(region_of(inner.base) == &inner);
@@ -135,8 +135,8 @@ BOOST_AUTO_TEST_CASE(a_region_inside_another_is_found_first_and_the_outer_one_ag
 
 BOOST_AUTO_TEST_CASE(an_outer_region_that_goes_first_does_not_come_back)
 {
-  region outer = made(0x3300'0000'0000, 4);
-  region inner = made(0x3300'0000'0000 + granule, 2);
+  made outer(0x3300'0000'0000, 4);
+  made inner(0x3300'0000'0000 + granule, 2);
   BOOST_REQUIRE(enter_region(outer));
   BOOST_REQUIRE(enter_region(inner));
   clear_region(outer);

@@ -3,6 +3,7 @@
 #define BOOST_TEST_MODULE races
 #include <gpa/resource.hpp>
 
+#include "support/race.hpp"
 #include "support/suspects.hpp"
 #include "support/witness.hpp"
 
@@ -26,48 +27,6 @@ using gpa::mistake;
 constexpr bool sanitized = GPA_TEST_ASAN != 0 || GPA_TEST_TSAN != 0;
 constexpr std::size_t all_rounds = sanitized ? 1000 : 10'000;
 constexpr std::size_t all_work = sanitized ? 1000 : 4000;  // rounds of churn while somebody looks
-
-// Everybody leaves at the same moment: spinning, so that nobody is late by a wake-up.
-class starting_line {
- public:
-  explicit starting_line(unsigned threads) : threads_(threads) {}
-  void wait() noexcept
-  {
-    const unsigned round = round_.load();
-    if (waiting_.fetch_add(1) + 1 == threads_) {
-      waiting_.store(0);
-      round_.store(round + 1);
-      return;
-    }
-    while (round_.load() == round) std::this_thread::yield();
-  }
-
- private:
-  const unsigned threads_;
-  std::atomic<unsigned> waiting_{0};
-  std::atomic<unsigned> round_{0};
-};
-
-// Each round, `prepare` alone, then `act(thread)` on all threads at once, then `judge` alone.
-template <class Prepare, class Act, class Judge>
-void race(unsigned threads, std::size_t rounds, Prepare prepare, Act act, Judge judge)
-{
-  starting_line line(threads);
-  const auto run = [&](unsigned self) {
-    for (std::size_t i = 0; i != rounds; ++i) {
-      if (self == 0) prepare();
-      line.wait();
-      act(self);
-      line.wait();
-      if (self == 0) judge();
-      line.wait();
-    }
-  };
-  std::vector<std::thread> others;
-  for (unsigned t = 1; t != threads; ++t) others.emplace_back(run, t);
-  run(0);
-  for (std::thread& t : others) t.join();
-}
 
 // Works on a resource of its own accord until told to stop.
 template <class Work>

@@ -82,13 +82,14 @@ BOOST_AUTO_TEST_CASE(the_reciprocal_divides_exactly_at_every_offset_of_every_sla
     const std::size_t slot = slot_size(c);
     const std::uint64_t factor = reciprocal(slot);
     std::size_t wrong = 0;
-    std::size_t quotient = 0;
+    std::size_t index = 0;
     std::size_t rest = 0;
     for (std::size_t offset = 0; offset != 512 * 1024; ++offset) {
-      if ((offset * factor) >> reciprocal_shift != quotient) ++wrong;
+      const quotient q = divide(offset, factor);
+      if (q.index != index || q.exact != (rest == 0)) ++wrong;
       if (++rest == slot) {
         rest = 0;
-        ++quotient;
+        ++index;
       }
     }
     BOOST_TEST(wrong == 0u, "slot of " << slot << " bytes");

@@ -46,11 +46,23 @@ constexpr std::size_t slab_size(unsigned size_class) noexcept
   return bytes;
 }
 
-/// offset / slot without a division: (offset * reciprocal(slot)) >> reciprocal_shift, exact below 512 KiB.
-inline constexpr unsigned reciprocal_shift = 40;
-constexpr std::uint64_t reciprocal(std::size_t slot) noexcept
+/// Division by a slot size as one multiplication: offset * reciprocal(slot) is the quotient, in the high 64 bits, and
+/// its fraction in the low ones. Exact below 512 KiB.
+///
+/// reciprocal(slot) is 2^64 / slot, rounded up by less than one. So a multiple of slot leaves a fraction below 2^19, and
+/// any other offset one of at least reciprocal(slot), which is more than 2^48 (Lemire, Kaser, Kurz: Faster Remainder by
+/// Direct Computation, 2019).
+constexpr std::uint64_t reciprocal(std::size_t slot) noexcept { return ~std::uint64_t{0} / slot + 1; }
+
+struct quotient {
+  std::size_t index;
+  bool exact;
+};
+constexpr quotient divide(std::size_t offset, std::uint64_t reciprocal) noexcept
 {
-  return ((std::uint64_t{1} << reciprocal_shift) + slot - 1) / slot;
+  __extension__ using wide = unsigned __int128;
+  const wide product = static_cast<wide>(offset) * reciprocal;
+  return {static_cast<std::size_t>(product >> 64), static_cast<std::uint64_t>(product) < reciprocal};
 }
 
 static_assert(slot_size(1) == 16 && slot_size(64) == 1024 && slot_size(65) == 1152 && slot_size(72) == 2048);

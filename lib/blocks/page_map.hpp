@@ -29,10 +29,12 @@ enum class region_kind : std::uint8_t { checked_slab, fast_slab, checked_large, 
 /// A range of granules with one owner and one purpose: the common head of slabs and large blocks.
 struct region {
   detail::owner* owner = nullptr;
-  const void* checked_heap_of_slab = nullptr;  // of a checked slab: whose; else null. One comparison on the hot path
+  std::atomic<const void*> sole{nullptr};  // of a checked slab: the only cache that frees here (checked/claim.hpp)
   std::byte* base = nullptr;
   std::size_t bytes = 0;  // a multiple of 64 KiB
   region_kind kind{};
+  std::uint8_t size_class = 0;    // of a slab
+  std::uint32_t slot_bytes = 0;   // of a slab
   region* under = nullptr;  // of another resource: the block that this range was cut from
 };
 

@@ -1,8 +1,9 @@
 // The heap that remembers: every block has a record, and every free is compared with it.
 //
-// An allocation takes the next ready slot of its class, verifies its poison, writes the redzone and the record. A free finds the slab from the address alone, the slot by a multiplication, and claims the
-// record by one compare-exchange (record.hpp); then redzone, poison, ring. Neither takes a lock. What it costs: 16
-// bytes of record a slot, one redzone byte at least, poison written and read once a block, the quarantine.
+// An allocation takes the next ready slot of its class, verifies its poison, writes the redzone and the record. A free
+// finds the slab from the address alone, the slot by a multiplication, and claims the record (claim.hpp); then redzone,
+// poison, ring. Neither takes a lock. What it costs: 16 bytes of record a slot, one redzone byte at least, poison written
+// and read once a block, the quarantine.
 //
 // Everything else is out of line: refilling (refill.cpp), the free that was not simply right (wrong_free.cpp, judged
 // by judge.cpp), large blocks (large_blocks.cpp), looking for damage (verify.cpp), for leaks (leak_scan.cpp), giving
@@ -19,6 +20,7 @@
 #include "base/attributes.hpp"
 #include "base/mutex.hpp"
 #include "blocks/supply.hpp"
+#include "checked/claim.hpp"
 #include "checked/fill.hpp"
 #include "checked/judge.hpp"
 #include "checked/large_blocks.hpp"
@@ -33,8 +35,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-
-#include <sys/single_threaded.h>
 
 namespace gpa::detail {
 
@@ -99,13 +99,13 @@ class checked_heap {
  private:
   friend class heap_inspector;  // tests
 
-  [[nodiscard]] void* hand_out(checked_cache& k, unsigned c, std::byte* slot, record& r, std::size_t bytes,
+  [[nodiscard]] void* hand_out(checked_cache& k, unsigned c, ready_slot taken, std::size_t bytes,
                                std::size_t alignment, const void* caller) noexcept;
-  void complete_free(checked_cache& k, const slab& s, std::byte* slot, record& r, std::size_t bytes,
+  void complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
                      std::uint64_t freed_word) noexcept;
-  GPA_COLD void complete_damaged_free(checked_cache& k, const slab& s, std::byte* slot, record& r, std::size_t bytes,
+  GPA_COLD void complete_damaged_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
                                       std::uint64_t freed_word) noexcept;
-  void put_into_ring(checked_cache& k, const slab& s, std::byte* slot, record& r) noexcept;
+  void put_into_ring(checked_cache& k, const slab& s, std::size_t index) noexcept;
 
   [[nodiscard]] GPA_NOINLINE void* allocate_slow(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                                  const void* caller) noexcept;
@@ -116,6 +116,8 @@ class checked_heap {
   [[nodiscard]] slab* new_slab(unsigned c) noexcept;
   void delete_slab(slab& s) noexcept;
   [[nodiscard]] GPA_NOINLINE bool make_room(checked_cache& k, unsigned c) noexcept;
+  [[nodiscard]] static bool make_ring(checked_cache& k, unsigned c) noexcept;
+  [[nodiscard]] static bool take_from_ring(checked_cache& k, bin& b, std::uint32_t wanted) noexcept;
   void drain(checked_cache& k, bin& b, bool all) noexcept GPA_REQUIRES(lock_);
   void put_free(std::byte* slot) noexcept GPA_REQUIRES(lock_);
   void list_free(slab& s) noexcept GPA_REQUIRES(lock_);
@@ -130,6 +132,11 @@ class checked_heap {
   void verify_poisoned(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
   void verify_live(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
   [[nodiscard]] slab* retire_unused() noexcept;
+  [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] bool owns(const region& r) const noexcept
+  {
+    return r.owner == &owner_ && r.kind == region_kind::checked_slab;
+  }
   [[nodiscard]] slab* slabs() noexcept;
 
   owner& owner_;
@@ -145,18 +152,6 @@ class checked_heap {
   large_blocks large_;
 };
 
-/// The one compare-exchange of a free; a plain comparison while the process has one thread.
-[[nodiscard]] inline bool claim(std::atomic<std::uint64_t>& word, std::uint64_t expected,
-                                std::uint64_t desired) noexcept
-{
-  if (__libc_single_threaded) {
-    if (word.load(std::memory_order_relaxed) != expected) return false;
-    word.store(desired, std::memory_order_relaxed);
-    return true;
-  }
-  return word.compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_acquire);
-}
-
 /// Before the redzone is written, the slot stops being poison: else verify(), coming by, would take one for the other.
 inline void announce_hand_out(record& r, std::size_t bytes, std::size_t alignment) noexcept
 {
@@ -164,9 +159,11 @@ inline void announce_hand_out(record& r, std::size_t bytes, std::size_t alignmen
   std::atomic_signal_fence(std::memory_order_seq_cst);  // x86 keeps stores in order; the compiler must too
 }
 
-inline void* checked_heap::hand_out(checked_cache& k, unsigned c, std::byte* slot, record& r, std::size_t bytes,
+inline void* checked_heap::hand_out(checked_cache& k, unsigned c, ready_slot taken, std::size_t bytes,
                                     std::size_t alignment, const void* caller) noexcept
 {
+  std::byte* const slot = taken.slot;
+  record& r = *taken.record;
   const std::size_t size = slot_size(c);
   const std::uint32_t trace = k.frames != 0 ? capture_stack(k.frames, caller) : 0;
   if (!is_poison(slot, size)) [[unlikely]] tell_damaged_slot(slot, r, c, trace, k.thread);
@@ -180,45 +177,17 @@ inline void* checked_heap::hand_out(checked_cache& k, unsigned c, std::byte* slo
   return slot;
 }
 
-/// Asks for what handing out that slot will read and write.
-inline void prefetch_slot(const std::byte* slot, const record* r, std::size_t size) noexcept
+/// Asks for what handing out a slot a little further on will read and write. `next` is being handed out; behind the last
+/// ready slot stand stale ones, which a prefetch may name.
+inline void prefetch_ahead(const ready_slot* next, std::size_t size) noexcept
 {
-  __builtin_prefetch(slot, 0, 2);
-  __builtin_prefetch(r, 1, 2);
+  const ready_slot& ahead = next[size > 128 ? 1 : slots_ahead];
+  __builtin_prefetch(ahead.slot, 0, 2);
+  __builtin_prefetch(ahead.record, 1, 2);
   if (size > 128) {
-    const auto place = reinterpret_cast<std::uintptr_t>(slot);  // a stale slot may be null: a number, then
+    const auto place = reinterpret_cast<std::uintptr_t>(ahead.slot);  // may be null: a number, then
     for (std::size_t line = 64; line < size; line += 64)
       __builtin_prefetch(reinterpret_cast<const void*>(place + line), 0, 2);
-  }
-}
-
-/// The slot to hand out next, still where it is; null in `slot` when the heap must be asked. Slots a few further on are
-/// asked of memory: behind the last one stand stale ones, which a prefetch may name.
-[[nodiscard]] inline ready_slot next_slot(const checked_cache& k, const bin& b, std::size_t size) noexcept
-{
-  if (b.ready_count != 0) {
-    const ready_slot& ahead = b.ready[(b.ready_count - 4) % most_ready];
-    prefetch_slot(ahead.slot, ahead.record, size);
-    return b.ready[b.ready_count - 1];
-  }
-  if (b.head != b.tail) [[likely]] {
-    const ring_entry oldest = b.entries[b.head & b.mask];
-    if (b.direct && k.is_over(oldest)) [[likely]] {
-      const ring_entry& ahead = b.entries[(b.head + (size > 128 ? 1 : 4)) & b.mask];
-      prefetch_slot(ahead.slot(), ahead.record, size);
-      return {oldest.slot(), oldest.record};
-    }
-  }
-  return {};
-}
-
-/// The slot that next_slot() named is taken.
-inline void take_next(bin& b) noexcept
-{
-  if (b.ready_count != 0) {
-    --b.ready_count;
-  } else {
-    ++b.head;
   }
 }
 
@@ -228,34 +197,34 @@ inline void* checked_heap::allocate(checked_cache& k, std::size_t bytes, std::si
   if (bytes < 1024 && alignment <= 16) [[likely]] {
     const auto c = static_cast<unsigned>((bytes + 16) >> 4);  // the class of bytes + 1
     bin& b = k.bins[c];
-    const ready_slot next = next_slot(k, b, slot_size(c));
-    if (next.slot != nullptr) [[likely]] {
-      take_next(b);
-      return hand_out(k, c, next.slot, *next.record, bytes, alignment, caller);
+    if (b.next != b.end) [[likely]] {
+      const ready_slot* const next = b.next++;
+      prefetch_ahead(next, slot_size(c));
+      return hand_out(k, c, *next, bytes, alignment, caller);
     }
   }
   return allocate_slow(k, bytes, alignment, caller);
 }
 
-inline void checked_heap::put_into_ring(checked_cache& k, const slab& s, std::byte* slot, record& r) noexcept
+inline void checked_heap::put_into_ring(checked_cache& k, const slab& s, std::size_t index) noexcept
 {
   bin& b = k.bins[s.size_class];
-  k.advance(s.slot_bytes);
-  if (b.size() >= b.limit && !make_room(k, s.size_class)) [[unlikely]] return;  // no ring: the slot rests until trim()
-  b.entries[b.tail & b.mask] = ring_entry::make(slot, &r, k.now);
-  ++b.tail;
+  if (b.tail == b.stop && !make_room(k, s.size_class)) [[unlikely]] return;  // no ring: the slot rests until trim()
+  *b.tail++ = ring_entry::make(s.slot(index), index);
+  k.clock += b.step;
 }
 
 // The claim is won and what had to be seen was seen: the slot becomes poison and waits.
-inline void checked_heap::complete_free(checked_cache& k, const slab& s, std::byte* slot, record& r, std::size_t bytes,
+inline void checked_heap::complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
                                         std::uint64_t freed_word) noexcept
 {
   static_assert(encode(slot_state::poisoned, 0, 0) == (encode(slot_state::freed, 0, 0) | poisoned_bit));
-  write_poison(slot, s.slot_bytes);
+  record& r = s.records[index];
+  write_poison(s.slot(index), s.slot_bytes);
   r.free_thread.store(k.thread, std::memory_order_relaxed);
   r.word.store(freed_word | poisoned_bit, std::memory_order_release);
   k.counts.count_free(bytes);
-  put_into_ring(k, s, slot, r);
+  put_into_ring(k, s, index);
 }
 
 inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
@@ -263,20 +232,19 @@ inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t byte
 {
   region* const found = region_of(p);
   std::uint32_t trace = 0;
-  if (found != nullptr && found->checked_heap_of_slab == this && encodable(bytes, alignment)) [[likely]] {
+  if (found != nullptr && owns(*found) && encodable(bytes, alignment)) [[likely]] {
     auto& s = static_cast<slab&>(*found);
     auto* const slot = static_cast<std::byte*>(p);
-    const auto offset = static_cast<std::size_t>(slot - s.base);
-    const std::size_t index = s.index_of(offset);
-    if (index * s.slot_bytes == offset) [[likely]] {
+    const auto [index, exact] = s.slot_at(static_cast<std::size_t>(slot - s.base));
+    if (exact) [[likely]] {
       record& r = s.records[index];
       if (k.frames != 0) trace = capture_stack(k.frames, caller);
       const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
-      if (claim(r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {
+      if (claim(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {
         if (behind_intact(slot, bytes, s.slot_bytes)) [[likely]] {
-          complete_free(k, s, slot, r, bytes, freed);
+          complete_free(k, s, index, bytes, freed);
         } else {
-          complete_damaged_free(k, s, slot, r, bytes, freed);
+          complete_damaged_free(k, s, index, bytes, freed);
         }
         return true;
       }

@@ -115,7 +115,7 @@ void checked_heap::trim(checked_cache& k) noexcept
       const mutex_guard guard(lock_);
       for (bin& b : k.bins) {
         drain(k, b, true);
-        while (b.ready_count != 0) put_free(b.ready[--b.ready_count].slot);
+        while (b.next != b.end) put_free((b.next++)->slot);
       }
     }
     unlinked = retire_unused();
@@ -199,7 +199,7 @@ void checked_heap::release() noexcept
 
 void checked_heap::reset_cache(checked_cache& k) noexcept
 {
-  for (bin& b : k.bins) b.head = b.tail = b.ready_count = 0;
+  for (bin& b : k.bins) b.forget_all();
 }
 
 void checked_heap::salvage(checked_cache& k) noexcept
@@ -207,18 +207,21 @@ void checked_heap::salvage(checked_cache& k) noexcept
   // A slot the thread was about to move when the process forked is lost, or is seen live: the record decides.
   const auto put_if_free = [this](std::byte* slot) GPA_THREAD_SAFETY(no_thread_safety_analysis) {
     region* const found = region_of(slot);
-    if (found == nullptr || found->checked_heap_of_slab != this) return;
+    if (found == nullptr || !owns(*found)) return;
     const auto& s = static_cast<const slab&>(*found);
-    const std::size_t index = s.index_of(static_cast<std::size_t>(slot - s.base));
+    const std::size_t index = s.index_of(slot);
     const bool listed = (s.free_bits[index / 64] >> index % 64 & 1) != 0;
     if (!listed && is_poisoned(state_of(tag_of(s.records[index].word.load(std::memory_order_acquire))))) put_free(slot);
   };
+  k.claiming.store(nullptr, std::memory_order_relaxed);
   const mutex_guard guard(lock_);
   for (bin& b : k.bins) {
     // The newest entry may have been half written: what stands there could be a slot that somebody else has by now.
-    for (; b.size() > 1; ++b.head) put_if_free(b.entries[b.head & b.mask].slot());
-    b.head = b.tail;
-    while (b.ready_count != 0) put_if_free(b.ready[--b.ready_count].slot);
+    std::uint32_t end = b.tail_position();
+    if (end - b.closed > b.period()) end = b.closed;  // the thread was opening one
+    for (; static_cast<std::int32_t>(end - b.head) > 1; ++b.head) put_if_free(b.entry(b.head).slot());
+    for (; b.next < b.end; ++b.next) put_if_free(b.next->slot);
+    b.forget_all();
   }
 }
 
@@ -241,6 +244,7 @@ bool checked_heap::ignore(const void* p) noexcept
     const slot_state state = state_of(tag_of(j.word));
     if (!is_live(state)) return false;
     if (is_ignored(state)) return true;
+    share(*j.in_slab);
     std::uint64_t seen = j.word;
     const slot_state ignored = state == slot_state::live ? slot_state::live_ignored : slot_state::ignored_inspected;
     if (j.small->word.compare_exchange_strong(seen, make_word(with_state(tag_of(seen), ignored), 0))) return true;

@@ -40,7 +40,7 @@ void judge_small(judgement& j, slab& s, const void* p, std::size_t bytes, std::s
                  const owner* self) noexcept
 {
   const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(p) - s.base);
-  const std::size_t index = s.index_of(offset);
+  const std::size_t index = s.slot_at(offset).index;
   if (index >= s.slot_count) {
     j.place = pointer_place::gap;
     return;

@@ -1,18 +1,21 @@
 // The order in which freed slots may be used again: a ring per class and thread, and one clock for all of them.
 //
-//    bin (one class)    head                              tail
-//                        |oldest ........... just freed|           {slot, record, time of the free}
-//                        +------------------------------+
+//               head            closed        tail
+//    entries     |oldest . . . . . |. just freed|               {slot, its index in the slab}, 8 bytes
+//                +--------+--------+-----------+- - -
+//    times       | 17 KiB | 21 KiB |  period still open          the clock when a period was closed
+//                +--------+--------+
 //
-// The clock counts what this thread has freed, in bytes (each free at least 1/16 384 of the quarantine, which bounds
-// the blocks too). A slot may be taken again once the clock has moved by the quarantine since its free, first in first
-// out over all classes. Few that are over are handed out straight from the ring (`direct`). When they pile up, because
-// much was freed at once, they become free bits of their slabs instead, and from there `ready` slots of some thread, in
-// the order of their addresses: records and slots that are used one after the other lie side by side again. Rings are arrays of ours: no link ever runs through user
-// memory, so a write after free can damage nothing but poison.
+// The clock counts what this thread has freed, in bytes (each free at least 1/16 320 of the quarantine, which bounds the
+// blocks too). Entries are put in by periods, of 64 slots or 64 KiB where the quarantine is long enough. A slot may be
+// taken again once the clock has moved by the quarantine since its period was closed: first in first out over all
+// classes. So a free looks at no clock, and a hand-out neither. A class that is seldom freed fills no period: when slots
+// are wanted, a mark with the clock is set behind those that wait in the open one.
 //
-// The clock is kept in units of about 1/4 096 of the quarantine, 21 bits of it with each slot. A slot that stays in its
-// ring for 256 quarantines may look young again: it is reused later than it could be, never earlier.
+// Slots that are over move to `ready`, a batch at a time: as a rule straight from the ring (`direct`). When they pile
+// up, because much was freed at once, they become free bits of their slabs instead, and from there ready slots of some
+// thread, in the order of their addresses: records and slots that are used one after the other lie side by side again.
+// Rings are arrays of ours: no link ever runs through user memory, so a write after free can damage nothing but poison.
 //
 // Not thread-safe: its cache's thread owns it.
 #pragma once
@@ -22,66 +25,38 @@
 #include "checked/record.hpp"
 #include "checked/slab.hpp"
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 
 namespace gpa::detail {
 
-/// Blocks in quarantine at once; with a batch on top they fill a ring of 16 384.
-inline constexpr std::size_t quarantine_blocks = 16384 - 64;
+/// Blocks in quarantine at once; with the period still open and a batch on top they fit a ring of 16 384.
+inline constexpr std::size_t quarantine_blocks = 15 * 1024;
 
-/// A free slot, its record, and when it was freed. Slots are multiples of 16 below 2^47: 43 bits, and 21 of the time.
-struct ring_entry {
-  static constexpr std::uint32_t time_mask = (std::uint32_t{1} << 21) - 1;
-
-  std::uint64_t slot_and_time;
-  detail::record* record;
-
-  static ring_entry make(std::byte* slot, detail::record* r, std::uint32_t time) noexcept
+/// A free slot and its index. Slots lie below 2^47, and a slab has fewer than 2^16 of them.
+class ring_entry {
+ public:
+  static ring_entry make(const std::byte* slot, std::size_t index) noexcept
   {
-    return {reinterpret_cast<std::uint64_t>(slot) << 17 | (time & time_mask), r};
+    return ring_entry(reinterpret_cast<std::uint64_t>(slot) << 16 | index);
   }
-  [[nodiscard]] std::byte* slot() const noexcept { return reinterpret_cast<std::byte*>(slot_and_time >> 21 << 4); }
-  [[nodiscard]] std::uint32_t time() const noexcept { return static_cast<std::uint32_t>(slot_and_time) & time_mask; }
+  [[nodiscard]] std::byte* slot() const noexcept { return reinterpret_cast<std::byte*>(bits_ >> 16); }
+  [[nodiscard]] std::size_t index() const noexcept { return bits_ & 0xFFFF; }
+
+ private:
+  explicit ring_entry(std::uint64_t bits) noexcept : bits_(bits) {}
+  std::uint64_t bits_;
 };
-static_assert(sizeof(ring_entry) == 16);
+static_assert(sizeof(ring_entry) == 8 && sizeof(void*) == 8);
 
 /// A slot to hand out next: poisoned, and nobody else's.
 struct ready_slot {
   std::byte* slot;
   detail::record* record;
-};
-
-/// How long a quarantine is, in numbers the hot path needs.
-struct quarantine_rule {
-  std::size_t bytes = 0;
-  std::size_t least_step = 0;  // what a small free moves the clock by
-  std::uint32_t shift = 0;     // clock >> shift is the time kept with a slot
-  std::uint32_t age = 0;       // time a slot waits
-  bool endless = false;        // an address is never reused
-
-  static constexpr quarantine_rule of(std::size_t bytes) noexcept
-  {
-    quarantine_rule rule;
-    rule.bytes = bytes;
-    rule.endless = bytes == static_cast<std::size_t>(-1);
-    if (rule.endless) return rule;
-    rule.least_step = (bytes + quarantine_blocks - 1) / quarantine_blocks;
-    const auto width = static_cast<std::uint32_t>(std::bit_width(bytes));
-    rule.shift = width > 12 ? width - 12 : 0;
-    const std::size_t unit = std::size_t{1} << rule.shift;
-    // One unit more where units are coarse: a free in the middle of one is kept as its beginning.
-    rule.age = static_cast<std::uint32_t>(((bytes + unit - 1) >> rule.shift) + (rule.shift != 0));
-    return rule;
-  }
-  /// The most slots of this size that can be waiting at once.
-  [[nodiscard]] constexpr std::size_t most_slots(std::size_t slot) const noexcept
-  {
-    const std::size_t step = slot > least_step ? slot : least_step;
-    return (bytes + (std::size_t{2} << shift)) / step + 1;  // a wait may be two units too long
-  }
 };
 
 /// Slots that a thread takes from the heap at once: as many as fit 64 KiB, at most 64.
@@ -92,37 +67,155 @@ constexpr std::uint32_t batch_slots(std::size_t slot) noexcept
   return static_cast<std::uint32_t>(fit < 1 ? 1 : fit < most_ready ? fit : most_ready);
 }
 
+/// How long a quarantine is.
+struct quarantine_rule {
+  std::size_t bytes = 0;
+  std::size_t least_step = 0;  // what a small free moves the clock by
+  bool endless = false;        // an address is never reused
+
+  static constexpr quarantine_rule of(std::size_t bytes) noexcept
+  {
+    if (bytes == static_cast<std::size_t>(-1)) return {bytes, 0, true};
+    constexpr std::size_t most = std::size_t{1} << 45;  // more is counted in blocks alone, and steps must fit 32 bits
+    if (bytes > most) bytes = most;
+    return {bytes, (bytes + quarantine_blocks - 1) / quarantine_blocks, false};
+  }
+  /// What freeing such a slot moves the clock by.
+  [[nodiscard]] constexpr std::size_t step(std::size_t slot) const noexcept { return std::max(slot, least_step); }
+  /// The most slots of this size that must wait at once.
+  [[nodiscard]] constexpr std::size_t most_slots(std::size_t slot) const noexcept { return bytes / step(slot) + 1; }
+  /// Slots of this size in a period, a power of two: a batch, or more where batches are small beside the quarantine, but
+  /// never more than its sixteenth.
+  [[nodiscard]] constexpr std::uint32_t period(std::size_t slot) const noexcept
+  {
+    const std::size_t most = most_slots(slot);
+    const std::size_t wished = std::min(most / 16, std::max<std::size_t>(batch_slots(slot), most / 64));
+    return std::bit_floor(static_cast<std::uint32_t>(std::max<std::size_t>(wished, 1)));
+  }
+};
+
+/// How far ahead of the next slot the hot path asks for memory: that many stale ones stand behind the last.
+inline constexpr std::uint32_t slots_ahead = 4;
+inline constexpr std::uint32_t most_periods = 256;
+
+/// The arrays of a bin but for its ring.
+struct bin_arrays {
+  std::array<ready_slot, most_ready + slots_ahead> ready;
+  std::array<std::uint64_t, most_periods> times;  // the clock when a period was closed
+  std::uint64_t mark_time;
+  std::uint32_t mark;  // a position: what stands in front of it was freed at mark_time or before
+};
+
 /// One class of one thread.
 struct alignas(64) bin {
-  ready_slot* ready = nullptr;  // room for most_ready; the last one is handed out first
-  std::uint32_t ready_count = 0;
-  std::uint32_t limit = 0;  // slots in the ring, at most mask + 1; then those that are over go to the heap. 0 = no ring yet
+  ready_slot* next = nullptr;  // slots to hand out: from here ...
+  ready_slot* end = nullptr;   // ... to here
+  ring_entry* tail = nullptr;  // where the next freed slot is put ...
+  ring_entry* stop = nullptr;  // ... unless it is here: then the period is closed first, or the ring is made
+  bin_arrays* arrays = nullptr;
   ring_entry* entries = nullptr;
-  std::uint32_t mask = 0;
-  std::uint32_t head = 0;
-  std::uint32_t tail = 0;
-  bool direct = true;  // no free bits are waiting, as far as this thread knows: slots go from the ring to the user
+  std::uint32_t step = 0;    // what a free moves the clock by
+  std::uint32_t head = 0;    // the oldest entry; positions count on, and are taken modulo the capacity
+  std::uint32_t closed = 0;  // where the open period begins
+  std::uint16_t limit = 0;   // periods in the ring; then those that are over go to the heap
+  std::uint8_t capacity_log2 = 0;
+  std::uint8_t period_log2 : 7 = 0;
+  bool direct : 1 = true;  // no free bits are waiting, as far as this thread knows: the ring serves itself
 
-  [[nodiscard]] std::uint32_t size() const noexcept { return tail - head; }
+  [[nodiscard]] std::uint32_t capacity() const noexcept { return std::uint32_t{1} << capacity_log2; }
+  [[nodiscard]] std::uint32_t period() const noexcept { return std::uint32_t{1} << period_log2; }
+  [[nodiscard]] ring_entry& entry(std::uint32_t position) const noexcept
+  {
+    return entries[position & (capacity() - 1)];
+  }
+  [[nodiscard]] std::uint64_t& time_of(std::uint32_t position) const noexcept
+  {
+    return arrays->times[(position & (capacity() - 1)) >> period_log2];
+  }
+  [[nodiscard]] std::uint32_t tail_position() const noexcept
+  {
+    return entries == nullptr ? closed : closed + static_cast<std::uint32_t>(tail - &entry(closed));
+  }
+  [[nodiscard]] std::uint32_t waiting() const noexcept { return tail_position() - head; }
+  [[nodiscard]] bool has_room_for_a_period() const noexcept
+  {
+    return static_cast<std::int32_t>(closed - head) < static_cast<std::int32_t>(limit * period());
+  }
+
+  void open_period(std::uint32_t position) noexcept
+  {
+    closed = position;
+    tail = &entry(position);
+    stop = tail + period();
+  }
+  /// Every slot in it was freed at `clock` or before.
+  void close_period(std::uint64_t clock) noexcept
+  {
+    time_of(closed) = clock;
+    open_period(closed + period());
+  }
+  /// Marks what waits in the open period, unless an older mark still stands there.
+  void mark_open_period(std::uint64_t clock) noexcept
+  {
+    const std::uint32_t begin = static_cast<std::int32_t>(head - closed) > 0 ? head : closed;
+    if (static_cast<std::int32_t>(arrays->mark - begin) > 0) return;
+    arrays->mark = tail_position();
+    arrays->mark_time = clock;
+  }
+  void forget_waiting() noexcept
+  {
+    head = 0;
+    if (arrays != nullptr) arrays->mark = 0;
+    if (entries != nullptr) open_period(0);
+  }
+  void forget_all() noexcept
+  {
+    next = end;
+    forget_waiting();
+  }
+  /// What stands in arrays->ready, up to `last`, is handed out next. A fork may come between any two lines of this: then
+  /// next .. end names slots that were in the ring, or are, but never any that somebody else has.
+  void set_ready(ready_slot* last) noexcept
+  {
+    std::atomic_signal_fence(std::memory_order_release);
+    end = last;
+    std::atomic_signal_fence(std::memory_order_release);
+    next = arrays->ready.data();
+  }
 };
 static_assert(sizeof(bin) == 64);
+
+/// How large a ring must be for slots of one size.
+struct ring_shape {
+  std::uint32_t period;
+  std::uint32_t limit;     // periods
+  std::uint32_t capacity;  // a power of two, with room for the limit and the period still open
+
+  static constexpr ring_shape of(const quarantine_rule& rule, std::size_t slot) noexcept
+  {
+    const std::uint32_t period = rule.period(slot);
+    const auto needed = static_cast<std::uint32_t>(rule.most_slots(slot)) + batch_slots(slot) + period;
+    const std::uint32_t limit = (needed + period - 1) / period;
+    return {period, limit, std::bit_ceil((limit + 1) * period)};
+  }
+};
 
 /// Everything one thread needs for checked blocks of one resource.
 struct checked_cache : cache_header {
   std::uint64_t clock = 0;  // bytes freed
-  std::uint32_t now = 0;    // the clock in the units kept with slots
+  std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
   std::array<bin, class_count> bins;
 
-  /// Whether the oldest slot of a ring that is not empty may be handed out.
-  [[nodiscard]] bool is_over(const ring_entry& oldest) const noexcept
+  /// How many slots from that position of the ring on, to the end of its period at most, may be handed out.
+  [[nodiscard]] std::uint32_t slots_over(const bin& b, std::uint32_t position) const noexcept
   {
-    return ((now - static_cast<std::uint32_t>(oldest.slot_and_time)) & ring_entry::time_mask) >= rule.age;
-  }
-  void advance(std::size_t slot) noexcept
-  {
-    clock += slot > rule.least_step ? slot : rule.least_step;
-    now = static_cast<std::uint32_t>(clock >> rule.shift);
+    if (static_cast<std::int32_t>(b.closed - position) > 0) {
+      if (clock - b.time_of(position) < rule.bytes) return 0;
+      return b.period() - (position & (b.period() - 1));
+    }
+    if (b.entries == nullptr || static_cast<std::int32_t>(b.arrays->mark - position) <= 0) return 0;
+    return clock - b.arrays->mark_time >= rule.bytes ? b.arrays->mark - position : 0;
   }
 };
 

@@ -5,7 +5,7 @@
 //           | trace of free |state| alignment|     bytes     |      the low half is the tag
 //           +---------------+-----+----------+---------------+
 //
-// fresh -> live by a plain store of the thread that hands the slot out; live -> freed by ONE compare-exchange of the
+// fresh -> live by a plain store of the thread that hands the slot out; live -> freed by ONE claim (claim.hpp) of the
 // thread that frees it, whose expected value is what {live, given alignment, given bytes} encodes to. It writes only
 // when the free is right, so nothing is ever restored and a racing innocent is never accused; on failure the value
 // seen goes to judge(). freed -> poisoned once the poison is written; poisoned -> live when handed out again. A slot is
@@ -47,7 +47,8 @@ constexpr bool encodable(std::size_t bytes, std::size_t alignment) noexcept
 
 constexpr tag encode(slot_state state, std::size_t bytes, std::size_t alignment) noexcept
 {
-  return static_cast<tag>(state) << 29 | static_cast<tag>(alignment) << 16 | static_cast<tag>(bytes);
+  // Sums, of numbers without a common bit: one instruction adds a constant and leaves the operand as it was.
+  return (static_cast<tag>(state) << 29) + ((static_cast<tag>(alignment) << 16) + static_cast<tag>(bytes));
 }
 
 /// Turns a freed word into a poisoned one.

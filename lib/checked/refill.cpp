@@ -4,7 +4,9 @@
 // bits of one slab become ready slots. Only when no slab of the class has any does a new one come from the supply.
 #include "checked/checked_heap.hpp"
 
+#include "base/assert.hpp"
 #include "blocks/owner.hpp"
+#include "os/barrier.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 
@@ -22,6 +24,7 @@ namespace {
 
 constexpr std::size_t first_piece = 4096;  // a slab is opened up a page at first, then twice as far each time
 constexpr std::uint32_t worth_ordering = 512;  // fewer free bits than that are left alone while the ring has slots
+constexpr unsigned most_looked_at = 8;  // slabs, for one that needs no sharing
 constexpr std::uint32_t most_drained = 4096;  // slots that one hold of the lock turns into free bits
 
 void poison_untouched(const ready_slot& next, std::size_t size) noexcept
@@ -58,48 +61,90 @@ void* checked_heap::allocate_slow(checked_cache& k, std::size_t bytes, std::size
   }
   const unsigned c = size_class(size);
   bin& b = k.bins[c];
-  ready_slot next = next_slot(k, b, slot_size(c));
-  if (next.slot == nullptr) {
-    if (!refill(k, c)) return nullptr;
-    next = b.ready[b.ready_count - 1];
-  }
-  take_next(b);
-  return hand_out(k, c, next.slot, *next.record, bytes, alignment, caller);
+  if (b.next == b.end && !refill(k, c)) return nullptr;
+  return hand_out(k, c, *b.next++, bytes, alignment, caller);
 }
 
 bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
 {
   bin& b = k.bins[c];
-  if (b.ready == nullptr) {
-    void* const place = metadata_allocate(most_ready * sizeof(ready_slot));
+  if (b.arrays == nullptr) {
+    void* const place = metadata_allocate(sizeof(bin_arrays));
     if (place == nullptr) return false;
-    b.ready = static_cast<ready_slot*>(place);
+    b.arrays = static_cast<bin_arrays*>(place);
   }
   const std::uint32_t wanted = batch_slots(slot_size(c));
+  if (b.direct && take_from_ring(k, b, wanted)) return true;
+  b.mark_open_period(k.clock);
   for (;;) {
     std::uint32_t untouched = 0;
     std::uint32_t left = 0;  // free bits of the slab that are not taken now
     {
       const mutex_guard guard(lock_);
       drain(k, b, false);
-      if (slab* const s = with_free_[c]; s != nullptr) {
+      if (slab* const s = slab_with_free(k, c); s != nullptr) {
         untouched = take_slots(*s, b, wanted);
         left = s->free_slots + (s->listed && s->next_free != nullptr ? s->next_free->free_slots : 0);
       }
     }
-    if (b.ready_count != 0) {
+    if (b.next != b.end) {
       b.direct = untouched != 0 || left < worth_ordering;
-      for (std::uint32_t i = 0; i != untouched; ++i) poison_untouched(b.ready[i], slot_size(c));
+      for (const ready_slot* next = b.end - untouched; next != b.end; ++next) poison_untouched(*next, slot_size(c));
       owner_.heartbeat();
       return true;
     }
     slab* const s = new_slab(c);
     if (s == nullptr) return false;
+    if (process_barrier_available()) s->sole.store(&k, std::memory_order_relaxed);
     const mutex_guard guard(lock_);
     s->next = slabs_;
     slabs_ = s;
     list_free(*s);
   }
+}
+
+// A slab with free slots, put first in its list: one that is this cache's alone if there is any among the first, else
+// the first, which is nobody's alone from now on. Null when there is none.
+slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
+{
+  slab* const first = with_free_[c];
+  if (first == nullptr || first->sole.load(std::memory_order_relaxed) == &k) return first;
+  slab* before = first;
+  for (unsigned i = 0; i != most_looked_at && before->next_free != nullptr; ++i, before = before->next_free) {
+    slab* const s = before->next_free;
+    if (s->sole.load(std::memory_order_relaxed) != &k) continue;
+    before->next_free = s->next_free;
+    s->next_free = first;
+    with_free_[c] = s;
+    return s;
+  }
+  share(*first);
+  return first;
+}
+
+// The oldest slots of the ring become ready, as far as their quarantine is over. False if there are none.
+bool checked_heap::take_from_ring(checked_cache& k, bin& b, std::uint32_t wanted) noexcept
+{
+  std::uint32_t over = 0;
+  while (over < wanted) {
+    const std::uint32_t more = k.slots_over(b, b.head + over);
+    if (more == 0) break;
+    over += more;
+  }
+  const std::uint32_t count = std::min(over, wanted);
+  if (count == 0) return false;
+  ready_slot* const ready = b.arrays->ready.data();
+  const slab* s = nullptr;
+  for (std::uint32_t i = 0; i != count; ++i) {
+    const ring_entry oldest = b.entry(b.head + i);
+    std::byte* const slot = oldest.slot();
+    if (s == nullptr || static_cast<std::size_t>(slot - s->base) >= s->bytes)
+      s = static_cast<const slab*>(region_of(slot));
+    ready[i] = {slot, s->records + oldest.index()};
+  }
+  b.set_ready(ready + count);
+  b.head += count;
+  return true;
 }
 
 // Free bits become ready slots, lowest address last: it is handed out first. Returns how many of them, the first ones,
@@ -138,9 +183,8 @@ std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) no
     with_free_[s.size_class] = s.next_free;
     s.listed = false;
   }
-  for (std::uint32_t i = 0; i != taken; ++i)
-    b.ready[taken - 1 - i] = {s.slot(indices[i]), s.records + indices[i]};
-  b.ready_count = taken;
+  for (std::uint32_t i = 0; i != taken; ++i) b.arrays->ready[i] = {s.slot(indices[i]), s.records + indices[i]};
+  b.set_ready(b.arrays->ready.data() + taken);
   return untouched;
 }
 
@@ -155,7 +199,7 @@ void checked_heap::list_free(slab& s) noexcept
 void checked_heap::put_free(std::byte* slot) noexcept
 {
   auto& s = static_cast<slab&>(*region_of(slot));
-  const std::size_t index = s.index_of(static_cast<std::size_t>(slot - s.base));
+  const std::size_t index = s.index_of(slot);
   s.free_bits[index / 64] |= std::uint64_t{1} << index % 64;
   ++s.free_slots;
   s.cursor = std::min(s.cursor, static_cast<std::uint32_t>(index / 64));
@@ -178,24 +222,26 @@ void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
     bits = 0;
   };
   std::uint32_t head = b.head;
-  for (std::uint32_t i = 0; head != b.tail && (all || i != most_drained); ++i) {
-    const ring_entry oldest = b.entries[head & b.mask];
-    if (!all && !k.is_over(oldest)) break;
-    ++head;
-    std::byte* const slot = oldest.slot();
-    if (s == nullptr || static_cast<std::size_t>(slot - s->base) >= s->bytes) {
-      flush();
-      s = static_cast<slab*>(region_of(slot));
+  std::uint32_t over = all ? b.waiting() : 0;
+  for (std::uint32_t i = 0; all || i != most_drained; ++i, ++head, --over) {
+    if (over == 0) {
+      if (!all) over = k.slots_over(b, head);
+      if (over == 0) break;
     }
-    const std::size_t index = s->index_of(static_cast<std::size_t>(slot - s->base));
-    if (index / 64 != word) {
+    const ring_entry oldest = b.entry(head);
+    if (s == nullptr || static_cast<std::size_t>(oldest.slot() - s->base) >= s->bytes) {
       flush();
-      word = index / 64;
+      s = static_cast<slab*>(region_of(oldest.slot()));
     }
-    bits |= std::uint64_t{1} << index % 64;
+    if (oldest.index() / 64 != word) {
+      flush();
+      word = oldest.index() / 64;
+    }
+    bits |= std::uint64_t{1} << oldest.index() % 64;
   }
   flush();
   b.head = head;
+  if (all) b.forget_waiting();
 }
 
 slab* checked_heap::new_slab(unsigned c) noexcept
@@ -212,7 +258,6 @@ slab* checked_heap::new_slab(unsigned c) noexcept
   if (base != nullptr) {
     s = new (place) slab;
     s->owner = &owner_;
-    s->checked_heap_of_slab = this;
     s->base = base;
     s->bytes = bytes;
     s->kind = region_kind::checked_slab;
@@ -220,7 +265,7 @@ slab* checked_heap::new_slab(unsigned c) noexcept
     s->records = static_cast<record*>(records);
     s->slot_bytes = static_cast<std::uint32_t>(slot);
     s->slot_count = static_cast<std::uint32_t>(count);
-    s->size_class = c;
+    s->size_class = static_cast<std::uint8_t>(c);
     s->held = bytes;
     s->free_bits = reinterpret_cast<std::uint64_t*>(s->records + count + 1);
     s->free_slots = s->slot_count;
@@ -239,26 +284,43 @@ slab* checked_heap::new_slab(unsigned c) noexcept
   return s;
 }
 
-// Called when a ring is full, or when there is none yet. False: no memory for it, or none is wanted.
+// Called when the open period is full, or when there is no ring yet. False: no memory for it, or none is wanted.
 bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
 {
   if (k.rule.endless) return false;  // the slot is never handed out again, so nothing need know it is free
   bin& b = k.bins[c];
-  if (b.limit != 0) {
+  if (b.entries != nullptr) {
+    b.close_period(k.clock);
+    if (b.has_room_for_a_period()) return true;
     const mutex_guard guard(lock_);
-    const std::uint32_t before = b.size();
+    const std::uint32_t before = b.waiting();
     drain(k, b, false);
-    if (before - b.size() >= worth_ordering) b.direct = false;  // much was freed: better from the slabs, in order
-    return b.size() <= b.mask;
+    if (before - b.waiting() >= worth_ordering) b.direct = false;  // much was freed: better from the slabs, in order
+    GPA_ASSERT(b.has_room_for_a_period());
+    return true;
   }
-  const std::size_t size = slot_size(c);
-  const auto most = static_cast<std::uint32_t>(k.rule.most_slots(size));
-  const std::uint32_t capacity = std::bit_ceil(most + most_ready);
-  void* const entries = metadata_allocate(capacity * sizeof(ring_entry));
+  return make_ring(k, c);
+}
+
+bool checked_heap::make_ring(checked_cache& k, unsigned c) noexcept
+{
+  bin& b = k.bins[c];
+  if (b.arrays == nullptr) {
+    void* const place = metadata_allocate(sizeof(bin_arrays));
+    if (place == nullptr) return false;
+    b.arrays = static_cast<bin_arrays*>(place);
+    b.next = b.end = b.arrays->ready.data();
+  }
+  const std::size_t slot = slot_size(c);
+  const ring_shape shape = ring_shape::of(k.rule, slot);
+  void* const entries = metadata_allocate(shape.capacity * sizeof(ring_entry));
   if (entries == nullptr) return false;
   b.entries = static_cast<ring_entry*>(entries);
-  b.mask = capacity - 1;
-  b.limit = std::min(most + 2 * batch_slots(size), capacity);
+  b.step = static_cast<std::uint32_t>(k.rule.step(slot));
+  b.limit = static_cast<std::uint16_t>(shape.limit);
+  b.capacity_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.capacity));
+  b.period_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.period)) & 0x7F;
+  b.open_period(0);
   return true;
 }
 

@@ -37,10 +37,8 @@ constexpr std::size_t records_bytes(std::size_t slots) noexcept
 
 struct slab : region {
   std::uint64_t slot_reciprocal = 0;
-  record* records = nullptr;
-  std::uint32_t slot_bytes = 0;
+  record* records = nullptr;  // so far, all that a free needs: one cache line
   std::uint32_t slot_count = 0;
-  std::uint32_t size_class = 0;
   std::atomic<std::uint32_t> carved{0};  // slots from the base that were ever taken
   std::uint64_t* free_bits = nullptr;
   std::uint32_t free_slots = 0;  // bits set
@@ -51,9 +49,11 @@ struct slab : region {
   slab* next = nullptr;          // all slabs of the heap
   slab* next_free = nullptr;     // those of one class with free slots
 
-  [[nodiscard]] std::size_t index_of(std::size_t offset) const noexcept
+  /// The slot an offset from `base` lies in, and whether it is its start.
+  [[nodiscard]] quotient slot_at(std::size_t offset) const noexcept { return divide(offset, slot_reciprocal); }
+  [[nodiscard]] std::size_t index_of(const std::byte* place) const noexcept
   {
-    return static_cast<std::size_t>((offset * slot_reciprocal) >> reciprocal_shift);
+    return slot_at(static_cast<std::size_t>(place - base)).index;
   }
   [[nodiscard]] std::byte* slot(std::size_t index) const noexcept { return base + index * slot_bytes; }
 };

@@ -44,26 +44,27 @@ inline void write_poison_tiny(std::byte* p, std::size_t size) noexcept
   }
 }
 
-// Whether the `count` bytes in front of `end` (1 to 16) are all redzone.
-GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t count) noexcept
+// Whether a slot's last bytes, from `bytes` of the block on (at most 16 of them), are all redzone.
+GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t bytes) noexcept
 {
   const __m128i seen = _mm_load_si128(reinterpret_cast<const __m128i*>(end - redzone_bytes));
   const auto wrong = 0xFFFFU ^ static_cast<unsigned>(_mm_movemask_epi8(
                                    _mm_cmpeq_epi8(seen, _mm_set1_epi8(static_cast<char>(redzone_byte)))));
-  return wrong >> (redzone_bytes - count) == 0;
+  return wrong >> (bytes % redzone_bytes) == 0;
 }
 
 inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment) noexcept
 {
   if (bytes >= tiny_bytes || !is_tiny_alignment(alignment)) [[unlikely]] return nullptr;
-  const std::size_t c = (bytes + 16) >> 4;
-  const std::size_t size = c << 4;
-  bin& b = k.bins[c];
-  const ready_slot next = next_slot(k, b, tiny_bytes);
-  std::byte* const slot = next.slot;
-  if (slot == nullptr || !is_poison_tiny(slot, size)) [[unlikely]] return nullptr;
-  take_next(b);
-  record& r = *next.record;
+  const std::size_t size = (bytes + 16) & ~std::size_t{15};
+  bin& b = k.bins[size >> 4];
+  ready_slot* const next = b.next;
+  if (next == b.end) [[unlikely]] return nullptr;
+  std::byte* const slot = next->slot;
+  record& r = *next->record;
+  prefetch_ahead(next, tiny_bytes);
+  if (!is_poison_tiny(slot, size)) [[unlikely]] return nullptr;
+  b.next = next + 1;
   announce_hand_out(r, bytes, alignment);
   r.alloc_trace.store(0, std::memory_order_relaxed);
   r.alloc_thread.store(k.thread, std::memory_order_relaxed);
@@ -76,30 +77,27 @@ inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, st
 
 inline bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
 {
+  if (bytes >= tiny_bytes || alignment > 16) [[unlikely]] return false;
   region* const found = region_of(p);
-  if (found == nullptr || found->checked_heap_of_slab != this || bytes >= tiny_bytes || alignment > 16) [[unlikely]]
-    return false;
-  const auto& s = static_cast<const slab&>(*found);
+  if (found == nullptr || found->sole.load(std::memory_order_relaxed) != &k) [[unlikely]] return false;
+  const auto& s = static_cast<const slab&>(*found);  // and this heap's, as `k` is
   auto* const slot = static_cast<std::byte*>(p);
-  const auto offset = static_cast<std::size_t>(slot - s.base);
-  const std::size_t index = s.index_of(offset);
-  const std::size_t size = s.slot_bytes;
-  bin& b = k.bins[s.size_class];
-  // A slot larger than its bytes need came from an alignment, or the bytes are wrong: not for this path.
-  if (index * size != offset || size - bytes - 1 >= redzone_bytes || b.size() >= b.limit ||
-      !ends_in_redzone(slot + size, size - bytes)) [[unlikely]]
-    return false;
+  const auto [index, exact] = s.slot_at(static_cast<std::size_t>(slot - s.base));
+  // A slot of another class came from an alignment, or the bytes are wrong: not for this path.
+  const std::size_t c = (bytes + 16) >> 4;
+  const std::size_t size = c << 4;
+  bin& b = k.bins[c];
+  if (!exact || s.size_class != c || b.tail == b.stop || !ends_in_redzone(slot + size, bytes)) [[unlikely]] return false;
   record& r = s.records[index];
   const tag live = encode(slot_state::live, bytes, alignment);
   const tag freed = encode(slot_state::freed, bytes, alignment);
-  if (!claim(r.word, make_word(live, 0), make_word(freed, 0))) [[unlikely]] return false;
+  if (!claim_alone(k, s, r.word, make_word(live, 0), make_word(freed, 0))) [[unlikely]] return false;
   write_poison_tiny(slot, size);
   r.free_thread.store(k.thread, std::memory_order_relaxed);
-  r.word.store(make_word(freed, 0) | poisoned_bit, std::memory_order_release);
+  r.word.store(make_word(encode(slot_state::poisoned, bytes, alignment), 0), std::memory_order_release);
   k.counts.count_free(bytes);
-  k.advance(size);
-  b.entries[b.tail & b.mask] = ring_entry::make(slot, &r, k.now);
-  ++b.tail;
+  k.clock += b.step;
+  *b.tail++ = ring_entry::make(slot, index);
   return true;
 }
 

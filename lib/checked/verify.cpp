@@ -103,7 +103,7 @@ void checked_heap::tell_damaged_slot(std::byte* slot, record& r, unsigned c, std
     const bool known = state_of(tag_of(word)) == slot_state::poisoned_inspected;
     if (!known && d.count != 0) {
       const auto& s = static_cast<const slab&>(*region_of(slot));
-      told = damage_report(s, s.index_of(static_cast<std::size_t>(slot - s.base)), word, d,
+      told = damage_report(s, s.index_of(slot), word, d,
                            "found when the slot was about to be handed out again", gpa::stack_trace(trace, thread));
     }
     tools_open(slot, slot_size(c));
@@ -113,14 +113,13 @@ void checked_heap::tell_damaged_slot(std::byte* slot, record& r, unsigned c, std
   if (told.address != nullptr) owner_.tell(told);
 }
 
-void checked_heap::complete_damaged_free(checked_cache& k, const slab& s, std::byte* slot, record& r,
-                                         std::size_t bytes, std::uint64_t freed_word) noexcept
+void checked_heap::complete_damaged_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
+                                         std::uint64_t freed_word) noexcept
 {
-  const damage d = find_damage_behind(slot, bytes, s.slot_bytes);
-  const gpa::report told = overflow_report(s, s.index_of(static_cast<std::size_t>(slot - s.base)), bytes, d,
-                                           "found when the block was freed",
+  const damage d = find_damage_behind(s.slot(index), bytes, s.slot_bytes);
+  const gpa::report told = overflow_report(s, index, bytes, d, "found when the block was freed",
                                            gpa::stack_trace(free_trace_of(freed_word), k.thread));
-  complete_free(k, s, slot, r, bytes, freed_word);
+  complete_free(k, s, index, bytes, freed_word);
   owner_.tell(told);
 }
 
@@ -147,6 +146,7 @@ void checked_heap::verify_poisoned(slab& s, std::size_t index, gpa::stack_trace 
 void checked_heap::verify_live(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found)
 {
   record& r = s.records[index];
+  share(s);
   const mutex_guard guard(damage_lock_);
   std::uint64_t word = r.word.load(std::memory_order_acquire);
   const slot_state state = state_of(tag_of(word));

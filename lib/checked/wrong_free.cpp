@@ -28,11 +28,11 @@ bool checked_heap::deallocate_slow(checked_cache& k, void* p, std::size_t bytes,
     bool damage_told = false;
     if (!claim_flagged(j, trace, damage_told)) continue;
     const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
-    auto* const slot = static_cast<std::byte*>(p);
-    if (damage_told || behind_intact(slot, bytes, j.in_slab->slot_bytes)) {
-      complete_free(k, *j.in_slab, slot, *j.small, bytes, freed);
+    const auto index = static_cast<std::size_t>(j.small - j.in_slab->records);
+    if (damage_told || behind_intact(static_cast<std::byte*>(p), bytes, j.in_slab->slot_bytes)) {
+      complete_free(k, *j.in_slab, index, bytes, freed);
     } else {
-      complete_damaged_free(k, *j.in_slab, slot, *j.small, bytes, freed);
+      complete_damaged_free(k, *j.in_slab, index, bytes, freed);
     }
     return true;
   }
@@ -41,6 +41,7 @@ bool checked_heap::deallocate_slow(checked_cache& k, void* p, std::size_t bytes,
 // The block is live and the numbers are right, but its tag carries a flag (or did a moment ago).
 bool checked_heap::claim_flagged(const judgement& j, std::uint32_t trace, bool& damage_told) noexcept
 {
+  share(*j.in_slab);
   // verify() holds this lock while it looks at a slot; what it leaves inspected, it has told.
   const mutex_guard guard(damage_lock_);
   std::uint64_t seen = j.small->word.load(std::memory_order_acquire);
@@ -73,9 +74,8 @@ bool checked_heap::try_resize(checked_cache& k, void* p, std::size_t old_bytes, 
       const damage d = find_damage_behind(static_cast<std::byte*>(p), old_bytes, j.in_slab->slot_bytes);
       if (j.small->word.load(std::memory_order_acquire) != j.word) continue;  // freed meanwhile: that is its poison
       if (d.count != 0) return false;  // leave the evidence for the free
-      std::uint64_t seen = j.word;
-      const tag resized = encode(state_of(tag_of(seen)), new_bytes, alignment);
-      if (!j.small->word.compare_exchange_strong(seen, make_word(resized, 0), std::memory_order_acq_rel)) continue;
+      const tag resized = encode(state_of(tag_of(j.word)), new_bytes, alignment);
+      if (!claim(k, *j.in_slab, j.small->word, j.word, make_word(resized, 0))) continue;
       auto* const slot = static_cast<std::byte*>(p);
       const std::size_t size = j.in_slab->slot_bytes;
       const std::size_t behind = new_bytes + redzone_bytes < size ? new_bytes + redzone_bytes : size;

@@ -1,0 +1,67 @@
+// The claim: win the right to free a block. Of any number of threads that free one block, exactly one succeeds.
+//
+// As a rule one thread allocates from a slab and the same thread frees there, so nobody races: a slab begins with a
+// `sole` cache, whose thread compares and stores without a locked instruction. Another thread must first take that
+// privilege away, once a slab and for good (share()); from then on every claim there is a compare-exchange.
+//
+//    owner, each free                      another thread, once a slab
+//      claiming = slab                       sole = sharing
+//      if sole == me                         barrier on every thread (os/barrier.hpp)
+//        compare and store the word          wait while the owner's claiming == slab
+//      claiming = nothing                    sole = nobody
+//
+// The barrier falls before or after the owner's look at `sole`. Before: the owner sees that it is no longer alone. After:
+// its `claiming` was written earlier still, so the other thread sees it and waits for what the owner stores in between.
+// The owner's side needs no barrier on x86 but that the compiler keeps the order (Dice, Huang, Yang: Asymmetric Dekker
+// Synchronization, 2001; the same idea frees Java's biased locks from locked instructions).
+//
+// Everybody else who changes the word of a live block calls share() first.
+#pragma once
+
+#include "checked/quarantine.hpp"
+#include "checked/slab.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace gpa::detail {
+
+/// The slab is nobody's alone when this returns. Thread-safe; waits for one free of its owner at most.
+void share(slab& s) noexcept;
+
+/// For fork: nobody is in share() while it is held.
+void sharing_lock() noexcept;
+void sharing_unlock() noexcept;
+
+/// `expected` to `desired` if the slab is `k`'s alone; false with nothing done if it is not, or the word differs.
+[[nodiscard]] inline bool claim_alone(checked_cache& k, const slab& s, std::atomic<std::uint64_t>& word,
+                                      std::uint64_t expected, std::uint64_t desired) noexcept
+{
+  k.claiming.store(&s, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const bool won = s.sole.load(std::memory_order_relaxed) == &k && word.load(std::memory_order_relaxed) == expected;
+  if (won) [[likely]] word.store(desired, std::memory_order_release);
+  k.claiming.store(nullptr, std::memory_order_release);
+  return won;
+}
+
+/// For everybody: the compare-exchange.
+[[nodiscard]] inline bool claim_shared(slab& s, std::atomic<std::uint64_t>& word, std::uint64_t expected,
+                                       std::uint64_t desired) noexcept
+{
+  if (s.sole.load(std::memory_order_acquire) != nullptr) [[unlikely]] share(s);
+  return word.compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_acquire);
+}
+
+[[nodiscard]] inline bool claim(checked_cache& k, slab& s, std::atomic<std::uint64_t>& word, std::uint64_t expected,
+                                std::uint64_t desired) noexcept
+{
+  if (s.sole.load(std::memory_order_relaxed) == &k) [[likely]] {
+    if (claim_alone(k, s, word, expected, desired)) [[likely]] return true;
+    if (s.sole.load(std::memory_order_relaxed) == &k) return false;
+  }
+  return claim_shared(s, word, expected, desired);
+}
+
+}  // namespace gpa::detail
