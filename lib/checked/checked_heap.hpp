@@ -101,8 +101,8 @@ class checked_heap {
 
   [[nodiscard]] void* hand_out(checked_cache& k, unsigned c, ready_slot taken, std::size_t bytes,
                                std::size_t alignment, const void* caller) noexcept;
-  void complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
-                     std::uint64_t freed_word) noexcept;
+  void complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes, std::uint64_t freed_word,
+                     std::size_t to_poison) noexcept;
   GPA_COLD void complete_damaged_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
                                       std::uint64_t freed_word) noexcept;
   void put_into_ring(checked_cache& k, const slab& s, std::size_t index) noexcept;
@@ -214,13 +214,13 @@ inline void checked_heap::put_into_ring(checked_cache& k, const slab& s, std::si
   k.clock += b.step;
 }
 
-// The claim is won and what had to be seen was seen: the slot becomes poison and waits.
+// The claim is won and what had to be seen was seen: the slot becomes poison, as far as it is none yet, and waits.
 inline void checked_heap::complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
-                                        std::uint64_t freed_word) noexcept
+                                        std::uint64_t freed_word, std::size_t to_poison) noexcept
 {
   static_assert(encode(slot_state::poisoned, 0, 0) == (encode(slot_state::freed, 0, 0) | poisoned_bit));
   record& r = s.records[index];
-  write_poison(s.slot(index), s.slot_bytes);
+  write_poison(s.slot(index), to_poison);
   r.free_thread.store(k.thread, std::memory_order_relaxed);
   r.word.store(freed_word | poisoned_bit, std::memory_order_release);
   k.counts.count_free(bytes);
@@ -242,7 +242,7 @@ inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t byte
       const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
       if (claim(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {
         if (behind_intact(slot, bytes, s.slot_bytes)) [[likely]] {
-          complete_free(k, s, index, bytes, freed);
+          complete_free(k, s, index, bytes, freed, end_of_redzone(bytes, s.slot_bytes));
         } else {
           complete_damaged_free(k, s, index, bytes, freed);
         }

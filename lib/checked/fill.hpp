@@ -53,10 +53,31 @@ inline void write_poison(std::byte* p, std::size_t bytes) noexcept
   return _mm_movemask_epi8(_mm_cmpeq_epi8(changed, _mm_setzero_si128())) == 0xFFFF;
 }
 
+/// Whether a slot (aligned to 16, `size` a multiple of 16) is poison from `from` on.
+[[nodiscard]] GPA_NO_SANITIZE inline bool ends_in_poison(const std::byte* slot, std::size_t from,
+                                                         std::size_t size) noexcept
+{
+  const std::size_t whole = (from + 15) & ~std::size_t{15};
+  if (whole != from) {
+    const __m128i seen = _mm_load_si128(reinterpret_cast<const __m128i*>(slot + whole - 16));
+    const auto right = static_cast<unsigned>(
+        _mm_movemask_epi8(_mm_cmpeq_epi8(seen, _mm_set1_epi8(static_cast<char>(poison_byte)))));
+    if ((right | ((1U << (from % 16)) - 1U)) != 0xFFFFU) return false;
+  }
+  return is_poison(slot + whole, size - whole);
+}
+
 /// Where the redzone's 16 bytes begin in a slot.
 constexpr std::size_t redzone_place(std::size_t bytes, std::size_t size) noexcept
 {
   return bytes < size - redzone_bytes ? bytes : size - redzone_bytes;
+}
+
+/// The least offset, a multiple of 16, from which on an intact live slot is poison.
+constexpr std::size_t end_of_redzone(std::size_t bytes, std::size_t size) noexcept
+{
+  const std::size_t end = (bytes + redzone_bytes + 15) & ~std::size_t{15};
+  return end < size ? end : size;
 }
 
 /// For a block of `bytes` in a slot of `size` (a multiple of 16, larger than `bytes`).
@@ -93,7 +114,7 @@ struct damage {
 {
   if (!redzone_intact(slot, bytes, size)) [[unlikely]] return false;
   if (size - bytes <= redzone_bytes) [[likely]] return true;
-  return find_damage_behind(slot, bytes, size).count == 0;
+  return ends_in_poison(slot, bytes + redzone_bytes, size);
 }
 
 }  // namespace gpa::detail

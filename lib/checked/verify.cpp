@@ -119,7 +119,7 @@ void checked_heap::complete_damaged_free(checked_cache& k, const slab& s, std::s
   const damage d = find_damage_behind(s.slot(index), bytes, s.slot_bytes);
   const gpa::report told = overflow_report(s, index, bytes, d, "found when the block was freed",
                                            gpa::stack_trace(free_trace_of(freed_word), k.thread));
-  complete_free(k, s, index, bytes, freed_word);
+  complete_free(k, s, index, bytes, freed_word, s.slot_bytes);
   owner_.tell(told);
 }
 

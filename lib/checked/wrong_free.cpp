@@ -30,7 +30,7 @@ bool checked_heap::deallocate_slow(checked_cache& k, void* p, std::size_t bytes,
     const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
     const auto index = static_cast<std::size_t>(j.small - j.in_slab->records);
     if (damage_told || behind_intact(static_cast<std::byte*>(p), bytes, j.in_slab->slot_bytes)) {
-      complete_free(k, *j.in_slab, index, bytes, freed);
+      complete_free(k, *j.in_slab, index, bytes, freed, j.in_slab->slot_bytes);
     } else {
       complete_damaged_free(k, *j.in_slab, index, bytes, freed);
     }
