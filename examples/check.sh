@@ -17,8 +17,7 @@ output=$(mktemp) || exit 1
 trap 'rm -f "$output"' EXIT
 ulimit -c 0
 
-# In the build directory, where the paths in the debug information lead to the sources, as for a compiler's messages;
-# line by line as on a terminal, so that the two streams mix as a person would see them.
+# Line by line as on a terminal, so that the two streams mix as a person would see them.
 cd "$build" || exit 1
 case $name in
   *.sh) GPA_BUILD_DIR=$build exec "$here/$name" "$@" ;;

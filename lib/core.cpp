@@ -21,7 +21,7 @@ constexpr std::size_t most_name = 63;
 gpa::options decided(const gpa::options& given, build b)
 {
   gpa::options o = given;
-  o.name = interned(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
+  o.name = interned_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   if (o.quarantine_bytes == default_quarantine) o.quarantine_bytes = second_level_cache_bytes() / 2;
   if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);

@@ -212,7 +212,7 @@ void core::late_free(void* p, std::size_t bytes, std::size_t alignment, const vo
     gpa::report r = report_of(j, *this, p, bytes, alignment);
     if (j.right || unknown) r.kind = mistake::use_after_deinit;
     if (unknown) {  // so what the caller says of it is all that can be said
-      r.reason = "its memory was given back at deinit()";
+      r.reason = "it is in no memory of this resource any more: that was given back at deinit()";
       r.bytes = r.total_bytes = bytes;
       r.alignment = alignment;
     }

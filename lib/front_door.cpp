@@ -36,7 +36,7 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
   }
   gpa::report r = late_report(bytes, alignment, caller);
   r.address = p;
-  r.reason = "its memory was given back at deinit()";
+  r.reason = "it is in no memory of this resource any more: that was given back at deinit()";
   r.bytes = bytes;
   r.alignment = alignment;
   tell_of_unknown_resource(r);

@@ -40,6 +40,7 @@ inline constexpr std::size_t quarantine_blocks = 15 * 1024;
 /// A free slot and its index. Slots lie below 2^47, and a slab has fewer than 2^16 of them.
 class ring_entry {
  public:
+  ring_entry() noexcept = default;
   static ring_entry make(const std::byte* slot, std::size_t index) noexcept
   {
     return ring_entry(reinterpret_cast<std::uint64_t>(slot) << 16 | index);
@@ -49,7 +50,7 @@ class ring_entry {
 
  private:
   explicit ring_entry(std::uint64_t bits) noexcept : bits_(bits) {}
-  std::uint64_t bits_;
+  std::uint64_t bits_ = 0;
 };
 static_assert(sizeof(ring_entry) == 8 && sizeof(void*) == 8);
 
