@@ -27,6 +27,13 @@ constexpr std::uint32_t worth_ordering = 512;  // fewer free bits than that are 
 constexpr unsigned most_looked_at = 8;  // slabs, for one that needs no sharing
 constexpr std::uint32_t most_drained = 4096;  // slots that one hold of the lock turns into free bits
 
+void put_bit(slab& s, std::size_t index) noexcept
+{
+  s.free_bits[index / 64] |= std::uint64_t{1} << index % 64;
+  ++s.free_slots;
+  s.cursor = std::min(s.cursor, static_cast<std::uint32_t>(index / 64));
+}
+
 void poison_untouched(const ready_slot& next, std::size_t size) noexcept
 {
   tools_open(next.slot, size);
@@ -199,28 +206,14 @@ void checked_heap::list_free(slab& s) noexcept
 void checked_heap::put_free(std::byte* slot) noexcept
 {
   auto& s = static_cast<slab&>(*region_of(slot));
-  const std::size_t index = s.index_of(slot);
-  s.free_bits[index / 64] |= std::uint64_t{1} << index % 64;
-  ++s.free_slots;
-  s.cursor = std::min(s.cursor, static_cast<std::uint32_t>(index / 64));
   list_free(s);
+  put_bit(s, s.index_of(slot));
 }
 
-// Slots of the ring whose quarantine is over, or all of them, become free bits. Neighbours in the ring are often
-// neighbours in memory, so the slab and the word of bits last used are kept at hand.
+// Slots of the ring whose quarantine is over, or all of them, become free bits.
 void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
 {
   slab* s = nullptr;
-  std::size_t word = 0;
-  std::uint64_t bits = 0;
-  const auto flush = [&]() GPA_REQUIRES(lock_) {
-    if (bits == 0) return;
-    s->free_bits[word] |= bits;
-    s->free_slots += static_cast<std::uint32_t>(std::popcount(bits));
-    s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(word));
-    list_free(*s);
-    bits = 0;
-  };
   std::uint32_t head = b.head;
   std::uint32_t over = all ? b.waiting() : 0;
   for (std::uint32_t i = 0; all || i != most_drained; ++i, ++head, --over) {
@@ -230,16 +223,11 @@ void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
     }
     const ring_entry oldest = b.entry(head);
     if (s == nullptr || static_cast<std::size_t>(oldest.slot() - s->base) >= s->bytes) {
-      flush();
       s = static_cast<slab*>(region_of(oldest.slot()));
+      list_free(*s);
     }
-    if (oldest.index() / 64 != word) {
-      flush();
-      word = oldest.index() / 64;
-    }
-    bits |= std::uint64_t{1} << oldest.index() % 64;
+    put_bit(*s, oldest.index());
   }
-  flush();
   b.head = head;
   if (all) b.forget_waiting();
 }
