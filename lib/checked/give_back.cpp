@@ -146,6 +146,7 @@ void checked_heap::bury() noexcept
       delete_slab(s);
       continue;
     }
+    s.sole.store(nullptr, std::memory_order_relaxed);  // its cache may go, and another begin at the same address
     const std::size_t dropped = discard_around_live(s);
     s.held -= dropped;
     held_.fetch_sub(dropped, std::memory_order_relaxed);
