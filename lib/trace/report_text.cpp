@@ -253,7 +253,7 @@ void append_leak_summary(text& out, const leak_summary& s) noexcept
                  bytes_word(s.reachable_bytes), s.reachable_blocks, blocks_word(s.reachable_blocks));
   if (s.still_usable)
     out.append(
-        "note: blocks freed after this point are safe: if they are freed later, end their scope before deinit()\n");
+        "note: if these are still in use, end their scope before deinit(); a later free is safe, and reported\n");
   if (s.upstream_gone)
     out.append("note: the upstream took its memory back: later access to these blocks is undefined\n");
 }
