@@ -25,9 +25,15 @@ GPA_NOINLINE void deallocate_generally(front& door, void* p, std::size_t bytes, 
 {
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
-  if (w.id == id && w.cache->plain) [[likely]] {
-    void* const p = checked_heap::allocate_tiny(static_cast<checked_cache&>(*w.cache), bytes, alignment);
-    if (p != nullptr) [[likely]] return p;
+  if (w.id == id) [[likely]] {
+    cache_header& k = *w.cache;
+    if (k.plain) {
+      void* const p = checked_heap::allocate_tiny(static_cast<checked_cache&>(k), bytes, alignment);
+      if (p != nullptr) [[likely]] return p;
+    } else if (bytes < k.quick_below) {
+      void* const p = fast_heap::allocate_quick(static_cast<fast_cache&>(k), bytes, alignment);
+      if (p != nullptr) [[likely]] return p;
+    }
   }
   return allocate_or_throw(door, bytes, alignment, caller);
 }
@@ -37,9 +43,13 @@ inline void deallocate_through(front& door, void* p, std::size_t bytes, std::siz
 {
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
-  if (w.id == id && w.cache->plain) [[likely]] {
-    checked_heap& heap = door.heart->checked();
-    if (heap.deallocate_tiny(static_cast<checked_cache&>(*w.cache), p, bytes, alignment)) [[likely]] return;
+  if (w.id == id) [[likely]] {
+    cache_header& k = *w.cache;
+    if (k.plain) {
+      if (door.heart->checked().deallocate_tiny(static_cast<checked_cache&>(k), p, bytes, alignment)) [[likely]] return;
+    } else if (bytes < k.quick_below) {
+      if (fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
+    }
   }
   deallocate_generally(door, p, bytes, alignment, caller);
 }

@@ -53,6 +53,11 @@ extern constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root;
 
 /// Enters every granule of `r`. False, and nothing entered, when memory for a leaf is refused.
 [[nodiscard]] bool enter_region(region& r) noexcept;
+/// Makes sure that enter_region() and grow_region() cannot fail for that range. False: memory was refused.
+[[nodiscard]] bool have_page_map(const std::byte* base, std::size_t bytes) noexcept;
+/// Changes how many of its granules a region that stands in the map has. Growing asks for have_page_map() before.
+void grow_region(region& r, std::size_t bytes) noexcept;
+void shrink_region(region& r, std::size_t bytes) noexcept;
 /// Takes every granule of `r` out again. What lies under it comes back.
 void clear_region(const region& r) noexcept;
 
