@@ -93,6 +93,11 @@ cache_header* core::adopt_or_make_cache() noexcept
 void core::orphan(cache_header& k) noexcept
 {
   const mutex_guard guard(lock_);
+  add_orphan(k);
+}
+
+void core::add_orphan(cache_header& k) noexcept
+{
   if (dropped_ || k.orphan) return;
   k.orphan = true;
   k.next_orphan = orphans_;
@@ -102,8 +107,11 @@ void core::orphan(cache_header& k) noexcept
 // Over a user's upstream the cache stays as it is: giving memory back would call the upstream, and locks are held.
 void core::thread_ended(cache_header& k) noexcept
 {
-  if (!k.checked && supply_.from_system()) fast_.flush(static_cast<fast_cache&>(k));
-  orphan(k);
+  const mutex_guard guard(lock_);
+  if (dropped_) return;
+  if (!k.checked && supply_.from_system() && life_.load(std::memory_order_relaxed) == life::alive)
+    fast_.flush(static_cast<fast_cache&>(k));
+  add_orphan(k);
 }
 
 // What the fast heap's caches keep becomes free. Nobody else may be inside.

@@ -1,6 +1,7 @@
 // The front door for what the hot path left over: larger blocks, call stacks, first calls, death.
 #include "front_door.hpp"
 
+#include "checked/tiny_path.hpp"
 #include "os/threads.hpp"
 
 #include <new>
@@ -44,8 +45,22 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
 
 }  // namespace
 
-void* allocate_generally(front& door, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, checked_cache& k)
 {
+  void* const p = checked_heap::allocate_tiny(k, bytes, alignment);
+  if (p != nullptr) [[likely]] return p;
+  return allocate_or_throw(object, bytes, alignment, __builtin_return_address(0));
+}
+
+void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
+{
+  if (door_of(object).heart->checked().deallocate_tiny(k, p, bytes, alignment)) [[likely]] return;
+  deallocate_generally(object, p, bytes, alignment, __builtin_return_address(0));
+}
+
+void* allocate_generally(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+{
+  front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
   if (w.id == id && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
@@ -57,15 +72,16 @@ void* allocate_generally(front& door, std::size_t bytes, std::size_t alignment, 
   return door.heart->allocate_careful(bytes, alignment, caller);
 }
 
-void* allocate_or_throw(front& door, std::size_t bytes, std::size_t alignment, const void* caller)
+void* allocate_or_throw(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller)
 {
-  void* const p = allocate_generally(door, bytes, alignment, caller);
+  void* const p = allocate_generally(object, bytes, alignment, caller);
   if (p == nullptr) [[unlikely]] throw std::bad_alloc();
   return p;
 }
 
-void deallocate_generally(front& door, void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
 {
+  front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
   if (w.id == id) [[likely]] {

@@ -26,7 +26,7 @@ namespace gpa::detail {
 /// Slots that move between a thread and the heap under one hold of its lock.
 inline constexpr std::uint32_t most_in_batch = 64;
 
-struct fast_bin {
+struct alignas(32) fast_bin {  // a size that needs no multiplication
   void** top = nullptr;  // the next free place; class 0 does not exist: its bin is empty and full at once
   void** base = nullptr;
   void** end = nullptr;
@@ -51,8 +51,8 @@ constexpr std::uint32_t most_capacity(std::size_t slot) noexcept
 struct fast_cache : cache_header {
   static constexpr std::size_t most_kept = std::size_t{3} << 20;
 
-  alignas(64) std::array<fast_bin, class_count> bins;
   std::size_t could_keep = 0;  // bytes of slots that the arrays have room for
+  std::array<fast_bin, class_count> bins;
 };
 
 }  // namespace gpa::detail

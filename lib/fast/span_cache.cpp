@@ -235,10 +235,7 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
   }
   segment* g = new_segment(wanted, granule_size, false);
   if (g == nullptr && wanted != bytes) g = new_segment(bytes, granule_size, false);
-  if (g == nullptr && !supply_.from_system()) {  // what we keep may be what is missing
-    shed(0);
-    g = new_segment(bytes, granule_size, false);
-  }
+  if (g == nullptr && shed(0)) g = new_segment(bytes, granule_size, false);  // what we kept may be what was missing
   if (g == nullptr) return nullptr;
   span* s = nullptr;
   {

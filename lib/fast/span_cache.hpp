@@ -104,7 +104,8 @@ class span_cache {
 
   [[nodiscard]] std::size_t allowed() noexcept GPA_REQUIRES(lock_);
   void note_need(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
-  void shed(std::size_t keep) noexcept;
+  /// False: there was nothing to give back.
+  bool shed(std::size_t keep) noexcept;
   [[nodiscard]] span* take_to_shed(std::size_t keep, bool& whole) noexcept GPA_REQUIRES(lock_);
   void publish_held() noexcept GPA_REQUIRES(lock_);
 

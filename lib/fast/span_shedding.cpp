@@ -80,16 +80,16 @@ span* span_cache::take_to_shed(std::size_t keep, bool& whole) noexcept
   return nullptr;
 }
 
-void span_cache::shed(std::size_t keep) noexcept
+bool span_cache::shed(std::size_t keep) noexcept
 {
-  for (;;) {
+  for (bool any = false;; any = true) {
     bool whole = false;
     span* s = nullptr;
     segment* gone = nullptr;
     {
       const mutex_guard guard(lock_);
       s = take_to_shed(keep, whole);
-      if (s == nullptr) return;
+      if (s == nullptr) return any;
       given_back_ += s->dirty * granule_size;
       given_back_at_ = now();
       if (whole) {
