@@ -58,6 +58,24 @@ void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t by
   deallocate_generally(object, p, bytes, alignment, __builtin_return_address(0));
 }
 
+void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
+                      cache_header& k)
+{
+  if (k.quick_below != 0) [[likely]] {
+    void* const p = fast_heap::allocate_slot(static_cast<fast_cache&>(k), bytes, alignment);
+    if (p != nullptr) [[likely]] return p;
+  }
+  return allocate_or_throw(object, bytes, alignment, caller);
+}
+
+void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                       const void* caller, cache_header& k) noexcept
+{
+  if (k.quick_below != 0 && fast_heap::deallocate_slot(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]]
+    return;
+  deallocate_generally(object, p, bytes, alignment, caller);
+}
+
 void* allocate_generally(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
 {
   front& door = door_of(object);

@@ -39,6 +39,12 @@ GPA_NOINLINE void deallocate_generally(std::pmr::memory_resource& object, void* 
 GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                                    checked_cache& k) noexcept;
 
+/// The rest of a thread that has a cache: larger blocks of the fast heap take slots here, the others the general path.
+[[nodiscard]] GPA_NOINLINE void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes,
+                                                 std::size_t alignment, const void* caller, cache_header& k);
+GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                    std::size_t alignment, const void* caller, cache_header& k) noexcept;
+
 /// The hot path: what it cannot do is left to one of the functions above, as a tail call. Inlined whatever happens: the
 /// return address is that of the virtual function it becomes part of.
 [[nodiscard, gnu::always_inline]] inline void* allocate_through(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment)
@@ -52,6 +58,7 @@ GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, s
       void* const p = fast_heap::allocate_quick(static_cast<fast_cache&>(k), bytes, alignment);
       if (p != nullptr) [[likely]] return p;
     }
+    return allocate_cached(object, bytes, alignment, __builtin_return_address(0), k);
   }
   return allocate_or_throw(object, bytes, alignment, __builtin_return_address(0));
 }
@@ -70,6 +77,8 @@ GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, s
     if (bytes < k.quick_below) [[likely]] {
       if (fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
     }
+    deallocate_cached(object, p, bytes, alignment, __builtin_return_address(0), k);
+    return;
   }
   deallocate_generally(object, p, bytes, alignment, __builtin_return_address(0));
 }

@@ -8,7 +8,7 @@
 // damage nobody but the block's next user. The price is eight bytes for each slot that is kept.
 //
 // An array starts with as many slots as fit 16 KiB (2 to 64) and doubles when it overflows, up to 64 KiB of slots, while
-// all arrays of the cache together are for less than 3 MiB.
+// all arrays of the cache together are for less than 2 MiB.
 //
 // Not thread-safe: its cache's thread owns it.
 #pragma once
@@ -49,7 +49,7 @@ constexpr std::uint32_t most_capacity(std::size_t slot) noexcept
 }
 
 struct fast_cache : cache_header {
-  static constexpr std::size_t most_kept = std::size_t{3} << 20;
+  static constexpr std::size_t most_kept = std::size_t{2} << 20;
 
   std::size_t could_keep = 0;  // bytes of slots that the arrays have room for
   std::array<fast_bin, class_count> bins;

@@ -26,6 +26,9 @@ constexpr std::size_t batch_slots(std::size_t slot) noexcept
   return slots_in(std::size_t{64} << 10, slot, 1, most_in_batch);
 }
 
+// Without an instruction for it in every CPU, so not for the way most calls go.
+GPA_COLD std::uint32_t count_bits(std::uint64_t bits) noexcept { return static_cast<std::uint32_t>(std::popcount(bits)); }
+
 }  // namespace
 
 void* fast_heap::allocate(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept
@@ -53,7 +56,7 @@ void fast_heap::deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_
   const std::size_t size = small_size(bytes, alignment);
   k.counts.count_free(bytes);
   if (size == 0) {
-    if (span* const s = span_of(p); s != nullptr && s->kind == region_kind::fast_large && s->base == p) spans_.put(*s);
+    if (span* const s = span_of(p, region_kind::fast_large); s != nullptr && s->base == p) spans_.put(*s);
     return;
   }
   const unsigned c = size_class(size);
@@ -74,8 +77,8 @@ bool fast_heap::resize(void* p, std::size_t old_bytes, std::size_t new_bytes, st
   const std::size_t after = small_size(new_bytes, alignment);
   if (before != 0 && after != 0) return size_class(before) == size_class(after);
   if (before != after) return false;
-  span* const s = span_of(p);
-  return s != nullptr && s->kind == region_kind::fast_large && s->base == p && spans_.resize(*s, large_size(new_bytes));
+  span* const s = span_of(p, region_kind::fast_large);
+  return s != nullptr && s->base == p && spans_.resize(*s, large_size(new_bytes));
 }
 
 // ---- between a thread and the slabs ----
@@ -86,77 +89,98 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
   if (b.base == nullptr && !grow_array(k, c)) return false;
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(batch_slots(slot_size(c)), b.capacity()));
   for (;;) {
+    std::uint32_t taken = 0;
     {
       const mutex_guard guard(lock_);
-      b.top = b.base + take_slots(c, b.base, wanted);
+      taken = take_slots(c, b.base + wanted, wanted);
     }
-    if (b.top != b.base) break;
+    if (taken != 0) {
+      if (taken != wanted) std::memmove(b.base, b.base + (wanted - taken), taken * sizeof(void*));
+      b.top = b.base + taken;
+      return true;
+    }
     span* const s = new_slab(c);
     if (s == nullptr) return false;
     const mutex_guard guard(lock_);
     list(*s);
   }
-  std::reverse(b.base, b.top);  // the lowest address is handed out first
-  return true;
 }
 
-std::uint32_t fast_heap::take_slots(unsigned c, void** slots, std::uint32_t wanted) noexcept
+// Writes slots in front of `end`, the lowest address last: it is handed out first.
+std::uint32_t fast_heap::take_slots(unsigned c, void** end, std::uint32_t wanted) noexcept
 {
-  std::uint32_t taken = 0;
-  while (taken != wanted && with_free_[c] != nullptr) {
+  const std::size_t slot = slot_size(c);
+  std::uint32_t left = wanted;
+  while (left != 0 && with_free_[c] != nullptr) {
     span& s = *with_free_[c];
-    const std::size_t slot = slot_size(c);
-    const std::uint32_t before = taken;
-    std::uint32_t cursor = s.cursor;
-    const std::uint32_t limit = std::min(wanted, taken + s.free_slots);
-    while (taken != limit) {
-      std::uint64_t bits = s.free_bits[cursor];
-      std::byte* const first = s.base + std::size_t{cursor} * 64 * slot;
-      for (; bits != 0 && taken != limit; bits &= bits - 1)
-        slots[taken++] = first + static_cast<std::size_t>(std::countr_zero(bits)) * slot;
-      s.free_bits[cursor] = bits;
-      if (bits == 0 && taken != limit) ++cursor;
+    std::uint32_t here = std::min(left, s.free_slots);
+    s.free_slots -= here;
+    left -= here;
+    for (;; ++s.cursor) {
+      std::uint64_t bits = s.free_bits[s.cursor];
+      std::byte* const first = s.base + std::size_t{s.cursor} * 64 * slot;
+      while (bits != 0 && here != 0) {  // a run of free slots
+        const auto from = static_cast<unsigned>(std::countr_zero(bits));
+        const std::uint32_t run = std::min(static_cast<std::uint32_t>(std::countr_one(bits >> from)), here);
+        std::byte* p = first + from * slot;
+        for (std::uint32_t i = 0; i != run; ++i, p += slot) *--end = p;
+        bits &= ~(~std::uint64_t{0} >> (64 - run) << from);
+        here -= run;
+      }
+      s.free_bits[s.cursor] = bits;
+      if (here == 0) break;
     }
-    s.cursor = cursor;
-    s.free_slots -= taken - before;
     if (s.free_slots == 0) unlist(s);
   }
-  return taken;
+  return wanted - left;
 }
 
-void fast_heap::put_slot(span& s, const void* slot, span*& emptied) noexcept
+// `count` at most a batch. What was allocated together is often freed together, in the order of its addresses or against
+// it: such a run within one word of bits is one step.
+void fast_heap::put_slots(void* const* slots, std::size_t count) noexcept
 {
-  const auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slot) - s.base);
-  const std::uint64_t index = (offset * s.slot_reciprocal) >> reciprocal_shift;
-  std::uint64_t& word = s.free_bits[index / 64];
-  const std::uint64_t bit = std::uint64_t{1} << index % 64;
-  if ((word & bit) != 0 || index >= s.slot_count) return;  // the user's mistake, undefined; our counts stay right
-  word |= bit;
-  s.cursor = std::min(s.cursor, static_cast<std::uint32_t>(index / 64));
-  if (++s.free_slots == 1) list(s);
-  if (s.free_slots != s.slot_count) return;
+  span* emptied = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    for (std::size_t i = 0; i != count;) {
+      const auto* const p = static_cast<const std::byte*>(slots[i]);
+      const std::size_t first = i++;
+      span* const s = span_of(p, region_kind::fast_slab);
+      if (s == nullptr) continue;  // the user's mistake, and undefined here
+      const std::uint64_t index = (static_cast<std::uint64_t>(p - s->base) * s->slot_reciprocal) >> reciprocal_shift;
+      const std::uint64_t word = index / 64;
+      std::uint64_t these = std::uint64_t{1} << index % 64;
+      if (i != count) {
+        const std::ptrdiff_t step = static_cast<const std::byte*>(slots[i]) - p;
+        const auto slot = static_cast<std::ptrdiff_t>(s->slot_bytes);
+        const std::uint64_t last = step == slot ? std::uint64_t{1} << 63 : step == -slot ? 1 : these;
+        const std::byte* next = p + step;
+        for (std::uint64_t bit = these; bit != last && i != count && slots[i] == next; ++i, next += step) {
+          bit = step > 0 ? bit << 1 : bit >> 1;
+          these |= bit;
+        }
+      }
+      const std::uint64_t before = s->free_bits[word];
+      s->free_bits[word] = before | these;
+      s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(word));
+      // A slot freed twice must not count twice: later than that, two users would be given the same slab.
+      const auto freed = (before & these) == 0 ? static_cast<std::uint32_t>(i - first) : count_bits(these & ~before);
+      add_free(*s, freed, emptied);
+    }
+  }
+  delete_slabs(emptied);
+}
+
+void fast_heap::add_free(span& s, std::uint32_t count, span*& emptied) noexcept
+{
+  if (s.free_slots == 0 && count != 0) list(s);
+  s.free_slots += count;
+  if (s.free_slots != s.slot_count) [[likely]] return;
   const bool only_one = with_free_[s.size_class] == &s && s.next == nullptr;
   if (only_one && !buried_) return;
   unlist(s);
   s.next = emptied;
   emptied = &s;
-}
-
-// `count` at most a batch.
-void fast_heap::put_slots(void* const* slots, std::size_t count) noexcept
-{
-  std::array<span*, most_in_batch> of;
-  for (std::size_t i = 0; i != count; ++i) {
-    of[i] = span_of(slots[i]);
-    __builtin_prefetch(of[i], 1);
-  }
-  span* emptied = nullptr;
-  {
-    const mutex_guard guard(lock_);
-    for (std::size_t i = 0; i != count; ++i)
-      if (of[i] != nullptr && of[i]->kind == region_kind::fast_slab) put_slot(*of[i], slots[i], emptied);
-  }
-  delete_slabs(emptied);
 }
 
 // The array is full, or there is none yet.

@@ -46,6 +46,10 @@ class fast_heap {
   [[nodiscard]] static bool deallocate_quick(fast_cache& k, void* p, std::size_t bytes,
                                              std::size_t alignment) noexcept;
 
+  /// As these, for requests up to 32 KiB, aligned to at most 16.
+  [[nodiscard]] static void* allocate_slot(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] static bool deallocate_slot(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
+
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
@@ -74,20 +78,17 @@ class fast_heap {
 
  private:
   /// Of ours, or null.
-  [[nodiscard]] span* span_of(const void* p) const noexcept
+  [[nodiscard]] span* span_of(const void* p, region_kind kind) const noexcept
   {
     region* const r = region_of(p);
-    return r != nullptr && r->owner == &owner_ && r->kind != region_kind::checked_slab &&
-                   r->kind != region_kind::checked_large
-               ? static_cast<span*>(r)
-               : nullptr;
+    return r != nullptr && r->owner == &owner_ && r->kind == kind ? static_cast<span*>(r) : nullptr;
   }
   [[nodiscard]] GPA_NOINLINE bool refill(fast_cache& k, unsigned c) noexcept;
   GPA_NOINLINE void make_room(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] bool grow_array(fast_cache& k, unsigned c) noexcept;
-  [[nodiscard]] std::uint32_t take_slots(unsigned c, void** slots, std::uint32_t wanted) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] std::uint32_t take_slots(unsigned c, void** end, std::uint32_t wanted) noexcept GPA_REQUIRES(lock_);
   void put_slots(void* const* slots, std::size_t count) noexcept;
-  void put_slot(span& s, const void* slot, span*& emptied) noexcept GPA_REQUIRES(lock_);
+  void add_free(span& s, std::uint32_t count, span*& emptied) noexcept GPA_REQUIRES(lock_);
   void list(span& s) noexcept GPA_REQUIRES(lock_);
   void unlist(span& s) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] span* new_slab(unsigned c) noexcept;
@@ -107,10 +108,9 @@ constexpr bool is_quick_alignment(std::size_t alignment) noexcept
   return alignment <= 16 && ((0x10116U >> alignment) & 1U) != 0;
 }
 
-inline void* fast_heap::allocate_quick(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept
+/// The hottest slot, or null.
+inline void* pop(fast_cache& k, fast_bin& b, std::size_t bytes) noexcept
 {
-  if (!is_quick_alignment(alignment)) [[unlikely]] return nullptr;
-  fast_bin& b = k.bins[(bytes + 15) >> 4];
   void** const top = b.top;
   if (top == b.base) [[unlikely]] return nullptr;
   void* const p = top[-1];
@@ -119,17 +119,36 @@ inline void* fast_heap::allocate_quick(fast_cache& k, std::size_t bytes, std::si
   if (p == nullptr) __builtin_unreachable();
   return p;
 }
-
-inline bool fast_heap::deallocate_quick(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
+/// False: there is no place.
+inline bool push(fast_cache& k, fast_bin& b, void* p, std::size_t bytes) noexcept
 {
-  if (alignment > 16) [[unlikely]] return false;
-  fast_bin& b = k.bins[(bytes + 15) >> 4];
   void** const top = b.top;
   if (top == b.end) [[unlikely]] return false;
   *top = p;
   b.top = top + 1;
   k.counts.count_free(bytes);
   return true;
+}
+
+inline void* fast_heap::allocate_quick(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept
+{
+  return is_quick_alignment(alignment) ? pop(k, k.bins[(bytes + 15) >> 4], bytes) : nullptr;
+}
+
+inline bool fast_heap::deallocate_quick(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
+{
+  return alignment <= 16 && push(k, k.bins[(bytes + 15) >> 4], p, bytes);
+}
+
+inline void* fast_heap::allocate_slot(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept
+{
+  if (bytes > small_limit || !is_quick_alignment(alignment)) return nullptr;
+  return pop(k, k.bins[size_class(bytes)], bytes);
+}
+
+inline bool fast_heap::deallocate_slot(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
+{
+  return bytes <= small_limit && alignment <= 16 && push(k, k.bins[size_class(bytes)], p, bytes);
 }
 
 }  // namespace gpa::detail

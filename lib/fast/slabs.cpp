@@ -57,6 +57,7 @@ span* fast_heap::new_slab(unsigned c) noexcept
   s->slot_count = s->free_slots = static_cast<std::uint32_t>(count);
   s->cursor = 0;
   s->slot_reciprocal = reciprocal(slot);
+  s->slot_bytes = static_cast<std::uint32_t>(slot);
   s->size_class = static_cast<std::uint8_t>(c);
   return s;
 }
@@ -124,11 +125,9 @@ void fast_heap::bury() noexcept
 
 void fast_heap::free_buried(void* p) noexcept
 {
-  span* const s = span_of(p);
-  if (s == nullptr) return;
-  if (s->kind == region_kind::fast_slab) {
+  if (span_of(p, region_kind::fast_slab) != nullptr) {
     put_slots(&p, 1);
-  } else if (s->base == p) {
+  } else if (span* const s = span_of(p, region_kind::fast_large); s != nullptr && s->base == p) {
     spans_.put(*s);
   }
 }

@@ -28,15 +28,16 @@ struct span : region {
   std::uint32_t slot_count = 0;
   std::uint32_t free_slots = 0;
   std::uint32_t cursor = 0;     // no free bit before this word
+  std::uint32_t slot_bytes = 0;
   std::uint8_t size_class = 0;  // 0: a large block
 
   bool free = false;
+  std::uint32_t dirty = 0;  // granules, while free
   segment* home = nullptr;
   span* next = nullptr;      // free: of about the same size. A slab: of the same class, with free slots
   span* previous = nullptr;  // as next
   span* older = nullptr;     // free and dirty: in the order they were freed
   span* newer = nullptr;
-  std::uint32_t dirty = 0;   // granules, while free
 };
 static_assert(sizeof(span) == 128, "what a slab or a large block costs, beside a slab's bits");
 
