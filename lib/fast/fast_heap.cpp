@@ -87,7 +87,7 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
   if (b.base == nullptr && !grow_array(k, c)) return false;
-  const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(batch_slots(slot_size(c)), b.capacity()));
+  const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(batch_slots(slot_size(c)), b.capacity));
   for (;;) {
     std::uint32_t taken = 0;
     {
@@ -102,6 +102,7 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
     span* const s = new_slab(c);
     if (s == nullptr) return false;
     const mutex_guard guard(lock_);
+    free_in_slabs_ += std::size_t{s->slot_count} * s->slot_bytes;
     list(*s);
   }
 }
@@ -115,6 +116,7 @@ std::uint32_t fast_heap::take_slots(unsigned c, void** end, std::uint32_t wanted
     span& s = *with_free_[c];
     std::uint32_t here = std::min(left, s.free_slots);
     s.free_slots -= here;
+    free_in_slabs_ -= here * slot;
     left -= here;
     for (;; ++s.cursor) {
       std::uint64_t bits = s.free_bits[s.cursor];
@@ -175,22 +177,42 @@ void fast_heap::add_free(span& s, std::uint32_t count, span*& emptied) noexcept
 {
   if (s.free_slots == 0 && count != 0) list(s);
   s.free_slots += count;
+  free_in_slabs_ += std::size_t{count} * s.slot_bytes;
   if (s.free_slots != s.slot_count) [[likely]] return;
   const bool only_one = with_free_[s.size_class] == &s && s.next == nullptr;
   if (only_one && !buried_) return;
   unlist(s);
+  free_in_slabs_ -= std::size_t{s.slot_count} * s.slot_bytes;
   s.next = emptied;
   emptied = &s;
+}
+
+bool fast_heap::much_is_free() noexcept
+{
+  const mutex_guard guard(lock_);
+  return free_in_slabs_ > std::max(spans_.held_bytes() / 5, much_free);
 }
 
 // The array is full, or there is none yet.
 void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
-  if (b.capacity() < most_capacity(slot_size(c)) && grow_array(k, c)) return;
-  const std::size_t count = b.count() - b.count() / 2;  // the older half: what was freed last is used next
-  for (std::size_t done = 0; done != count;) {
-    const std::size_t batch = std::min<std::size_t>(count - done, batch_slots(slot_size(c)));
+  const bool much = much_is_free();
+  if (much && !k.frugal) flush(k);
+  k.frugal = much;
+  if (b.base != nullptr && much) {
+    put_all(b);
+    b.end = b.base + std::min(b.capacity, least_capacity(slab_size(c)));
+    return;
+  }
+  if (b.end != b.base + b.capacity) {
+    b.end = b.base + b.capacity;
+    return;
+  }
+  if (b.capacity < most_capacity(slot_size(c)) && grow_array(k, c)) return;
+  const std::uint32_t count = b.count() - b.count() / 2;  // the older half: what was freed last is used next
+  for (std::uint32_t done = 0; done != count;) {
+    const std::uint32_t batch = std::min(count - done, most_in_batch);
     put_slots(b.base + done, batch);
     done += batch;
   }
@@ -198,11 +220,25 @@ void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
   b.top -= count;
 }
 
+void fast_heap::put_all(fast_bin& b) noexcept
+{
+  while (b.top != b.base) {
+    const std::uint32_t batch = std::min(b.count(), most_in_batch);
+    b.top -= batch;
+    put_slots(b.top, batch);
+  }
+}
+
+void fast_heap::flush(fast_cache& k) noexcept
+{
+  for (fast_bin& b : k.bins) put_all(b);
+}
+
 bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
   const std::size_t slot = slot_size(c);
-  const std::uint32_t before = b.capacity();
+  const std::uint32_t before = b.capacity;
   const std::uint32_t after = before == 0 ? first_capacity(slot) : std::min(2 * before, most_capacity(slot));
   const std::size_t more = (after - before) * slot;
   if (before != 0 && k.could_keep + more > fast_cache::most_kept) return false;
@@ -213,20 +249,9 @@ bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
     std::memcpy(fresh, b.base, count * sizeof(void*));
     metadata_free(b.base, before * sizeof(void*));
   }
-  b = {fresh + count, fresh, fresh + after};
+  b = {fresh + count, fresh, fresh + after, after};
   k.could_keep += more;
   return true;
-}
-
-void fast_heap::flush(fast_cache& k) noexcept
-{
-  for (fast_bin& b : k.bins) {
-    while (b.top != b.base) {
-      const std::size_t batch = std::min<std::size_t>(b.count(), most_in_batch);
-      b.top -= batch;
-      put_slots(b.top, batch);
-    }
-  }
 }
 
 void fast_heap::reset_cache(fast_cache& k) noexcept
@@ -237,7 +262,7 @@ void fast_heap::reset_cache(fast_cache& k) noexcept
 void fast_heap::free_arrays(fast_cache& k) noexcept
 {
   for (fast_bin& b : k.bins) {
-    if (b.base != nullptr) metadata_free(b.base, b.capacity() * sizeof(void*));
+    if (b.base != nullptr) metadata_free(b.base, b.capacity * sizeof(void*));
     b = {};
   }
   k.could_keep = 0;

@@ -83,12 +83,16 @@ class fast_heap {
     region* const r = region_of(p);
     return r != nullptr && r->owner == &owner_ && r->kind == kind ? static_cast<span*>(r) : nullptr;
   }
+  static constexpr std::size_t much_free = std::size_t{8} << 20;
   [[nodiscard]] GPA_NOINLINE bool refill(fast_cache& k, unsigned c) noexcept;
   GPA_NOINLINE void make_room(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] bool grow_array(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] std::uint32_t take_slots(unsigned c, void** end, std::uint32_t wanted) noexcept GPA_REQUIRES(lock_);
   void put_slots(void* const* slots, std::size_t count) noexcept;
   void add_free(span& s, std::uint32_t count, span*& emptied) noexcept GPA_REQUIRES(lock_);
+  void put_all(fast_bin& b) noexcept;
+  /// Whether what lies free in slabs is more than a burst should leave: a quarter of what is live, or 8 MiB.
+  [[nodiscard]] bool much_is_free() noexcept;
   void list(span& s) noexcept GPA_REQUIRES(lock_);
   void unlist(span& s) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] span* new_slab(unsigned c) noexcept;
@@ -98,6 +102,7 @@ class fast_heap {
   span_cache spans_;
   supply& supply_;
   mutex lock_;
+  std::size_t free_in_slabs_ GPA_GUARDED_BY(lock_) = 0;  // bytes of free slots
   bool buried_ GPA_GUARDED_BY(lock_) = false;
   std::array<span*, class_count> with_free_ GPA_GUARDED_BY(lock_){};  // slabs with free slots
 };

@@ -104,6 +104,7 @@ void fast_heap::trim() noexcept
           continue;
         }
         unlist(one);
+        free_in_slabs_ -= std::size_t{one.slot_count} * one.slot_bytes;
         one.next = emptied;
         emptied = &one;
       }
@@ -137,6 +138,7 @@ void fast_heap::release() noexcept
   {
     const mutex_guard guard(lock_);
     with_free_ = {};
+    free_in_slabs_ = 0;
     spans_.for_each_used([](span& s) {
       if (s.free_bits != nullptr) metadata_free(s.free_bits, free_bits_bytes(s.slot_count));
     });
@@ -161,13 +163,15 @@ void fast_heap::check() noexcept
   spans_.check();
   const mutex_guard guard(lock_);
   std::array<std::size_t, class_count> slabs_with_free{};
-  spans_.for_each_used([&slabs_with_free](const span& s) {
+  std::size_t free_bytes = 0;
+  spans_.for_each_used([&](const span& s) {
     if (s.size_class == 0) return;
     std::uint32_t bits = 0;
     for (std::size_t w = 0; w != bitmap_words(s.slot_count); ++w)
       bits += static_cast<std::uint32_t>(std::popcount(s.free_bits[w]));
     for (std::size_t w = 0; w != s.cursor; ++w) GPA_ASSERT(s.free_bits[w] == 0);
     GPA_ASSERT(bits == s.free_slots && bits <= s.slot_count);
+    free_bytes += std::size_t{bits} * s.slot_bytes;
     if (bits != 0) ++slabs_with_free[s.size_class];
   });
   for (unsigned c = 1; c != class_count; ++c) {
@@ -177,6 +181,7 @@ void fast_heap::check() noexcept
     }
     GPA_ASSERT(slabs_with_free[c] == 0);
   }
+  GPA_ASSERT(free_bytes == free_in_slabs_);
 }
 
 }  // namespace gpa::detail
