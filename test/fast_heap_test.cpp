@@ -59,9 +59,16 @@ struct fixture {
   {
     pages.check();
     above.check();
+    check(k);
+    check(other);
     fast_heap::free_arrays(k);
     fast_heap::free_arrays(other);
     BOOST_TEST(owner.told == 0);
+  }
+  static void check(const fast_cache& cache)
+  {
+    for (const fast_bin& b : cache.bins)
+      BOOST_REQUIRE((b.base <= b.top && b.top <= b.end && b.end <= b.base + b.capacity));
   }
   [[nodiscard]] static std::byte* take(fast_heap& h, fast_cache& from, std::size_t bytes, std::size_t alignment = 8)
   {
@@ -147,6 +154,25 @@ BOOST_FIXTURE_TEST_CASE(a_thread_keeps_no_more_than_its_budget, fixture)
   }
   BOOST_TEST(kept <= k.could_keep);
   BOOST_TEST(k.could_keep <= 4 * mega);
+}
+
+// A slot in an array keeps its slab: after a burst of blocks freed in random order a few thousand would keep everything.
+BOOST_FIXTURE_TEST_CASE(an_array_holds_little_while_much_lies_free_in_slabs, fixture)
+{
+  std::vector<std::byte*> blocks;
+  for (int i = 0; i != 1'000'000; ++i) blocks.push_back(take(pages, k, 48));
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
+  const fast_bin& b = k.bins[gpa::detail::size_class(48)];
+  for (std::byte* const p : blocks) {
+    give(pages, k, p, 48);
+    if (&p > &blocks[900'000]) BOOST_REQUIRE(b.count() <= 8u);
+  }
+  BOOST_TEST(pages.held_bytes() <= 20 * mega);
+  check(k);
+  for (std::byte*& p : blocks) p = take(pages, k, 48);  // and holds more again when it is used
+  for (std::size_t i = 0; i != 5'000; ++i) give(pages, k, blocks[i], 48);
+  BOOST_TEST(b.count() > 8u);
+  check(k);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_slot_freed_twice_is_handed_out_once, fixture)
@@ -272,7 +298,11 @@ BOOST_FIXTURE_TEST_CASE(live_blocks_never_overlap_and_keep_their_contents, fixtu
         h->flush(k);
         h->trim();
       }
-      if (step % 1'024 == 0) h->check();
+      if (step % 1'024 == 0) {
+        h->check();
+        check(k);
+        check(other);
+      }
     }
     std::size_t bytes = 0;
     for (const auto& [p, b] : live) {

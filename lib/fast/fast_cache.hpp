@@ -35,6 +35,7 @@ struct alignas(32) fast_bin {  // a size that needs no multiplication
   void** end = nullptr;
   std::uint32_t capacity = 0;  // end - base, but while much memory lies free in slabs
 
+  [[nodiscard]] std::uint32_t room() const noexcept { return static_cast<std::uint32_t>(end - base); }
   [[nodiscard]] std::uint32_t count() const noexcept { return static_cast<std::uint32_t>(top - base); }
 };
 static_assert(sizeof(fast_bin) == 32);

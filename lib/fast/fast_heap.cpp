@@ -26,8 +26,26 @@ constexpr std::size_t batch_slots(std::size_t slot) noexcept
   return slots_in(std::size_t{64} << 10, slot, 1, most_in_batch);
 }
 
-// Without an instruction for it in every CPU, so not for the way most calls go.
-GPA_COLD std::uint32_t count_bits(std::uint64_t bits) noexcept { return static_cast<std::uint32_t>(std::popcount(bits)); }
+// Whether the first eight of `count` addresses follow each other, up or down, at the distance of a slot. Once the ends
+// agree the others are compared without a branch in between: it would be one that nobody foresees.
+inline bool is_run_of_eight(void* const* slots, std::size_t count, std::uint32_t slot) noexcept
+{
+  if (count < 8) return false;
+  const auto* const first = static_cast<const std::byte*>(slots[0]);
+  const std::ptrdiff_t far = static_cast<const std::byte*>(slots[7]) - first;
+  if (far != 7 * std::ptrdiff_t{slot} && far != -7 * std::ptrdiff_t{slot}) return false;
+  const std::ptrdiff_t step = far > 0 ? std::ptrdiff_t{slot} : -std::ptrdiff_t{slot};
+  bool run = true;
+  for (std::ptrdiff_t i = 1; i != 7; ++i) run &= slots[i] == first + i * step;
+  return run;
+}
+
+// Eight bits from `first` on, up or down; 0 when they are not all of one word.
+constexpr std::uint64_t run_mask(std::uint64_t first, bool up) noexcept
+{
+  const std::uint64_t low = up ? first : first - 7;
+  return low <= 56 ? std::uint64_t{0xFF} << low : 0;
+}
 
 }  // namespace
 
@@ -87,7 +105,7 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
   if (b.base == nullptr && !grow_array(k, c)) return false;
-  const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(batch_slots(slot_size(c)), b.capacity));
+  const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(batch_slots(slot_size(c)), b.room()));
   for (;;) {
     std::uint32_t taken = 0;
     {
@@ -120,15 +138,14 @@ std::uint32_t fast_heap::take_slots(unsigned c, void** end, std::uint32_t wanted
     left -= here;
     for (;; ++s.cursor) {
       std::uint64_t bits = s.free_bits[s.cursor];
-      std::byte* const first = s.base + std::size_t{s.cursor} * 64 * slot;
-      while (bits != 0 && here != 0) {  // a run of free slots
-        const auto from = static_cast<unsigned>(std::countr_zero(bits));
-        const std::uint32_t run = std::min(static_cast<std::uint32_t>(std::countr_one(bits >> from)), here);
-        std::byte* p = first + from * slot;
-        for (std::uint32_t i = 0; i != run; ++i, p += slot) *--end = p;
-        bits &= ~(~std::uint64_t{0} >> (64 - run) << from);
-        here -= run;
+      std::byte* p = s.base + std::size_t{s.cursor} * 64 * slot;
+      if (bits == ~std::uint64_t{0} && here >= 64) {
+        for (unsigned i = 0; i != 64; ++i, p += slot) *--end = p;
+        bits = 0;
+        here -= 64;
       }
+      for (; bits != 0 && here != 0; bits &= bits - 1, --here)
+        *--end = p + static_cast<unsigned>(std::countr_zero(bits)) * slot;
       s.free_bits[s.cursor] = bits;
       if (here == 0) break;
     }
@@ -137,48 +154,60 @@ std::uint32_t fast_heap::take_slots(unsigned c, void** end, std::uint32_t wanted
   return wanted - left;
 }
 
-// `count` at most a batch. What was allocated together is often freed together, in the order of its addresses or against
-// it: such a run within one word of bits is one step.
+// `count` at most a batch. What was allocated together is often freed together: the slab last used is kept at hand, and
+// eight slots in the order of their addresses, or against it, are one step.
 void fast_heap::put_slots(void* const* slots, std::size_t count) noexcept
 {
   span* emptied = nullptr;
   {
     const mutex_guard guard(lock_);
     for (std::size_t i = 0; i != count;) {
-      const auto* const p = static_cast<const std::byte*>(slots[i]);
-      const std::size_t first = i++;
-      span* const s = span_of(p, region_kind::fast_slab);
-      if (s == nullptr) continue;  // the user's mistake, and undefined here
-      const std::uint64_t index = (static_cast<std::uint64_t>(p - s->base) * s->slot_reciprocal) >> reciprocal_shift;
-      const std::uint64_t word = index / 64;
-      std::uint64_t these = std::uint64_t{1} << index % 64;
-      if (i != count) {
-        const std::ptrdiff_t step = static_cast<const std::byte*>(slots[i]) - p;
-        const auto slot = static_cast<std::ptrdiff_t>(s->slot_bytes);
-        const std::uint64_t last = step == slot ? std::uint64_t{1} << 63 : step == -slot ? 1 : these;
-        const std::byte* next = p + step;
-        for (std::uint64_t bit = these; bit != last && i != count && slots[i] == next; ++i, next += step) {
-          bit = step > 0 ? bit << 1 : bit >> 1;
-          these |= bit;
-        }
+      span* const s = span_of(slots[i], region_kind::fast_slab);
+      if (s == nullptr) [[unlikely]] {  // the user's mistake, and undefined here
+        ++i;
+        continue;
       }
-      const std::uint64_t before = s->free_bits[word];
-      s->free_bits[word] = before | these;
-      s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(word));
-      // A slot freed twice must not count twice: later than that, two users would be given the same slab.
-      const auto freed = (before & these) == 0 ? static_cast<std::uint32_t>(i - first) : count_bits(these & ~before);
+      const std::uint64_t factor = s->slot_reciprocal;
+      std::uint64_t lowest = s->cursor;
+      std::uint32_t freed = 0;
+      auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slots[i]) - s->base);
+      do {
+        const std::uint64_t index = (offset * factor) >> reciprocal_shift;
+        std::uint64_t& word = s->free_bits[index / 64];
+        lowest = std::min(lowest, index / 64);
+        std::uint64_t run = 0;
+        if (is_run_of_eight(slots + i, count - i, s->slot_bytes)) run = run_mask(index % 64, slots[i + 1] > slots[i]);
+        if (run != 0 && (word & run) == 0) {
+          word |= run;
+          freed += 8;
+          i += 8;
+        } else {
+          // One that was freed twice must not count twice: two users would be given the same slab.
+          freed += (word >> index % 64 & 1) == 0 ? 1 : 0;
+          word |= std::uint64_t{1} << index % 64;
+          ++i;
+        }
+        if (i == count) break;
+        offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slots[i]) - s->base);
+      } while (offset < s->bytes);
+      s->cursor = static_cast<std::uint32_t>(lowest);
       add_free(*s, freed, emptied);
     }
   }
   delete_slabs(emptied);
 }
 
-void fast_heap::add_free(span& s, std::uint32_t count, span*& emptied) noexcept
+inline void fast_heap::add_free(span& s, std::uint32_t count, span*& emptied) noexcept
 {
-  if (s.free_slots == 0 && count != 0) list(s);
-  s.free_slots += count;
   free_in_slabs_ += std::size_t{count} * s.slot_bytes;
-  if (s.free_slots != s.slot_count) [[likely]] return;
+  const std::uint32_t before = s.free_slots;
+  s.free_slots = before + count;
+  if (before == 0 && count != 0) [[unlikely]] list(s);
+  if (before + count == s.slot_count) [[unlikely]] retire(s, emptied);
+}
+
+void fast_heap::retire(span& s, span*& emptied) noexcept
+{
   const bool only_one = with_free_[s.size_class] == &s && s.next == nullptr;
   if (only_one && !buried_) return;
   unlist(s);

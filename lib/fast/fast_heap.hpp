@@ -90,6 +90,7 @@ class fast_heap {
   [[nodiscard]] std::uint32_t take_slots(unsigned c, void** end, std::uint32_t wanted) noexcept GPA_REQUIRES(lock_);
   void put_slots(void* const* slots, std::size_t count) noexcept;
   void add_free(span& s, std::uint32_t count, span*& emptied) noexcept GPA_REQUIRES(lock_);
+  void retire(span& s, span*& emptied) noexcept GPA_REQUIRES(lock_);
   void put_all(fast_bin& b) noexcept;
   /// Whether what lies free in slabs is more than a burst should leave: a quarter of what is live, or 8 MiB.
   [[nodiscard]] bool much_is_free() noexcept;
