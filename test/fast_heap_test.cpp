@@ -165,9 +165,9 @@ BOOST_FIXTURE_TEST_CASE(an_array_holds_little_while_much_lies_free_in_slabs, fix
   const fast_bin& b = k.bins[gpa::detail::size_class(48)];
   for (std::byte* const p : blocks) {
     give(pages, k, p, 48);
-    if (&p > &blocks[900'000]) BOOST_REQUIRE(b.count() <= 8u);
+    if (&p > &blocks[500'000] && &p < &blocks[800'000]) BOOST_REQUIRE(b.count() <= 8u);
   }
-  BOOST_TEST(pages.held_bytes() <= 20 * mega);
+  BOOST_TEST(pages.held_bytes() <= 26 * mega);  // 16 in spans, 8 in slabs
   check(k);
   for (std::byte*& p : blocks) p = take(pages, k, 48);  // and holds more again when it is used
   for (std::size_t i = 0; i != 5'000; ++i) give(pages, k, blocks[i], 48);

@@ -261,7 +261,7 @@ BOOST_FIXTURE_TEST_CASE(used_spans_never_overlap_and_keep_their_contents, fixtur
         std::memcpy(s->base, &s, sizeof s);
         bytes += s->bytes;
       } else if (!live.empty()) {
-        auto at = live.lower_bound(std::next(live.begin(), random() % static_cast<long>(live.size()))->first);
+        auto at = live.lower_bound(std::next(live.begin(), static_cast<std::ptrdiff_t>(random() % live.size()))->first);
         span& s = *at->second;
         const span* seen = nullptr;
         std::memcpy(&seen, s.base, sizeof seen);
