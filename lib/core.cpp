@@ -53,7 +53,7 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
   f.birth = birth_;
   handle_.door.heart = this;
   handle_.door.birth = birth_;
-  publish_id(next_number());
+  publish_new_id();
 }
 
 core* core::create(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b)
@@ -85,6 +85,8 @@ void core::publish_id(std::uint64_t id) noexcept
   if (front* const f = object_.load(std::memory_order_acquire); f != nullptr) f->id.store(id, std::memory_order_relaxed);
   handle_.door.id.store(id, std::memory_order_relaxed);
 }
+
+void core::publish_new_id() noexcept { publish_id(next_number() * id_step); }
 
 void core::end(const std::pmr::memory_resource& object) noexcept
 {
@@ -160,7 +162,7 @@ void core::set_memory_limit(std::size_t bytes) noexcept
 {
   limit_.set(bytes);
   if (life_.load(std::memory_order_relaxed) != life::alive) return;
-  publish_id(next_number());  // hot paths come to the careful path, or return to their own
+  publish_new_id();  // hot paths come to the careful path, or return to their own
   if (bytes == unlimited) return;
   const mutex_guard guard(lock_);
   for (cache_header* k = caches_; k != nullptr; k = k->next) limit_.catch_up(*k);
@@ -232,8 +234,12 @@ check core::deinit(const void* caller) noexcept
   publish_id(dead_id);
   life_.store(life::deinitialised, std::memory_order_relaxed);
   checked_.bury();
-  const totals t = sum();
-  if (t.unchecked_blocks <= 0 || !supply_.from_system()) fast_.release();
+  if (sum().unchecked_blocks <= 0 || !supply_.from_system()) {
+    fast_.release();
+  } else {
+    flush_caches();
+    fast_.bury();
+  }
   return verdict_;
 }
 

@@ -82,6 +82,7 @@ class core final : public owner {
 
   // For the registry.
   void orphan(cache_header& k) noexcept;
+  void thread_ended(cache_header& k) noexcept;
   [[nodiscard]] bool has_caches() noexcept;
   void drop_heaps() noexcept;
   void lock_for_fork() noexcept;
@@ -106,6 +107,9 @@ class core final : public owner {
 
   [[nodiscard]] bool is_plain() const noexcept;
   void publish_id(std::uint64_t id) noexcept;
+  void publish_new_id() noexcept;
+  void add_orphan(cache_header& k) noexcept GPA_REQUIRES(lock_);
+  void flush_caches() noexcept;
   [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] cache_header* make_cache() noexcept;
   [[nodiscard]] cache_header* adopt_or_make_cache() noexcept;

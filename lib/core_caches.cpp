@@ -16,6 +16,7 @@ void free_cache(cache_header& k) noexcept
 {
   if (k.partner != nullptr) free_cache(*k.partner);
   if (!k.checked) {
+    fast_heap::free_arrays(static_cast<fast_cache&>(k));
     metadata_free(&k, sizeof(fast_cache));
     return;
   }
@@ -59,6 +60,7 @@ cache_header* core::make_cache() noexcept
   fast->birth = birth_;
   fast->exact_peak = !options_.thread_safe;
   fast->partner = checked;
+  if (checked == nullptr && !fast->exact_peak) fast->quick_below = fast_heap::quick_below;
   fast->until_sample = 1 + options_.checks.interval() / 2;
   fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
   return fast;
@@ -91,10 +93,33 @@ cache_header* core::adopt_or_make_cache() noexcept
 void core::orphan(cache_header& k) noexcept
 {
   const mutex_guard guard(lock_);
+  add_orphan(k);
+}
+
+void core::add_orphan(cache_header& k) noexcept
+{
   if (dropped_ || k.orphan) return;
   k.orphan = true;
   k.next_orphan = orphans_;
   orphans_ = &k;
+}
+
+// Over a user's upstream the cache stays as it is: giving memory back would call the upstream, and locks are held.
+void core::thread_ended(cache_header& k) noexcept
+{
+  const mutex_guard guard(lock_);
+  if (dropped_) return;
+  if (!k.checked && supply_.from_system() && life_.load(std::memory_order_relaxed) == life::alive)
+    fast_.flush(static_cast<fast_cache&>(k));
+  add_orphan(k);
+}
+
+// What the fast heap's caches keep becomes free. Nobody else may be inside.
+void core::flush_caches() noexcept
+{
+  const mutex_guard guard(lock_);
+  for (cache_header* k = caches_; k != nullptr; k = k->next)
+    if (!k->checked) fast_.flush(static_cast<fast_cache&>(*k));
 }
 
 bool core::has_caches() noexcept

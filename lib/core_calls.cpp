@@ -56,7 +56,7 @@ bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::siz
   if (owner_now == self) return true;
   if (owner_now == 0 || sum().live_blocks <= 0) {
     if (!owning_thread_.compare_exchange_strong(owner_now, self, std::memory_order_relaxed)) return false;
-    if (owner_now != 0) publish_id(next_number());  // the owner before must notice
+    if (owner_now != 0) publish_new_id();  // the owner before must notice
     return true;
   }
   gpa::report r;
@@ -185,7 +185,7 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
                     (r->kind == region_kind::fast_slab || r->kind == region_kind::fast_large);
   if (k->checked || (k->partner != nullptr && !fast)) {
     done = checked_.try_resize(lease.checked(), p, old_bytes, new_bytes, alignment, caller);
-  } else if (fast && fast_.fits(old_bytes, new_bytes, alignment)) {
+  } else if (fast && fast_.resize(p, old_bytes, new_bytes, alignment)) {
     k->counts.count_resize(old_bytes, new_bytes);
     done = true;
   }
@@ -224,6 +224,8 @@ void core::late_free(void* p, std::size_t bytes, std::size_t alignment, const vo
       }
       if (j.small != nullptr || j.large != nullptr) {
         if (!checked_.free_buried(j, trace, static_cast<std::uint16_t>(self))) continue;
+      } else {
+        fast_.free_buried(p);
       }
       late_blocks_.fetch_add(1, std::memory_order_relaxed);
       late_bytes_.fetch_add(bytes, std::memory_order_relaxed);
@@ -243,11 +245,16 @@ std::size_t core::verify(const void* caller) noexcept
 
 void core::trim(const void* caller) noexcept
 {
-  if (life_.load(std::memory_order_relaxed) != life::alive || options_.checks.is_never()) return;
-  verify(caller);
+  if (life_.load(std::memory_order_relaxed) != life::alive) return;
+  if (!options_.checks.is_never()) verify(caller);
   const tools_quiet quiet;
   const cache_lease lease(*this);
-  if (lease.cache() != nullptr) checked_.trim(lease.checked());
+  cache_header* const k = lease.cache();
+  if (k == nullptr) return;
+  if (!options_.checks.is_never()) checked_.trim(lease.checked());
+  if (k->checked) return;
+  fast_.flush(static_cast<fast_cache&>(*k));
+  fast_.trim();
 }
 
 void core::ignore(const void* p, const void* caller) noexcept

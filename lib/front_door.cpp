@@ -1,6 +1,7 @@
 // The front door for what the hot path left over: larger blocks, call stacks, first calls, death.
 #include "front_door.hpp"
 
+#include "checked/tiny_path.hpp"
 #include "os/threads.hpp"
 
 #include <new>
@@ -44,8 +45,43 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
 
 }  // namespace
 
-static inline void* allocate_known(front& door, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, checked_cache& k)
 {
+  if (bytes >= tiny_bytes) return allocate_or_throw(object, bytes, alignment, __builtin_return_address(0));
+  void* const p = checked_heap::allocate_tiny(k, bytes, alignment);
+  if (p != nullptr) [[likely]] return p;
+  return allocate_or_throw(object, bytes, alignment, __builtin_return_address(0));
+}
+
+void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                      checked_cache& k) noexcept
+{
+  if (bytes < tiny_bytes && checked_heap::deallocate_tiny(k, p, bytes, alignment)) [[likely]] return;
+  deallocate_generally(object, p, bytes, alignment, __builtin_return_address(0));
+}
+
+void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
+                      cache_header& k)
+{
+  if (k.quick_below != 0) [[likely]] {
+    void* const p = fast_heap::allocate_slot(static_cast<fast_cache&>(k), bytes, alignment);
+    if (p != nullptr) [[likely]] return p;
+  }
+  return allocate_or_throw(object, bytes, alignment, caller);
+}
+
+void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                       const void* caller, cache_header& k) noexcept
+{
+  if (k.quick_below != 0 && fast_heap::deallocate_slot(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]]
+    return;
+  deallocate_generally(object, p, bytes, alignment, caller);
+}
+
+[[gnu::always_inline]] static inline void* allocate_known(std::pmr::memory_resource& object, std::size_t bytes,
+                                                         std::size_t alignment, const void* caller) noexcept
+{
+  front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
   if (w.id == id && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
@@ -57,20 +93,22 @@ static inline void* allocate_known(front& door, std::size_t bytes, std::size_t a
   return door.heart->allocate_careful(bytes, alignment, caller);
 }
 
-void* allocate_generally(front& door, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+void* allocate_generally(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                         const void* caller) noexcept
 {
-  return allocate_known(door, bytes, alignment, caller);
+  return allocate_known(object, bytes, alignment, caller);
 }
 
-void* allocate_or_throw(front& door, std::size_t bytes, std::size_t alignment, const void* caller)
+void* allocate_or_throw(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller)
 {
-  void* const p = allocate_known(door, bytes, alignment, caller);
+  void* const p = allocate_known(object, bytes, alignment, caller);
   if (p == nullptr) [[unlikely]] throw std::bad_alloc();
   return p;
 }
 
-void deallocate_generally(front& door, void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
 {
+  front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
   if (w.id == id) [[likely]] {

@@ -1,9 +1,11 @@
 // The way in that resource and late_handle share, and the hot path: id compared, cache found, heap entered.
 //
+// The fast heap's shortest path is inlined: it needs so few registers that its caller has no frame. The checked heap's
+// needs more, and would make everybody save them; it is a jump away. What neither can do is a jump further.
+//
 // `caller` is the return address of the virtual function: stacks begin there, so our own frames never show.
 #pragma once
 
-#include "checked/tiny_path.hpp"
 #include "core.hpp"
 #include "registry.hpp"
 
@@ -11,37 +13,74 @@
 
 namespace gpa::detail {
 
-/// Null when refused. Everything but the shortest path.
-[[nodiscard]] GPA_NOINLINE void* allocate_generally(front& door, std::size_t bytes, std::size_t alignment,
-                                                    const void* caller) noexcept;
-/// The same, but throws std::bad_alloc.
-[[nodiscard]] GPA_NOINLINE void* allocate_or_throw(front& door, std::size_t bytes, std::size_t alignment,
-                                                   const void* caller);
-GPA_NOINLINE void deallocate_generally(front& door, void* p, std::size_t bytes, std::size_t alignment,
-                                       const void* caller) noexcept;
-
-/// The hot path: what it cannot do is left to one of the functions above, as a tail call.
-[[nodiscard]] inline void* allocate_through(front& door, std::size_t bytes, std::size_t alignment, const void* caller)
+/// A resource and its late_handle are a virtual table pointer and a front door, and nothing else. What the hot path calls is
+/// handed the object as it came: the register it came in stays as it is.
+struct with_front_door {
+  const void* table;
+  front door;
+};
+[[nodiscard]] inline front& door_of(std::pmr::memory_resource& object) noexcept
 {
-  const std::uint64_t id = door.id.load(std::memory_order_relaxed);
-  const way& w = way_of(id);
-  if (w.id == id && w.cache->plain) [[likely]] {
-    void* const p = checked_heap::allocate_tiny(static_cast<checked_cache&>(*w.cache), bytes, alignment);
-    if (p != nullptr) [[likely]] return p;
-  }
-  return allocate_or_throw(door, bytes, alignment, caller);
+  return reinterpret_cast<with_front_door&>(object).door;
 }
 
-inline void deallocate_through(front& door, void* p, std::size_t bytes, std::size_t alignment,
-                               const void* caller) noexcept
+/// Null when refused. Everything but the shortest path.
+[[nodiscard]] GPA_NOINLINE void* allocate_generally(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                                    const void* caller) noexcept;
+/// The same, but throws std::bad_alloc.
+[[nodiscard]] GPA_NOINLINE void* allocate_or_throw(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                                   const void* caller);
+GPA_NOINLINE void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                                       const void* caller) noexcept;
+
+/// A small block of a cache that is `plain`. Such a resource keeps no call stacks, so the caller is not handed on.
+[[nodiscard]] GPA_NOINLINE void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                                checked_cache& k);
+GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                                   checked_cache& k) noexcept;
+
+/// The rest of a thread that has a cache: larger blocks of the fast heap take slots here, the others the general path.
+[[nodiscard]] GPA_NOINLINE void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes,
+                                                 std::size_t alignment, const void* caller, cache_header& k);
+GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                    std::size_t alignment, const void* caller, cache_header& k) noexcept;
+
+/// The hot path: what it cannot do is left to one of the functions above, as a tail call. Inlined whatever happens: the
+/// return address is that of the virtual function it becomes part of.
+[[nodiscard, gnu::always_inline]] inline void* allocate_through(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment)
 {
-  const std::uint64_t id = door.id.load(std::memory_order_relaxed);
+  const std::uint64_t id = door_of(object).id.load(std::memory_order_relaxed);
   const way& w = way_of(id);
-  if (w.id == id && w.cache->plain) [[likely]] {
-    checked_heap& heap = door.heart->checked();
-    if (heap.deallocate_tiny(static_cast<checked_cache&>(*w.cache), p, bytes, alignment)) [[likely]] return;
+  if (w.id == id) [[likely]] {
+    cache_header& k = *w.cache;
+    if (k.plain) return allocate_plain(object, bytes, alignment, static_cast<checked_cache&>(k));
+    if (bytes < k.quick_below) [[likely]] {
+      void* const p = fast_heap::allocate_quick(static_cast<fast_cache&>(k), bytes, alignment);
+      if (p != nullptr) [[likely]] return p;
+    }
+    return allocate_cached(object, bytes, alignment, __builtin_return_address(0), k);
   }
-  deallocate_generally(door, p, bytes, alignment, caller);
+  return allocate_or_throw(object, bytes, alignment, __builtin_return_address(0));
+}
+
+[[gnu::always_inline]] inline void deallocate_through(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                                      std::size_t alignment) noexcept
+{
+  const std::uint64_t id = door_of(object).id.load(std::memory_order_relaxed);
+  const way& w = way_of(id);
+  if (w.id == id) [[likely]] {
+    cache_header& k = *w.cache;
+    if (k.plain) {
+      deallocate_plain(object, p, bytes, alignment, static_cast<checked_cache&>(k));
+      return;
+    }
+    if (bytes < k.quick_below) [[likely]] {
+      if (fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
+    }
+    deallocate_cached(object, p, bytes, alignment, __builtin_return_address(0), k);
+    return;
+  }
+  deallocate_generally(object, p, bytes, alignment, __builtin_return_address(0));
 }
 
 }  // namespace gpa::detail

@@ -66,7 +66,7 @@ void orphan(std::uint64_t birth, cache_header* cache) noexcept
 {
   const mutex_guard guard(lock);
   if (cores == nullptr) return;
-  if (const auto found = cores->find(birth); found != cores->end()) found->second->orphan(*cache);
+  if (const auto found = cores->find(birth); found != cores->end()) found->second->thread_ended(*cache);
 }
 
 bool is_alive(std::uint64_t birth) noexcept

@@ -29,29 +29,21 @@ class dead_resource final : public std::pmr::memory_resource {
   }
 
  private:
-  [[nodiscard]] front& door() noexcept;
   void* do_allocate(std::size_t bytes, std::size_t alignment) override;
   void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override;
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 };
 
-// A resource is a virtual table pointer and its front, and nothing else.
-struct resource_layout {
-  const void* table;
-  front door;
-};
-static_assert(sizeof(resource_layout) == sizeof(gpa::resource));
-
-front& dead_resource::door() noexcept { return reinterpret_cast<resource_layout*>(this)->door; }
+static_assert(sizeof(with_front_door) == sizeof(gpa::resource) && sizeof(with_front_door) == sizeof(late_handle));
 
 GPA_NOINLINE void* dead_resource::do_allocate(std::size_t bytes, std::size_t alignment)
 {
-  return allocate_or_throw(door(), bytes, alignment, __builtin_return_address(0));
+  return allocate_or_throw(*this, bytes, alignment, __builtin_return_address(0));
 }
 
 GPA_NOINLINE void dead_resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
 {
-  deallocate_generally(door(), p, bytes, alignment, __builtin_return_address(0));
+  deallocate_generally(*this, p, bytes, alignment, __builtin_return_address(0));
 }
 
 alignas(dead_resource) std::byte dead_storage[sizeof(dead_resource)];
@@ -69,12 +61,12 @@ late_handle::~late_handle() = default;
 
 GPA_NOINLINE void* late_handle::do_allocate(std::size_t bytes, std::size_t alignment)
 {
-  return allocate_through(door, bytes, alignment, __builtin_return_address(0));
+  return allocate_through(*this, bytes, alignment);
 }
 
 GPA_NOINLINE void late_handle::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
 {
-  deallocate_through(door, p, bytes, alignment, __builtin_return_address(0));
+  deallocate_through(*this, p, bytes, alignment);
 }
 
 bool late_handle::do_is_equal(const std::pmr::memory_resource& other) const noexcept
@@ -119,7 +111,7 @@ GPA_NOINLINE bool resource::try_resize(void* p, std::size_t old_bytes, std::size
 
 GPA_NOINLINE void* resource::try_allocate(std::size_t bytes, std::size_t alignment) noexcept
 {
-  return detail::allocate_generally(front_, bytes, alignment, __builtin_return_address(0));
+  return detail::allocate_generally(*this, bytes, alignment, __builtin_return_address(0));
 }
 
 GPA_NOINLINE std::size_t resource::verify() noexcept { return front_.heart->verify(__builtin_return_address(0)); }
@@ -132,12 +124,12 @@ GPA_NOINLINE void resource::ignore(const void* p) noexcept { front_.heart->ignor
 
 GPA_NOINLINE void* resource::do_allocate(std::size_t bytes, std::size_t alignment)
 {
-  return detail::allocate_through(front_, bytes, alignment, __builtin_return_address(0));
+  return detail::allocate_through(*this, bytes, alignment);
 }
 
 GPA_NOINLINE void resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
 {
-  detail::deallocate_through(front_, p, bytes, alignment, __builtin_return_address(0));
+  detail::deallocate_through(*this, p, bytes, alignment);
 }
 
 bool resource::do_is_equal(const std::pmr::memory_resource& other) const noexcept

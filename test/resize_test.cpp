@@ -9,6 +9,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -96,6 +97,8 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_and_the_block_is_as_it_was)
   in_every_mode([](gpa::resource& r) {
     void* const small = filled(r, 100);
     void* const large = filled(r, 200'000);
+    std::array<void*, 20> behind;  // else an unchecked block might grow; sampled ones lie elsewhere
+    for (void*& p : behind) p = filled(r, 200'000);
     for (const std::size_t bytes : {std::size_t{1'000}, std::size_t{40'000}, std::size_t{300'000}, std::size_t{1} << 40,
                                     std::size_t{1} << 47, SIZE_MAX - 15, SIZE_MAX}) {
       BOOST_TEST(!r.try_resize(small, 100, bytes, 8));
@@ -103,10 +106,39 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused_and_the_block_is_as_it_was)
     }
     BOOST_TEST(is_kept(small, 100));
     BOOST_TEST(is_kept(large, 200'000));
-    BOOST_TEST(r.stats().live_bytes == 200'100u);
+    BOOST_TEST(r.stats().live_bytes == 100u + 21 * 200'000u);
     r.deallocate(small, 100, 8);
     r.deallocate(large, 200'000, 8);
+    for (void* const p : behind) r.deallocate(p, 200'000, 8);
   });
+}
+
+// Unchecked blocks lie one behind the other and grow into what is free behind them. (Checked ones cannot: what was freed
+// there stays inaccessible.)
+BOOST_AUTO_TEST_CASE(an_unchecked_large_block_grows_into_free_memory_behind_it_and_gives_it_back)
+{
+  gpa::resource r({.checks = gpa::checks::never()});
+  void* const p = filled(r, 200'000);
+  void* const behind = filled(r, 300'000);
+  void* const end = filled(r, 100'000);
+  BOOST_TEST(!r.try_resize(p, 200'000, 300'000, 8));
+  r.deallocate(behind, 300'000, 8);
+  BOOST_TEST(r.try_resize(p, 200'000, 400'000, 8));
+  BOOST_TEST(is_kept(p, 200'000));
+  std::memset(p, 0x41, 400'000);
+  BOOST_TEST(!r.try_resize(p, 400'000, 700'000, 8));
+  BOOST_TEST(is_kept(end, 100'000));
+  BOOST_TEST(r.try_resize(p, 400'000, 70'000, 8));
+  BOOST_TEST(r.stats().live_bytes == 170'000u);
+  void* const again = filled(r, 400'000);  // where the rest was
+  BOOST_TEST((again > p && again < end));
+  BOOST_TEST(is_kept(p, 70'000));
+  BOOST_TEST(is_kept(end, 100'000));
+  BOOST_TEST(!r.try_resize(p, 70'000, 30'000, 8));  // a small block lives in a slab
+  r.deallocate(p, 70'000, 8);
+  r.deallocate(again, 400'000, 8);
+  r.deallocate(end, 100'000, 8);
+  BOOST_TEST((r.deinit() == gpa::check::ok));
 }
 
 // All sizes from and to, over the edges of classes: whatever is answered, the block is right for it.

@@ -198,8 +198,7 @@ BOOST_AUTO_TEST_CASE(mistakes_are_counted_and_leaks_are_none)
 BOOST_AUTO_TEST_CASE(trim_gives_back_what_is_free)
 {
   in_every_mode([](const mode& m) {
-    if (!m.options.checks.is_always()) return;                 // the fast heap keeps its ranges
-    if (m.options.quarantine_bytes == gpa::unlimited) return;  // and here every address stays
+    if (m.options.quarantine_bytes == gpa::unlimited) return;  // every address stays
     for (const bool own_upstream : {false, true}) {
       recording_upstream upstream;
       gpa::resource r(m.options, own_upstream ? &upstream : nullptr);

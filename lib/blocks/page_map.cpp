@@ -26,33 +26,65 @@ bool have_leaf(std::uintptr_t root_index) noexcept
   return true;
 }
 
-}  // namespace
-
-bool enter_region(region& r) noexcept
+// Granules first .. end - 1 of `r` are no longer its.
+void clear_granules(const region& r, std::uintptr_t first, std::uintptr_t end) noexcept
 {
-  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(r.base) / granule_size;
-  const std::uintptr_t count = r.bytes / granule_size;
-  for (std::uintptr_t root = first >> 16; root <= (first + count - 1) >> 16; ++root)
-    if (!have_leaf(root)) return false;
-  r.under = entry(first).load(std::memory_order_relaxed);
-  for (std::uintptr_t i = 0; i != count; ++i) entry(first + i).store(&r, std::memory_order_release);
-  return true;
-}
-
-void clear_region(const region& r) noexcept
-{
-  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(r.base) / granule_size;
-  const std::uintptr_t count = r.bytes / granule_size;
-  for (std::uintptr_t i = 0; i != count; ++i) {
-    region* found = entry(first + i).load(std::memory_order_relaxed);
+  for (std::uintptr_t i = first; i != end; ++i) {
+    region* found = entry(i).load(std::memory_order_relaxed);
     if (found == &r) {
-      entry(first + i).store(r.under, std::memory_order_release);
+      entry(i).store(r.under, std::memory_order_release);
       continue;
     }
     // The block went before what stands on it: a mistake of the user's, and no reason to keep a dead region.
     for (; found != nullptr; found = found->under)
       if (found->under == &r) found->under = r.under;
   }
+}
+
+std::uintptr_t first_granule(const region& r) noexcept
+{
+  return reinterpret_cast<std::uintptr_t>(r.base) / granule_size;
+}
+
+}  // namespace
+
+bool have_page_map(const std::byte* base, std::size_t bytes) noexcept
+{
+  const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(base) / granule_size;
+  for (std::uintptr_t root = first >> 16; root <= (first + bytes / granule_size - 1) >> 16; ++root)
+    if (!have_leaf(root)) return false;
+  return true;
+}
+
+bool enter_region(region& r) noexcept
+{
+  if (!have_page_map(r.base, r.bytes)) return false;
+  const std::uintptr_t first = first_granule(r);
+  r.under = entry(first).load(std::memory_order_relaxed);
+  for (std::uintptr_t i = first; i != first + r.bytes / granule_size; ++i)
+    entry(i).store(&r, std::memory_order_release);
+  return true;
+}
+
+void grow_region(region& r, std::size_t bytes) noexcept
+{
+  const std::uintptr_t first = first_granule(r);
+  for (std::uintptr_t i = first + r.bytes / granule_size; i != first + bytes / granule_size; ++i)
+    entry(i).store(&r, std::memory_order_release);
+  r.bytes = bytes;
+}
+
+void shrink_region(region& r, std::size_t bytes) noexcept
+{
+  const std::uintptr_t first = first_granule(r);
+  clear_granules(r, first + bytes / granule_size, first + r.bytes / granule_size);
+  r.bytes = bytes;
+}
+
+void clear_region(const region& r) noexcept
+{
+  const std::uintptr_t first = first_granule(r);
+  clear_granules(r, first, first + r.bytes / granule_size);
 }
 
 }  // namespace gpa::detail

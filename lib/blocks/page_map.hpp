@@ -33,7 +33,7 @@ struct region {
   std::byte* base = nullptr;
   std::size_t bytes = 0;  // a multiple of 64 KiB
   region_kind kind{};
-  std::uint8_t size_class = 0;    // of a slab
+  std::uint8_t size_class = 0;    // of a slab; else 0
   std::uint32_t slot_bytes = 0;   // of a slab
   region* under = nullptr;  // of another resource: the block that this range was cut from
 };
@@ -55,6 +55,11 @@ extern constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root;
 
 /// Enters every granule of `r`. False, and nothing entered, when memory for a leaf is refused.
 [[nodiscard]] bool enter_region(region& r) noexcept;
+/// Makes sure that enter_region() and grow_region() cannot fail for that range. False: memory was refused.
+[[nodiscard]] bool have_page_map(const std::byte* base, std::size_t bytes) noexcept;
+/// Changes how many of its granules a region that stands in the map has. Growing asks for have_page_map() before.
+void grow_region(region& r, std::size_t bytes) noexcept;
+void shrink_region(region& r, std::size_t bytes) noexcept;
 /// Takes every granule of `r` out again. What lies under it comes back.
 void clear_region(const region& r) noexcept;
 

@@ -79,6 +79,7 @@ struct cache_header {
   bool checked = false;            // a checked_cache, else a fast_cache
   bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
   bool plain = false;              // checked, no call stacks, no exact peak: the shortest path will do
+  std::size_t quick_below = 0;     // requests of fewer bytes take the fast heap's shortest path
   tally counts;
   std::uint32_t until_sample = 0;  // sampling: allocations to the next one picked
   std::uint32_t dice = 0;          // sampling: the state of its random numbers
@@ -111,7 +112,15 @@ static_assert(sizeof(thread_state) <= 128, "the thread-local storage budget of d
 
 extern __thread thread_state my_thread __attribute__((tls_model("initial-exec")));
 
-[[nodiscard]] inline way& way_of(std::uint64_t id) noexcept { return my_thread.ways[id & 3]; }
+/// Ids are multiples of this: their low bits are then the offset of their way, without a shift.
+inline constexpr std::uint64_t id_step = sizeof(way);
+
+[[nodiscard]] inline way& way_of(std::uint64_t id) noexcept
+{
+  constexpr std::uint64_t last_way = 3 * sizeof(way);
+  return *reinterpret_cast<way*>(reinterpret_cast<std::byte*>(my_thread.ways) + (id & last_way));
+}
+static_assert(sizeof(way) == 16);
 
 /// This thread's cache for the resource, or null. Lock-free.
 [[nodiscard]] inline cache_header* find_cache(std::uint64_t birth) noexcept

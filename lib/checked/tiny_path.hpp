@@ -55,7 +55,7 @@ GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t by
 
 inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment) noexcept
 {
-  if (bytes >= tiny_bytes || !is_tiny_alignment(alignment)) [[unlikely]] return nullptr;
+  if (!is_tiny_alignment(alignment)) [[unlikely]] return nullptr;
   const std::size_t size = (bytes + 16) & ~std::size_t{15};
   bin& b = k.bins[size >> 4];
   ready_slot* const next = b.next;
@@ -77,7 +77,7 @@ inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, st
 
 inline bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
 {
-  if (bytes >= tiny_bytes || alignment > 16) [[unlikely]] return false;
+  if (alignment > 16) [[unlikely]] return false;
   region* const found = region_of(p);
   if (found == nullptr || found->sole.load(std::memory_order_relaxed) != &k) [[unlikely]] return false;
   const auto& s = static_cast<const slab&>(*found);  // and this heap's, as `k` is

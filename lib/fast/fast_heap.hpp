@@ -1,92 +1,160 @@
 // The heap that forgets: no record, no check. A free believes what it is told, so a double free, a wrong size or a
 // foreign pointer is undefined here, as with every fast allocator. Blocks and bytes are counted, nothing else.
 //
-// A free block carries the link of the list it is in. Each thread has a list and a fresh range per class; beyond two
-// batches a list gives one to the heap, under the heap's lock. Blocks above 32 KiB are ranges of their own.
+//    fast_cache     a thread's arrays of free slots             no lock, no atomic read-modify-write
+//       |  batches of at most 64 slots
+//    slabs          one free bit a slot; lowest address first   one lock, for a batch
+//       |
+//    span_cache     granules of 64 KiB, melted when free        a lock of its own; blocks above 32 KiB come from here
+//       |
+//    supply         the system, or a user's upstream
+//
+// Slots leave a slab in the order of their addresses, whatever the order they were freed in, so what a program
+// allocates one after the other lies side by side. The class of a block follows from the arguments of its free: its slab
+// is looked up when the slot leaves the thread, never before.
+//
+// What it costs: one bit and, while a thread keeps it, eight bytes a slot; an empty slab stays if it is the only one of
+// its class with free slots.
 //
 // Thread-safe; a cache belongs to one thread at a time.
 #pragma once
 
 #include "base/attributes.hpp"
 #include "base/mutex.hpp"
-#include "base/size_class.hpp"
 #include "blocks/owner.hpp"
-#include "blocks/page_map.hpp"
 #include "blocks/supply.hpp"
-#include "blocks/thread_caches.hpp"
+#include "fast/fast_cache.hpp"
+#include "fast/span_cache.hpp"
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
 namespace gpa::detail {
 
-/// Lies in a block that ASan and Valgrind hold for closed; hence the accessors.
-class free_node {
- public:
-  [[nodiscard]] GPA_NO_SANITIZE free_node* next() const noexcept { return next_; }
-  GPA_NO_SANITIZE void set_next(free_node* n) noexcept { next_ = n; }
-  /// Of the first node of a batch in the heap's list.
-  [[nodiscard]] GPA_NO_SANITIZE free_node* next_batch() const noexcept { return next_batch_; }
-  GPA_NO_SANITIZE void set_next_batch(free_node* n) noexcept { next_batch_ = n; }
-
- private:
-  free_node* next_;
-  free_node* next_batch_;
-};
-static_assert(sizeof(free_node) <= slot_size(1));
-
-struct fast_bin {
-  free_node* head = nullptr;
-  std::uint32_t count = 0;
-  std::byte* fresh = nullptr;
-  std::byte* fresh_end = nullptr;
-};
-
-struct fast_cache : cache_header {
-  std::array<fast_bin, class_count> bins;
-};
-
-struct fast_range : region {
-  fast_range* previous = nullptr;
-  fast_range* next = nullptr;
-  std::size_t range_alignment = 0;
-};
-
 class fast_heap {
  public:
-  fast_heap(owner& o, supply& s) noexcept : owner_(o), supply_(s) {}
+  fast_heap(owner& o, supply& s) noexcept : owner_(o), spans_(o, s), supply_(s) {}
   ~fast_heap() { release(); }
   fast_heap(const fast_heap&) = delete;
   fast_heap& operator=(const fast_heap&) = delete;
 
+  /// Requests below this are for the two functions that follow, of caches whose `quick_below` says so.
+  static constexpr std::size_t quick_below = 1025;
+  /// Calls nothing, so its caller needs no frame. Null, or false, with nothing done: left to the functions below.
+  [[nodiscard]] static void* allocate_quick(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] static bool deallocate_quick(fast_cache& k, void* p, std::size_t bytes,
+                                             std::size_t alignment) noexcept;
+
+  /// As these, for requests up to 32 KiB, aligned to at most 16.
+  [[nodiscard]] static void* allocate_slot(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] static bool deallocate_slot(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
+
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
-  /// Whether the block can be called that large where it stands.
-  [[nodiscard]] bool fits(std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment) const noexcept;
+  /// Makes the block that large where it stands, if there is room. Nothing is counted.
+  [[nodiscard]] bool resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment) noexcept;
 
+  /// What the cache keeps goes to the slabs.
+  void flush(fast_cache& k) noexcept;
+  /// Gives back what is free, whole pages within slabs too. What caches keep is not free.
+  void trim() noexcept;
+  /// After deinit(), all caches flushed: as trim(), and from now on nothing free is kept.
+  void bury() noexcept;
+  /// A free after bury().
+  void free_buried(void* p) noexcept;
   /// Gives everything back; caches must be reset by their owner.
   void release() noexcept;
-  static void reset_cache(fast_cache& k) noexcept { k.bins = {}; }
+  static void reset_cache(fast_cache& k) noexcept;
+  /// The cache's arrays go; it must be empty, or its heap gone.
+  static void free_arrays(fast_cache& k) noexcept;
 
-  [[nodiscard]] std::size_t held_bytes() const noexcept { return held_.load(std::memory_order_relaxed); }
-  void lock_for_fork() noexcept GPA_ACQUIRE(lock_) { lock_.lock(); }
-  void unlock_after_fork() noexcept GPA_RELEASE(lock_) { lock_.unlock(); }
+  [[nodiscard]] std::size_t held_bytes() const noexcept { return spans_.held_bytes(); }
+  void lock_for_fork() noexcept;
+  void unlock_after_fork() noexcept;
+  /// Asserts what slabs and spans promise; no other thread may be inside.
+  void check() noexcept;
 
  private:
+  /// Of ours, or null.
+  [[nodiscard]] span* span_of(const void* p, region_kind kind) const noexcept
+  {
+    region* const r = region_of(p);
+    return r != nullptr && r->owner == &owner_ && r->kind == kind ? static_cast<span*>(r) : nullptr;
+  }
+  static constexpr std::size_t much_free = std::size_t{8} << 20;
   [[nodiscard]] GPA_NOINLINE bool refill(fast_cache& k, unsigned c) noexcept;
-  GPA_NOINLINE void spill(fast_bin& b, unsigned c) noexcept;
-  [[nodiscard]] fast_range* new_range(std::size_t bytes, std::size_t alignment, region_kind kind) noexcept;
-  void delete_range(fast_range& r) noexcept;
+  GPA_NOINLINE void make_room(fast_cache& k, unsigned c) noexcept;
+  [[nodiscard]] bool grow_array(fast_cache& k, unsigned c) noexcept;
+  [[nodiscard]] std::uint32_t take_slots(unsigned c, void** end, std::uint32_t wanted) noexcept GPA_REQUIRES(lock_);
+  void put_slots(void* const* slots, std::size_t count) noexcept;
+  void add_free(span& s, std::uint32_t count, span*& emptied) noexcept GPA_REQUIRES(lock_);
+  void retire(span& s, span*& emptied) noexcept GPA_REQUIRES(lock_);
+  void put_all(fast_bin& b) noexcept;
+  /// Whether what lies free in slabs is more than a burst should leave: a quarter of what is live, or 8 MiB.
+  [[nodiscard]] bool much_is_free() noexcept;
+  void list(span& s) noexcept GPA_REQUIRES(lock_);
+  void unlist(span& s) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] span* new_slab(unsigned c) noexcept;
+  void delete_slabs(span* first) noexcept;
 
   owner& owner_;
+  span_cache spans_;
   supply& supply_;
-  std::atomic<std::size_t> held_{0};
   mutex lock_;
-  fast_range* ranges_ GPA_GUARDED_BY(lock_) = nullptr;
-  std::array<free_node*, class_count> central_ GPA_GUARDED_BY(lock_){};
+  std::size_t free_in_slabs_ GPA_GUARDED_BY(lock_) = 0;  // bytes of free slots
+  bool buried_ GPA_GUARDED_BY(lock_) = false;
+  std::array<span*, class_count> with_free_ GPA_GUARDED_BY(lock_){};  // slabs with free slots
 };
+
+/// 1, 2, 4, 8 or 16.
+constexpr bool is_quick_alignment(std::size_t alignment) noexcept
+{
+  return alignment <= 16 && ((0x10116U >> alignment) & 1U) != 0;
+}
+
+/// The hottest slot, or null.
+inline void* pop(fast_cache& k, fast_bin& b, std::size_t bytes) noexcept
+{
+  void** const top = b.top;
+  if (top == b.base) [[unlikely]] return nullptr;
+  void* const p = top[-1];
+  b.top = top - 1;
+  k.counts.count_allocation(bytes);
+  if (p == nullptr) __builtin_unreachable();
+  return p;
+}
+/// False: there is no place.
+inline bool push(fast_cache& k, fast_bin& b, void* p, std::size_t bytes) noexcept
+{
+  void** const top = b.top;
+  if (top == b.end) [[unlikely]] return false;
+  *top = p;
+  b.top = top + 1;
+  k.counts.count_free(bytes);
+  return true;
+}
+
+inline void* fast_heap::allocate_quick(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept
+{
+  return is_quick_alignment(alignment) ? pop(k, k.bins[(bytes + 15) >> 4], bytes) : nullptr;
+}
+
+inline bool fast_heap::deallocate_quick(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
+{
+  return alignment <= 16 && push(k, k.bins[(bytes + 15) >> 4], p, bytes);
+}
+
+inline void* fast_heap::allocate_slot(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept
+{
+  if (bytes > small_limit || !is_quick_alignment(alignment)) return nullptr;
+  return pop(k, k.bins[size_class(bytes)], bytes);
+}
+
+inline bool fast_heap::deallocate_slot(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
+{
+  return bytes <= small_limit && alignment <= 16 && push(k, k.bins[size_class(bytes)], p, bytes);
+}
 
 }  // namespace gpa::detail

@@ -1,0 +1,70 @@
+// What one thread keeps of the fast heap: for each size class an array of free slots, used as a stack.
+//
+//    bin     base                 top                 end
+//             | slot | slot | slot |                   |        each an address; the hottest is on top
+//
+// No link runs through the blocks: a free touches nothing of the block, a batch is taken from or given to a slab without
+// walking through cold memory, a slot stays closed to ASan and Valgrind while it is free, and a write after free can
+// damage nobody but the block's next user. The price is eight bytes for each slot that is kept.
+//
+// When a burst of blocks is freed, slots kept here would keep many slabs from being given back. So while much memory lies
+// free in slabs, arrays are emptied when they overflow, and hold eight slots at most.
+//
+// An array starts with as many slots as fit 16 KiB (2 to 64) and doubles when it overflows, up to 64 KiB of slots, while
+// all arrays of the cache together are for less than 2 MiB.
+//
+// Not thread-safe: its cache's thread owns it.
+#pragma once
+
+#include "base/size_class.hpp"
+#include "blocks/thread_caches.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace gpa::detail {
+
+/// Slots that move between a thread and the heap under one hold of its lock.
+inline constexpr std::uint32_t most_in_batch = 64;
+
+struct alignas(32) fast_bin {  // a size that needs no multiplication
+  void** top = nullptr;  // the next free place; class 0 does not exist: its bin is empty and full at once
+  void** base = nullptr;
+  void** end = nullptr;
+  std::uint32_t capacity = 0;  // end - base, but while much memory lies free in slabs
+
+  [[nodiscard]] std::uint32_t room() const noexcept { return static_cast<std::uint32_t>(end - base); }
+  [[nodiscard]] std::uint32_t count() const noexcept { return static_cast<std::uint32_t>(top - base); }
+};
+static_assert(sizeof(fast_bin) == 32);
+
+constexpr std::uint32_t slots_in(std::size_t bytes, std::size_t slot, std::uint32_t least, std::uint32_t most) noexcept
+{
+  return static_cast<std::uint32_t>(std::clamp<std::size_t>(bytes / slot, least, most));
+}
+constexpr std::uint32_t first_capacity(std::size_t slot) noexcept
+{
+  return slots_in(std::size_t{16} << 10, slot, 2, most_in_batch);
+}
+constexpr std::uint32_t most_capacity(std::size_t slot) noexcept
+{
+  return slots_in(std::size_t{64} << 10, slot, 2, 2048);
+}
+
+/// What an array holds while much memory lies free in slabs: a slot kept here keeps the whole slab it is in.
+constexpr std::uint32_t least_capacity(std::size_t slab) noexcept
+{
+  return slots_in(std::size_t{512} << 10, slab, 1, 8);
+}
+
+struct fast_cache : cache_header {
+  static constexpr std::size_t most_kept = std::size_t{2} << 20;
+
+  std::size_t could_keep = 0;  // bytes of slots that the arrays have room for
+  bool frugal = false;         // the arrays were emptied because much memory lies free in slabs
+  std::array<fast_bin, class_count> bins;
+};
+
+}  // namespace gpa::detail

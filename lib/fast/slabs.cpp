@@ -1,0 +1,187 @@
+// The fast heap's slabs: made, listed, given back.
+#include "base/assert.hpp"
+#include "base/bits.hpp"
+#include "fast/fast_heap.hpp"
+#include "os/metadata.hpp"
+
+#include <bit>
+#include <bitset>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t most_pages = slab_size(class_count - 1) / page_size;
+
+std::size_t free_bits_bytes(std::size_t slots) noexcept { return bitmap_words(slots) * sizeof(std::uint64_t); }
+
+bool is_free(const span& s, std::size_t index) noexcept { return (s.free_bits[index / 64] >> index % 64 & 1) != 0; }
+
+// Drops the pages of a slab that only free slots lie on.
+void discard_around_used(const span& s) noexcept
+{
+  std::bitset<most_pages> needed;
+  const std::size_t slot = slot_size(s.size_class);
+  for (std::size_t i = 0; i != s.slot_count; ++i) {
+    if (is_free(s, i)) continue;
+    const std::size_t last = ((i + 1) * slot - 1) / page_size;
+    for (std::size_t page = i * slot / page_size; page <= last; ++page) needed.set(page);
+  }
+  const std::size_t pages = s.bytes / page_size;
+  for (std::size_t page = 0; page != pages; ++page) {
+    std::size_t end = page;
+    while (end != pages && !needed.test(end)) ++end;
+    if (end == page) continue;
+    discard_pages(s.base + page * page_size, (end - page) * page_size);
+    if (end == pages) return;
+    page = end;
+  }
+}
+
+}  // namespace
+
+span* fast_heap::new_slab(unsigned c) noexcept
+{
+  const std::size_t slot = slot_size(c);
+  const std::size_t count = slab_size(c) / slot;
+  auto* const bits = static_cast<std::uint64_t*>(metadata_allocate(free_bits_bytes(count)));
+  if (bits == nullptr) return nullptr;
+  span* const s = spans_.take(slab_size(c), granule_size, region_kind::fast_slab);
+  if (s == nullptr) {
+    metadata_free(bits, free_bits_bytes(count));
+    return nullptr;
+  }
+  for (std::size_t w = 0; w != count / 64; ++w) bits[w] = ~std::uint64_t{0};
+  if (count % 64 != 0) bits[count / 64] = (std::uint64_t{1} << count % 64) - 1;
+  s->free_bits = bits;
+  s->slot_count = s->free_slots = static_cast<std::uint32_t>(count);
+  s->cursor = 0;
+  s->slot_reciprocal = reciprocal(slot);
+  s->slot_bytes = static_cast<std::uint32_t>(slot);
+  s->size_class = static_cast<std::uint8_t>(c);
+  return s;
+}
+
+// Unlisted ones without a block.
+void fast_heap::delete_slabs(span* first) noexcept
+{
+  while (first != nullptr) {
+    span& s = *first;
+    first = s.next;
+    metadata_free(s.free_bits, free_bits_bytes(s.slot_count));
+    s.free_bits = nullptr;
+    spans_.put(s);
+  }
+}
+
+void fast_heap::list(span& s) noexcept
+{
+  span*& first = with_free_[s.size_class];
+  s.previous = nullptr;
+  s.next = first;
+  if (first != nullptr) first->previous = &s;
+  first = &s;
+}
+
+void fast_heap::unlist(span& s) noexcept
+{
+  (s.previous != nullptr ? s.previous->next : with_free_[s.size_class]) = s.next;
+  if (s.next != nullptr) s.next->previous = s.previous;
+  s.next = s.previous = nullptr;
+}
+
+void fast_heap::trim() noexcept
+{
+  span* emptied = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    for (span* s : with_free_) {
+      while (s != nullptr) {
+        span& one = *s;
+        s = s->next;
+        if (one.free_slots != one.slot_count) {
+          if (supply_.from_system()) discard_around_used(one);
+          continue;
+        }
+        unlist(one);
+        free_in_slabs_ -= std::size_t{one.slot_count} * one.slot_bytes;
+        one.next = emptied;
+        emptied = &one;
+      }
+    }
+  }
+  delete_slabs(emptied);
+  spans_.trim();
+}
+
+void fast_heap::bury() noexcept
+{
+  {
+    const mutex_guard guard(lock_);
+    buried_ = true;
+  }
+  spans_.keep_nothing();
+  trim();
+}
+
+void fast_heap::free_buried(void* p) noexcept
+{
+  if (span_of(p, region_kind::fast_slab) != nullptr) {
+    put_slots(&p, 1);
+  } else if (span* const s = span_of(p, region_kind::fast_large); s != nullptr && s->base == p) {
+    spans_.put(*s);
+  }
+}
+
+void fast_heap::release() noexcept
+{
+  {
+    const mutex_guard guard(lock_);
+    with_free_ = {};
+    free_in_slabs_ = 0;
+    spans_.for_each_used([](span& s) {
+      if (s.free_bits != nullptr) metadata_free(s.free_bits, free_bits_bytes(s.slot_count));
+    });
+  }
+  spans_.release();
+}
+
+void fast_heap::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
+{
+  lock_.lock();
+  spans_.lock_for_fork();
+}
+
+void fast_heap::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
+{
+  spans_.unlock_after_fork();
+  lock_.unlock();
+}
+
+void fast_heap::check() noexcept
+{
+  spans_.check();
+  const mutex_guard guard(lock_);
+  std::array<std::size_t, class_count> slabs_with_free{};
+  std::size_t free_bytes = 0;
+  spans_.for_each_used([&](const span& s) {
+    if (s.size_class == 0) return;
+    std::uint32_t bits = 0;
+    for (std::size_t w = 0; w != bitmap_words(s.slot_count); ++w)
+      bits += static_cast<std::uint32_t>(std::popcount(s.free_bits[w]));
+    for (std::size_t w = 0; w != s.cursor; ++w) GPA_ASSERT(s.free_bits[w] == 0);
+    GPA_ASSERT(bits == s.free_slots && bits <= s.slot_count);
+    free_bytes += std::size_t{bits} * s.slot_bytes;
+    if (bits != 0) ++slabs_with_free[s.size_class];
+  });
+  for (unsigned c = 1; c != class_count; ++c) {
+    for (const span* s = with_free_[c]; s != nullptr; s = s->next) {
+      GPA_ASSERT(s->size_class == c && s->free_slots != 0);
+      --slabs_with_free[c];
+    }
+    GPA_ASSERT(slabs_with_free[c] == 0);
+  }
+  GPA_ASSERT(free_bytes == free_in_slabs_);
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,59 @@
+// A span: whole granules of 64 KiB with one purpose, cut from a segment and melted with its free neighbours again.
+//
+//    segment   |  slab (64 B)  |   free   |      large block      | slab (1 KiB) |        free        |
+//    edges      s             s f        f l                     l s            s f                  f    one a granule
+//    dirty      1             1 1        0 1                     1 1            1 0                  0    one bit each
+//
+// `edges` names the span that begins or ends at a granule, so both neighbours of a span are found in O(1). A granule
+// is dirty once a span that held it was handed out, until its pages go back to the system: what is free and dirty is
+// memory we keep, what is free and not dirty costs addresses only.
+//
+// A block above 32 MiB, or aligned to more than a granule, has a segment of its own (`single`): one span, never cut.
+#pragma once
+
+#include "base/size_class.hpp"
+#include "blocks/page_map.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gpa::detail {
+
+struct segment;
+
+struct span : region {
+  // A slab's.
+  std::uint64_t* free_bits = nullptr;
+  std::uint64_t slot_reciprocal = 0;
+  std::uint32_t slot_count = 0;
+  std::uint32_t free_slots = 0;
+  std::uint32_t cursor = 0;  // no free bit before this word
+
+  bool free = false;
+  std::uint32_t dirty = 0;  // granules, while free
+  segment* home = nullptr;
+  span* next = nullptr;      // free: of about the same size. A slab: of the same class, with free slots
+  span* previous = nullptr;  // as next
+  span* older = nullptr;     // free and dirty: in the order they were freed
+  span* newer = nullptr;
+};
+static_assert(sizeof(span) == 128, "what a slab or a large block costs, beside a slab's bits");
+
+struct segment {
+  std::byte* base = nullptr;
+  std::size_t granules = 0;
+  std::size_t alignment = 0;  // as the supply was asked
+  segment* next = nullptr;
+  segment* previous = nullptr;
+  bool single = false;
+  std::uint64_t* dirty = nullptr;  // bits; null in a single one
+  span** edges = nullptr;          // one entry in a single one
+};
+
+[[nodiscard]] constexpr std::size_t bitmap_words(std::size_t bits) noexcept { return (bits + 63) / 64; }
+
+/// Of a span in a segment that is not single; the span cache's lock is held.
+void set_dirty(const span& s, bool dirty) noexcept;
+[[nodiscard]] std::uint32_t count_dirty(const span& s) noexcept;
+
+}  // namespace gpa::detail

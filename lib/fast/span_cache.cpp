@@ -1,0 +1,378 @@
+#include "fast/span_cache.hpp"
+
+#include "base/bits.hpp"
+#include "os/metadata.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t largest_segment = std::size_t{64} << 20;
+constexpr std::size_t exact_lists = 64;
+constexpr unsigned most_looked_at = 8;  // entries of the list in which some are too small
+
+// The list of spans of `granules` (1 to 1 024) granules.
+constexpr std::size_t list_of(std::size_t granules) noexcept
+{
+  if (granules <= exact_lists) return granules - 1;
+  const unsigned power = log2_down(granules);
+  return exact_lists + (power - 6) * 8 + ((granules - (std::size_t{1} << power)) >> (power - 3));
+}
+// The first list in which every span has that many granules.
+constexpr std::size_t list_of_all(std::size_t granules) noexcept
+{
+  if (granules <= exact_lists) return granules - 1;
+  return list_of(granules + (std::size_t{1} << (log2_down(granules) - 3)) - 1);
+}
+static_assert(list_of(64) == 63 && list_of(65) == 64 && list_of(1024) == 96 && list_of_all(1024) == 96);
+
+// Of one word of a bitmap, the bits of [first, last).
+constexpr std::uint64_t word_mask(std::size_t word, std::size_t first, std::size_t last) noexcept
+{
+  const std::size_t from = std::max(first, word * 64) - word * 64;
+  const std::size_t to = std::min(last, word * 64 + 64) - word * 64;
+  return (to == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << to) - 1) & (~std::uint64_t{0} << from);
+}
+
+struct granule_range {
+  std::size_t first;
+  std::size_t last;  // one past it
+};
+granule_range range_of(const span& s) noexcept
+{
+  const std::size_t first = static_cast<std::size_t>(s.base - s.home->base) / granule_size;
+  return {first, first + s.bytes / granule_size};
+}
+std::size_t edges_bytes(const segment& g) noexcept { return (g.single ? 1 : g.granules) * sizeof(span*); }
+std::size_t dirty_bytes(const segment& g) noexcept { return bitmap_words(g.granules) * sizeof(std::uint64_t); }
+
+}  // namespace
+
+void set_dirty(const span& s, bool dirty) noexcept
+{
+  const granule_range r = range_of(s);
+  for (std::size_t w = r.first / 64; w * 64 < r.last; ++w) {
+    const std::uint64_t mask = word_mask(w, r.first, r.last);
+    s.home->dirty[w] = dirty ? s.home->dirty[w] | mask : s.home->dirty[w] & ~mask;
+  }
+}
+std::uint32_t count_dirty(const span& s) noexcept
+{
+  const granule_range r = range_of(s);
+  int count = 0;
+  for (std::size_t w = r.first / 64; w * 64 < r.last; ++w)
+    count += std::popcount(s.home->dirty[w] & word_mask(w, r.first, r.last));
+  return static_cast<std::uint32_t>(count);
+}
+
+// ---- spans of one segment ----
+
+span* span_cache::new_span(segment& g, std::byte* base, std::size_t bytes) noexcept
+{
+  void* place = spare_headers_;
+  if (place != nullptr) {
+    spare_headers_ = spare_headers_->next;
+  } else {
+    place = metadata_allocate(sizeof(span));
+    if (place == nullptr) return nullptr;
+  }
+  auto& s = *new (place) span;
+  s.owner = &owner_;
+  s.base = base;
+  s.bytes = bytes;
+  s.home = &g;
+  return &s;
+}
+
+void span_cache::delete_span(span& s) noexcept
+{
+  s.next = spare_headers_;
+  spare_headers_ = &s;
+}
+
+void span_cache::set_edges(span& s) noexcept
+{
+  const granule_range r = range_of(s);
+  s.home->edges[r.first] = s.home->edges[r.last - 1] = &s;
+}
+
+span* span_cache::find(std::size_t granules) noexcept
+{
+  unsigned looked_at = 0;
+  for (span* s = lists_[list_of(granules)]; s != nullptr && looked_at != most_looked_at; s = s->next, ++looked_at)
+    if (s->bytes >= granules * granule_size) return s;
+  std::size_t list = list_of_all(granules);
+  for (std::size_t w = list / 64; w != lists_with_any_.size(); ++w, list = w * 64) {
+    const std::uint64_t any = lists_with_any_[w] >> list % 64 << list % 64;
+    if (any != 0) return lists_[w * 64 + static_cast<std::size_t>(std::countr_zero(any))];
+  }
+  return nullptr;
+}
+
+void span_cache::insert(span& s) noexcept
+{
+  s.free = true;
+  set_edges(s);
+  const std::size_t list = list_of(s.bytes / granule_size);
+  s.previous = nullptr;
+  s.next = lists_[list];
+  if (s.next != nullptr) s.next->previous = &s;
+  lists_[list] = &s;
+  lists_with_any_[list / 64] |= std::uint64_t{1} << list % 64;
+  if (s.dirty == 0) return;
+  free_dirty_ += s.dirty * granule_size;
+  s.newer = nullptr;
+  s.older = newest_;
+  (newest_ != nullptr ? newest_->newer : oldest_) = &s;
+  newest_ = &s;
+}
+
+void span_cache::remove(span& s) noexcept
+{
+  s.free = false;
+  const std::size_t list = list_of(s.bytes / granule_size);
+  (s.previous != nullptr ? s.previous->next : lists_[list]) = s.next;
+  if (s.next != nullptr) s.next->previous = s.previous;
+  if (lists_[list] == nullptr) lists_with_any_[list / 64] &= ~(std::uint64_t{1} << list % 64);
+  s.next = s.previous = nullptr;
+  if (s.dirty == 0) return;
+  free_dirty_ -= s.dirty * granule_size;
+  (s.older != nullptr ? s.older->newer : oldest_) = s.newer;
+  (s.newer != nullptr ? s.newer->older : newest_) = s.older;
+  s.older = s.newer = nullptr;
+}
+
+span* span_cache::split(span& s, std::size_t bytes) noexcept
+{
+  span* const rest = new_span(*s.home, s.base + bytes, s.bytes - bytes);
+  if (rest == nullptr) return nullptr;
+  s.bytes = bytes;
+  set_edges(s);
+  set_edges(*rest);
+  rest->dirty = count_dirty(*rest);
+  s.dirty -= rest->dirty;
+  return rest;
+}
+
+void span_cache::cut(span& s, std::size_t bytes) noexcept
+{
+  if (s.bytes == bytes) return;
+  if (span* const rest = split(s, bytes); rest != nullptr) insert(*rest);
+}
+
+void span_cache::make_used(span& s) noexcept
+{
+  set_edges(s);
+  if (s.dirty * granule_size != s.bytes) note_need(s.bytes - s.dirty * granule_size);
+  s.dirty = 0;
+  used_ += s.bytes;
+}
+
+// Melts a span that stands in no list with its free neighbours; `dirty` is known.
+void span_cache::make_free(span& s) noexcept
+{
+  const granule_range r = range_of(s);
+  segment& g = *s.home;
+  if (span* const before = r.first != 0 ? g.edges[r.first - 1] : nullptr; before != nullptr && before->free) {
+    remove(*before);
+    s.base = before->base;
+    s.bytes += before->bytes;
+    s.dirty += before->dirty;
+    delete_span(*before);
+  }
+  if (span* const behind = r.last != g.granules ? g.edges[r.last] : nullptr; behind != nullptr && behind->free) {
+    remove(*behind);
+    s.bytes += behind->bytes;
+    s.dirty += behind->dirty;
+    delete_span(*behind);
+  }
+  insert(s);
+}
+
+// ---- taking and putting ----
+
+span* span_cache::take(std::size_t bytes, std::size_t alignment, region_kind kind) noexcept
+{
+  const bool single = bytes > largest_kept || alignment > granule_size;
+  span* s = single ? take_single(bytes, alignment) : take_kept(bytes);
+  if (s == nullptr && !single) s = take_fresh(bytes);
+  if (s == nullptr) return nullptr;
+  s->kind = kind;
+  static_cast<void>(enter_region(*s));  // cannot fail: new_segment() saw to it
+  bool most = false;
+  {
+    const mutex_guard guard(lock_);
+    most = used_ > most_used_;
+    most_used_ = std::max(most_used_, used_);
+  }
+  if (most) owner_.heartbeat();
+  return s;
+}
+
+span* span_cache::take_kept(std::size_t bytes) noexcept
+{
+  const mutex_guard guard(lock_);
+  span* const s = find(bytes / granule_size);
+  if (s == nullptr) return nullptr;
+  remove(*s);
+  cut(*s, bytes);
+  make_used(*s);
+  publish_held();
+  return s;
+}
+
+span* span_cache::take_fresh(std::size_t bytes) noexcept
+{
+  std::size_t wanted = bytes;
+  if (supply_.from_system()) {
+    const mutex_guard guard(lock_);
+    wanted = std::max(next_segment_, bytes);
+    next_segment_ = std::min(next_segment_ * 2, largest_segment);
+  }
+  segment* g = new_segment(wanted, granule_size, false);
+  if (g == nullptr && wanted != bytes) g = new_segment(bytes, granule_size, false);
+  if (g == nullptr && shed(0)) g = new_segment(bytes, granule_size, false);  // what we kept may be what was missing
+  if (g == nullptr) return nullptr;
+  span* s = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    s = new_span(*g, g->base, g->granules * granule_size);
+    if (s != nullptr) {
+      link(*g);
+      if (!supply_.from_system()) {
+        set_dirty(*s, true);  // an upstream's memory is held from the start
+        s->dirty = static_cast<std::uint32_t>(g->granules);
+      }
+      cut(*s, bytes);
+      make_used(*s);
+      publish_held();
+    }
+  }
+  if (s == nullptr) delete_segment(*g);
+  return s;
+}
+
+span* span_cache::take_single(std::size_t bytes, std::size_t alignment) noexcept
+{
+  segment* const g = new_segment(bytes, alignment, true);
+  if (g == nullptr) return nullptr;
+  span* s = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    s = new_span(*g, g->base, bytes);
+    if (s != nullptr) {
+      g->edges[0] = s;
+      link(*g);
+      used_ += bytes;
+      publish_held();
+    }
+  }
+  if (s == nullptr) delete_segment(*g);
+  return s;
+}
+
+void span_cache::put(span& s) noexcept
+{
+  clear_region(s);
+  segment* gone = nullptr;
+  std::size_t keep = 0;
+  bool much = false;
+  {
+    const mutex_guard guard(lock_);
+    used_ -= s.bytes;
+    if (s.home->single) {
+      gone = s.home;
+      unlink(*gone);
+      delete_span(s);
+    } else {
+      set_dirty(s, true);
+      s.dirty = static_cast<std::uint32_t>(s.bytes / granule_size);
+      s.size_class = 0;
+      make_free(s);
+      keep = allowed();
+      much = free_dirty_ > keep;
+    }
+    publish_held();
+  }
+  if (gone != nullptr) delete_segment(*gone);
+  if (much) shed(keep - keep / 8);
+}
+
+bool span_cache::resize(span& s, std::size_t bytes) noexcept
+{
+  if (bytes == s.bytes) return true;
+  const mutex_guard guard(lock_);
+  if (s.home->single) return false;
+  if (bytes < s.bytes) {
+    span* const rest = new_span(*s.home, s.base + bytes, s.bytes - bytes);
+    if (rest == nullptr) return false;
+    shrink_region(s, bytes);
+    set_edges(s);
+    set_dirty(*rest, true);
+    rest->dirty = static_cast<std::uint32_t>(rest->bytes / granule_size);
+    used_ -= rest->bytes;
+    make_free(*rest);
+  } else {
+    const granule_range r = range_of(s);
+    span* const behind = r.last != s.home->granules ? s.home->edges[r.last] : nullptr;
+    const std::size_t more = bytes - s.bytes;
+    if (behind == nullptr || !behind->free || behind->bytes < more) return false;
+    remove(*behind);
+    cut(*behind, more);
+    const std::size_t got = behind->bytes;
+    delete_span(*behind);
+    grow_region(s, s.bytes + got);
+    set_edges(s);
+    used_ += got;
+  }
+  publish_held();
+  return true;
+}
+
+// ---- segments ----
+
+segment* span_cache::new_segment(std::size_t bytes, std::size_t alignment, bool single) noexcept
+{
+  void* const place = metadata_allocate(sizeof(segment));
+  if (place == nullptr) return nullptr;
+  auto& g = *new (place) segment;
+  g.granules = bytes / granule_size;
+  g.alignment = alignment;
+  g.single = single;
+  g.edges = static_cast<span**>(metadata_allocate(edges_bytes(g)));
+  if (!single) g.dirty = static_cast<std::uint64_t*>(metadata_allocate(dirty_bytes(g)));
+  if (g.edges != nullptr && (single || g.dirty != nullptr)) g.base = supply_.take(bytes, alignment);
+  if (g.base != nullptr && have_page_map(g.base, bytes)) return &g;
+  delete_segment(g);
+  return nullptr;
+}
+
+// One that stands in no list any more.
+void span_cache::delete_segment(segment& g) noexcept
+{
+  if (g.base != nullptr) supply_.give_back(g.base, g.granules * granule_size, g.alignment);
+  if (g.edges != nullptr) metadata_free(g.edges, edges_bytes(g));
+  if (g.dirty != nullptr) metadata_free(g.dirty, dirty_bytes(g));
+  metadata_free(&g, sizeof g);
+}
+
+void span_cache::link(segment& g) noexcept
+{
+  g.next = segments_;
+  if (segments_ != nullptr) segments_->previous = &g;
+  segments_ = &g;
+}
+
+void span_cache::unlink(segment& g) noexcept
+{
+  (g.previous != nullptr ? g.previous->next : segments_) = g.next;
+  if (g.next != nullptr) g.next->previous = g.previous;
+}
+
+void span_cache::publish_held() noexcept { held_.store(used_ + free_dirty_, std::memory_order_relaxed); }
+
+}  // namespace gpa::detail

@@ -1,0 +1,206 @@
+// How much free memory the span cache keeps, and how the rest goes back. See span_cache.hpp, "How much stays".
+#include "base/assert.hpp"
+#include "base/bits.hpp"
+#include "fast/span_cache.hpp"
+#include "os/metadata.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t least_allowance = std::size_t{16} << 20;
+constexpr std::size_t least_allowance_of_upstream = std::size_t{1} << 20;  // others may want it
+constexpr unsigned most_passed_over = 8;
+
+// Some milliseconds late, and cheap.
+std::int64_t now() noexcept
+{
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return static_cast<std::int64_t>(t.tv_sec) * 1'000 + t.tv_nsec / 1'000'000;
+}
+
+bool is_whole(const span& s) noexcept { return s.bytes == s.home->granules * granule_size; }
+
+}  // namespace
+
+std::size_t span_cache::allowed() noexcept
+{
+  if (!keeps_) return 0;
+  const std::size_t least = supply_.from_system() ? least_allowance : least_allowance_of_upstream;
+  const std::size_t allowance = std::max(used_ / 8, least);
+  if (tolerated_ == 0 || free_dirty_ <= allowance) return allowance;
+  if (now() - needed_at_ > a_second) tolerated_ = 0;
+  return allowance + tolerated_;
+}
+
+// Memory without pages is about to be used: was it given back a moment ago?
+void span_cache::note_need(std::size_t bytes) noexcept
+{
+  if (given_back_ == 0) return;
+  const std::int64_t t = now();
+  if (t - given_back_at_ > a_second) {
+    given_back_ = 0;
+    return;
+  }
+  const std::size_t again = std::min(bytes, given_back_);
+  given_back_ -= again;
+  tolerated_ += again;
+  needed_at_ = t;
+}
+
+// Takes a span, or a part of one, out of its list: free to us alone, counted as used. `whole`: its segment was unlinked
+// and goes with it.
+span* span_cache::take_to_shed(std::size_t keep, bool& whole) noexcept
+{
+  for (unsigned i = 0; i != most_passed_over && oldest_ != nullptr && free_dirty_ > keep; ++i) {
+    span* s = oldest_;
+    const std::size_t excess = round_up(free_dirty_ - keep, granule_size);
+    remove(*s);
+    whole = is_whole(*s) && (excess >= s->bytes || keep == 0);
+    if (!whole && !supply_.from_system()) {
+      insert(*s);  // a part of what an upstream gave cannot go back
+      continue;
+    }
+    // Segments are used from the front: that is what to keep, unless the rest has nothing to give.
+    if (!whole && excess < s->bytes) {
+      if (span* rest = split(*s, s->bytes - excess); rest != nullptr) {
+        if (rest->dirty != 0) std::swap(s, rest);
+        insert(*rest);
+      }
+    }
+    used_ += s->bytes;
+    if (whole) unlink(*s->home);
+    return s;
+  }
+  return nullptr;
+}
+
+bool span_cache::shed(std::size_t keep) noexcept
+{
+  for (bool any = false;; any = true) {
+    bool whole = false;
+    span* s = nullptr;
+    segment* gone = nullptr;
+    {
+      const mutex_guard guard(lock_);
+      s = take_to_shed(keep, whole);
+      if (s == nullptr) return any;
+      given_back_ += s->dirty * granule_size;
+      given_back_at_ = now();
+      if (whole) {
+        gone = s->home;
+        used_ -= s->bytes;
+        delete_span(*s);
+        publish_held();
+      }
+    }
+    if (gone != nullptr) {
+      delete_segment(*gone);
+      continue;
+    }
+    discard_pages(s->base, s->bytes);
+    const mutex_guard guard(lock_);
+    used_ -= s->bytes;
+    s->dirty = 0;
+    set_dirty(*s, false);
+    make_free(*s);
+    publish_held();
+  }
+}
+
+void span_cache::trim() noexcept
+{
+  shed(0);
+  const mutex_guard guard(lock_);
+  given_back_ = tolerated_ = 0;  // asked for: nothing to learn from
+}
+
+void span_cache::keep_nothing() noexcept
+{
+  {
+    const mutex_guard guard(lock_);
+    keeps_ = false;
+  }
+  trim();
+}
+
+void span_cache::release() noexcept
+{
+  segment* all = nullptr;
+  span* headers = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    for (segment* g = segments_; g != nullptr; g = g->next) {
+      for (std::size_t at = 0; at < g->granules;) {
+        span& s = *g->edges[g->single ? 0 : at];
+        at += s.bytes / granule_size;
+        if (!s.free) clear_region(s);
+        delete_span(s);
+      }
+    }
+    all = segments_;
+    segments_ = nullptr;
+    headers = spare_headers_;
+    spare_headers_ = nullptr;
+    lists_ = {};
+    lists_with_any_ = {};
+    newest_ = oldest_ = nullptr;
+    used_ = free_dirty_ = given_back_ = tolerated_ = 0;
+    next_segment_ = first_segment;
+    publish_held();
+  }
+  while (all != nullptr) {
+    segment& g = *all;
+    all = g.next;
+    delete_segment(g);
+  }
+  while (headers != nullptr) {
+    span& s = *headers;
+    headers = s.next;
+    metadata_free(&s, sizeof s);
+  }
+}
+
+void span_cache::check() noexcept
+{
+  const mutex_guard guard(lock_);
+  std::size_t used = 0;
+  std::size_t dirty = 0;
+  std::size_t free_spans = 0;
+  std::size_t dirty_spans = 0;
+  for (const segment* g = segments_; g != nullptr; g = g->next) {
+    bool after_free = false;
+    for (std::size_t at = 0; at < g->granules;) {
+      const span& s = *g->edges[g->single ? 0 : at];
+      const std::size_t granules = s.bytes / granule_size;
+      GPA_ASSERT(s.base == g->base + at * granule_size && granules != 0 && at + granules <= g->granules);  // S1
+      GPA_ASSERT(g->single || g->edges[at + granules - 1] == &s);                                          // S1
+      GPA_ASSERT(!(s.free && after_free));                                                                 // S2
+      GPA_ASSERT(s.free || region_of(s.base) == &s);
+      after_free = s.free;
+      at += granules;
+      if (!s.free) {
+        used += s.bytes;
+        continue;
+      }
+      GPA_ASSERT(s.dirty == count_dirty(s));
+      dirty += s.dirty * granule_size;
+      ++free_spans;
+      dirty_spans += s.dirty != 0 ? 1 : 0;
+    }
+  }
+  for (std::size_t list = 0; list != list_count; ++list) {
+    GPA_ASSERT((lists_[list] != nullptr) == ((lists_with_any_[list / 64] >> list % 64 & 1) != 0));
+    for (const span* s = lists_[list]; s != nullptr; s = s->next) --free_spans;
+  }
+  for (const span* s = oldest_; s != nullptr; s = s->newer) --dirty_spans;
+  GPA_ASSERT(free_spans == 0 && dirty_spans == 0);  // S3
+  GPA_ASSERT(used == used_ && dirty == free_dirty_ && held_bytes() == used + dirty);  // S4
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,353 @@
+// The fast heap from inside: its invariants after random work, over the system and over an upstream.
+#define BOOST_TEST_MODULE fast_heap
+#include "fast/fast_heap.hpp"
+
+#include "base/tools.hpp"
+
+#include "support/resident.hpp"
+#include "support/upstreams.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using gpa::detail::class_count;
+using gpa::detail::fast_bin;
+using gpa::detail::fast_cache;
+using gpa::detail::fast_heap;
+using gpa::detail::slot_size;
+using gpa::detail::small_limit;
+using gpa::test::recording_upstream;
+
+constexpr std::size_t mega = std::size_t{1} << 20;
+
+class quiet_owner final : public gpa::detail::owner {
+ public:
+  void tell(gpa::report) noexcept override { ++told; }
+  void heartbeat() noexcept override {}
+  int told = 0;
+};
+
+struct block {
+  std::size_t bytes;
+  std::size_t alignment;
+  std::byte content;
+};
+
+struct fixture {
+  quiet_owner owner;
+  recording_upstream upstream;
+  gpa::detail::supply from_system{nullptr};
+  gpa::detail::supply from_upstream{&upstream};
+  fast_heap pages{owner, from_system};
+  fast_heap above{owner, from_upstream};
+  fast_cache k;
+  fast_cache other;
+
+  ~fixture()
+  {
+    pages.check();
+    above.check();
+    check(k);
+    check(other);
+    fast_heap::free_arrays(k);
+    fast_heap::free_arrays(other);
+    BOOST_TEST(owner.told == 0);
+  }
+  static void check(const fast_cache& cache)
+  {
+    for (const fast_bin& b : cache.bins)
+      BOOST_REQUIRE((b.base <= b.top && b.top <= b.end && b.end <= b.base + b.capacity));
+  }
+  [[nodiscard]] static std::byte* take(fast_heap& h, fast_cache& from, std::size_t bytes, std::size_t alignment = 8)
+  {
+    // What the front door does.
+    void* p = nullptr;
+    if (bytes < fast_heap::quick_below) p = fast_heap::allocate_quick(from, bytes, alignment);
+    if (p == nullptr) p = fast_heap::allocate_slot(from, bytes, alignment);
+    if (p == nullptr) p = h.allocate(from, bytes, alignment);
+    BOOST_REQUIRE(p != nullptr);
+    BOOST_REQUIRE(reinterpret_cast<std::uintptr_t>(p) % alignment == 0);
+    gpa::detail::tools_open(p, bytes);
+    return static_cast<std::byte*>(p);
+  }
+  static void give(fast_heap& h, fast_cache& to, void* p, std::size_t bytes, std::size_t alignment = 8)
+  {
+    if (bytes < fast_heap::quick_below && fast_heap::deallocate_quick(to, p, bytes, alignment)) return;
+    if (fast_heap::deallocate_slot(to, p, bytes, alignment)) return;
+    h.deallocate(to, p, bytes, alignment);
+  }
+};
+
+bool holds(const std::byte* p, const block& b)
+{
+  return std::all_of(p, p + std::min<std::size_t>(b.bytes, 64), [&](std::byte seen) { return seen == b.content; }) &&
+         (b.bytes == 0 || p[b.bytes - 1] == b.content);
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(every_size_and_alignment_has_a_block_of_its_own, fixture)
+{
+  for (fast_heap* const h : {&pages, &above}) {
+    std::map<std::byte*, block> live;
+    for (const std::size_t alignment : {1U, 2U, 16U, 32U, 64U, 1'024U, 4'096U, 8'192U, 131'072U}) {
+      for (const std::size_t bytes : {0U, 1U, 15U, 16U, 17U, 48U, 1'023U, 1'024U, 1'025U, 4'000U, 28'672U, 28'673U,
+                                      32'767U, 32'768U, 32'769U, 65'536U, 65'537U, 300'000U}) {
+        std::byte* const p = take(*h, k, bytes, alignment);
+        const auto [at, fresh] = live.emplace(p, block{bytes, alignment, std::byte(live.size() % 251 + 1)});
+        BOOST_REQUIRE(fresh);
+        std::memset(p, static_cast<int>(at->second.content), bytes);
+      }
+    }
+    for (const auto& [p, b] : live) BOOST_TEST(holds(p, b));
+    for (const auto& [p, b] : live) give(*h, k, p, b.bytes, b.alignment);
+    BOOST_TEST(k.counts.live_blocks() == 0);
+    BOOST_TEST(k.counts.live_bytes() == 0);
+    h->flush(k);
+    h->check();
+    h->trim();
+    BOOST_TEST(h->held_bytes() == 0u);
+  }
+  BOOST_TEST(upstream.live() == 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(blocks_allocated_in_a_row_lie_side_by_side_whatever_order_they_were_freed_in, fixture)
+{
+  std::vector<std::byte*> blocks;
+  for (int i = 0; i != 50'000; ++i) blocks.push_back(take(pages, k, 48));
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
+  for (std::byte* const p : blocks) give(pages, k, p, 48);
+  pages.flush(k);
+  pages.check();
+  std::size_t neighbours = 0;
+  for (std::byte*& p : blocks) p = take(pages, k, 48);
+  for (std::size_t i = 1; i != blocks.size(); ++i) neighbours += blocks[i] == blocks[i - 1] + 48 ? 1 : 0;
+  BOOST_TEST(neighbours > blocks.size() * 9 / 10);
+  for (std::byte* const p : blocks) give(pages, k, p, 48);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_thread_keeps_no_more_than_its_budget, fixture)
+{
+  for (unsigned c = 1; c != class_count; ++c) {
+    const std::size_t bytes = std::min(slot_size(c), small_limit);
+    std::vector<std::byte*> blocks;
+    for (int i = 0; i != 3'000; ++i) blocks.push_back(take(pages, k, bytes));
+    for (std::byte* const p : blocks) give(pages, k, p, bytes);
+  }
+  std::size_t kept = 0;
+  for (unsigned c = 1; c != class_count; ++c) {
+    const fast_bin& b = k.bins[c];
+    kept += b.count() * slot_size(c);
+    BOOST_TEST(b.capacity * slot_size(c) <= std::max(std::size_t{64} << 10, 2 * slot_size(c)));
+  }
+  BOOST_TEST(kept <= k.could_keep);
+  BOOST_TEST(k.could_keep <= 4 * mega);
+}
+
+// A slot in an array keeps its slab: after a burst of blocks freed in random order a few thousand would keep everything.
+BOOST_FIXTURE_TEST_CASE(an_array_holds_little_while_much_lies_free_in_slabs, fixture)
+{
+  std::vector<std::byte*> blocks;
+  for (int i = 0; i != 1'000'000; ++i) blocks.push_back(take(pages, k, 48));
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
+  const fast_bin& b = k.bins[gpa::detail::size_class(48)];
+  for (std::byte* const p : blocks) {
+    give(pages, k, p, 48);
+    if (&p > &blocks[500'000] && &p < &blocks[800'000]) BOOST_REQUIRE(b.count() <= 8u);
+  }
+  BOOST_TEST(pages.held_bytes() <= 26 * mega);  // 16 in spans, 8 in slabs
+  check(k);
+  for (std::byte*& p : blocks) p = take(pages, k, 48);  // and holds more again when it is used
+  for (std::size_t i = 0; i != 5'000; ++i) give(pages, k, blocks[i], 48);
+  BOOST_TEST(b.count() > 8u);
+  check(k);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_slot_freed_twice_is_handed_out_once, fixture)
+{
+  std::byte* const p = take(pages, k, 48);
+  std::byte* const wall = take(pages, k, 48);
+  give(pages, k, p, 48);
+  give(pages, other, p, 48);  // undefined for the user; our counts must survive it
+  pages.flush(k);
+  pages.flush(other);
+  pages.check();
+  std::set<std::byte*> seen;
+  for (int i = 0; i != 3'000; ++i) BOOST_REQUIRE(seen.insert(take(pages, k, 48)).second);
+  BOOST_TEST(seen.contains(p));
+  BOOST_TEST(!seen.contains(wall));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_slab_loses_the_pages_that_only_free_slots_lie_on, fixture)
+{
+  std::vector<std::byte*> blocks;
+  for (int i = 0; i != 20'000; ++i) {
+    blocks.push_back(take(pages, k, 1'000));
+    std::memset(blocks.back(), 0x41, 1'000);
+  }
+  const std::size_t full = gpa::test::resident_bytes();
+  std::vector<std::byte*> kept;
+  for (std::size_t i = 0; i != blocks.size(); ++i) {
+    if (i % 60 == 0) {
+      kept.push_back(blocks[i]);
+    } else {
+      give(pages, k, blocks[i], 1'000);
+    }
+  }
+  pages.flush(k);
+  pages.trim();
+  pages.check();
+  if (!gpa::test::sanitized) BOOST_TEST(gpa::test::resident_bytes() + 16 * mega <= full);
+  for (const std::byte* const p : kept)
+    BOOST_REQUIRE(std::all_of(p, p + 1'000, [](std::byte seen) { return seen == std::byte{0x41}; }));
+  for (int i = 0; i != 20'000; ++i) {
+    std::byte* const p = take(pages, k, 1'000);
+    std::memset(p, 0x42, 1'000);
+  }
+  for (const std::byte* const p : kept)
+    BOOST_REQUIRE(std::all_of(p, p + 1'000, [](std::byte seen) { return seen == std::byte{0x41}; }));
+}
+
+BOOST_FIXTURE_TEST_CASE(after_bury_each_block_that_goes_takes_its_pages_along, fixture)
+{
+  std::vector<std::pair<std::byte*, std::size_t>> blocks;
+  for (const std::size_t bytes : {24U, 1'000U, 30'000U, 200'000U}) {
+    for (int i = 0; i != 40; ++i) {
+      blocks.emplace_back(take(pages, k, bytes), bytes);
+      std::memset(blocks.back().first, 0x41, bytes);
+    }
+  }
+  pages.flush(k);
+  pages.bury();
+  std::size_t held = pages.held_bytes();
+  for (const auto& [p, bytes] : blocks) {
+    BOOST_REQUIRE(std::all_of(p, p + bytes, [](std::byte seen) { return seen == std::byte{0x41}; }));
+    BOOST_TEST(pages.held_bytes() != 0u);
+    pages.free_buried(p);
+    BOOST_TEST(pages.held_bytes() <= held);
+    held = pages.held_bytes();
+  }
+  BOOST_TEST(held == 0u);
+  pages.check();
+}
+
+BOOST_FIXTURE_TEST_CASE(a_refusal_changes_nothing, fixture)
+{
+  upstream.refuse(0, recording_upstream::never);
+  BOOST_TEST(above.allocate(k, 24, 8) == nullptr);
+  BOOST_TEST(above.allocate(k, 200'000, 8) == nullptr);
+  BOOST_TEST(pages.allocate(k, std::size_t{1} << 46, 8) == nullptr);
+  BOOST_TEST(pages.allocate(k, 8, std::size_t{1} << 46) == nullptr);
+  BOOST_TEST(k.counts.live_blocks() == 0);
+  BOOST_TEST(k.counts.allocated_bytes.load() == 0u);
+  BOOST_TEST(above.held_bytes() == 0u);
+}
+
+// Two caches, random operations, against a map of the live ranges.
+BOOST_FIXTURE_TEST_CASE(live_blocks_never_overlap_and_keep_their_contents, fixture)
+{
+  for (fast_heap* const h : {&pages, &above}) {
+    std::mt19937 random(29);
+    std::map<std::byte*, block> live;
+    for (int step = 0; step != gpa::test::rounds(150'000); ++step) {
+      const auto dice = random() % 1'000;
+      fast_cache& mine = random() % 3 == 0 ? other : k;
+      if (live.size() < 3'000 && dice < 520) {
+        const std::size_t most = dice < 400 ? 200 : dice < 500 ? 5'000 : 120'000;
+        const block b{random() % most, std::size_t{1} << (dice % 20 == 0 ? random() % 14 : random() % 5),
+                      std::byte(random() % 251 + 1)};
+        std::byte* const p = take(*h, mine, b.bytes, b.alignment);
+        const auto [at, fresh] = live.emplace(p, b);
+        BOOST_REQUIRE(fresh);
+        BOOST_REQUIRE((std::next(at) == live.end() || p + b.bytes <= std::next(at)->first));
+        BOOST_REQUIRE((at == live.begin() || std::prev(at)->first + std::prev(at)->second.bytes <= p));
+        std::memset(p, static_cast<int>(b.content), b.bytes);
+      } else if (!live.empty()) {
+        auto at = live.lower_bound(reinterpret_cast<std::byte*>(
+            reinterpret_cast<std::uintptr_t>(live.begin()->first) +
+            random() % static_cast<std::size_t>(live.rbegin()->first - live.begin()->first + 1)));
+        BOOST_REQUIRE(at != live.end());
+        auto& [p, b] = *at;
+        BOOST_REQUIRE(holds(p, b));
+        if (dice >= 900) {
+          const std::size_t bytes = random() % (2 * b.bytes + 1);
+          if (h->resize(p, b.bytes, bytes, b.alignment)) {
+            gpa::detail::tools_open(p, bytes);
+            std::memset(p, static_cast<int>(b.content), bytes);
+            mine.counts.count_resize(b.bytes, bytes);
+            b.bytes = bytes;
+          }
+        } else {
+          give(*h, mine, p, b.bytes, b.alignment);
+          live.erase(at);
+        }
+      }
+      if (dice == 999 && random() % 10 == 0) {
+        h->flush(k);
+        h->trim();
+      }
+      if (step % 1'024 == 0) {
+        h->check();
+        check(k);
+        check(other);
+      }
+    }
+    std::size_t bytes = 0;
+    for (const auto& [p, b] : live) {
+      BOOST_REQUIRE(holds(p, b));
+      bytes += b.bytes;
+    }
+    BOOST_TEST(k.counts.live_bytes() + other.counts.live_bytes() == static_cast<std::int64_t>(bytes));
+    BOOST_TEST(k.counts.live_blocks() + other.counts.live_blocks() == static_cast<std::int64_t>(live.size()));
+    for (const auto& [p, b] : live) give(*h, k, p, b.bytes, b.alignment);
+    h->flush(k);
+    h->flush(other);
+    h->check();
+    h->trim();
+    BOOST_TEST(h->held_bytes() == 0u);
+  }
+  BOOST_TEST(upstream.live() == 0u);
+  BOOST_TEST(upstream.wrong() == 0u);
+}
+
+// Each thread its cache; blocks go from one to the other, so that slabs fill from both sides.
+BOOST_FIXTURE_TEST_CASE(threads_that_free_each_other_s_blocks_leave_every_count_right, fixture)
+{
+  constexpr std::size_t each = 20'000;
+  std::vector<std::byte*> mine(each);
+  std::vector<std::byte*> yours(each);
+  for (int round = 0; round != 4; ++round) {
+    const auto work = [&](fast_cache& cache, std::vector<std::byte*>& blocks, int content) {
+      for (std::byte*& p : blocks) {
+        if (p != nullptr) give(pages, cache, p, 40);
+        p = take(pages, cache, 40);
+        std::memset(p, content, 40);
+      }
+    };
+    std::thread a([&] { work(k, mine, 0x41); });
+    std::thread b([&] { work(other, yours, 0x42); });
+    a.join();
+    b.join();
+    pages.check();
+    std::swap(mine, yours);
+  }
+  for (std::byte* const p : mine) give(pages, k, p, 40);
+  for (std::byte* const p : yours) give(pages, other, p, 40);
+  pages.flush(k);
+  pages.flush(other);
+  pages.check();
+  pages.trim();
+  BOOST_TEST(pages.held_bytes() == 0u);
+}
