@@ -52,7 +52,8 @@ void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::
   return allocate_or_throw(object, bytes, alignment, __builtin_return_address(0));
 }
 
-void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
+void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                      checked_cache& k) noexcept
 {
   if (door_of(object).heart->checked().deallocate_tiny(k, p, bytes, alignment)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, __builtin_return_address(0));
@@ -61,9 +62,12 @@ void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t by
 void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                       cache_header& k)
 {
-  if (k.quick_below != 0) [[likely]] {
+  if (k.quick_below != 0 || (k.sampled && k.until_sample > 1)) [[likely]] {
     void* const p = fast_heap::allocate_slot(static_cast<fast_cache&>(k), bytes, alignment);
-    if (p != nullptr) [[likely]] return p;
+    if (p != nullptr) [[likely]] {
+      --k.until_sample;  // of nobody's interest where nothing is sampled
+      return p;
+    }
   }
   return allocate_or_throw(object, bytes, alignment, caller);
 }
@@ -71,12 +75,17 @@ void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std:
 void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                        const void* caller, cache_header& k) noexcept
 {
-  if (k.quick_below != 0 && fast_heap::deallocate_slot(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]]
-    return;
+  bool is_fast = k.quick_below != 0;
+  if (k.sampled) {
+    const region* const r = region_of(p);
+    is_fast = r != nullptr && r->owner == door_of(object).heart && r->kind == region_kind::fast_slab;
+  }
+  if (is_fast && fast_heap::deallocate_slot(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 
-void* allocate_generally(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+void* allocate_generally(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                         const void* caller) noexcept
 {
   front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
@@ -93,11 +102,13 @@ void* allocate_generally(std::pmr::memory_resource& object, std::size_t bytes, s
 void* allocate_or_throw(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller)
 {
   void* const p = allocate_generally(object, bytes, alignment, caller);
-  if (p == nullptr) [[unlikely]] throw std::bad_alloc();
+  if (p == nullptr) [[unlikely]]
+    throw std::bad_alloc();
   return p;
 }
 
-void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                          const void* caller) noexcept
 {
   front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);

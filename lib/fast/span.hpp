@@ -27,7 +27,7 @@ struct span : region {
   std::uint64_t slot_reciprocal = 0;
   std::uint32_t slot_count = 0;
   std::uint32_t free_slots = 0;
-  std::uint32_t cursor = 0;     // no free bit before this word
+  std::uint32_t cursor = 0;  // no free bit before this word
   std::uint32_t slot_bytes = 0;
   std::uint8_t size_class = 0;  // 0: a large block
 
@@ -52,7 +52,10 @@ struct segment {
   span** edges = nullptr;          // one entry in a single one
 };
 
-[[nodiscard]] constexpr std::size_t bitmap_words(std::size_t bits) noexcept { return (bits + 63) / 64; }
+[[nodiscard]] constexpr std::size_t bitmap_words(std::size_t bits) noexcept
+{
+  return (bits + 63) / 64;
+}
 
 /// Of a span in a segment that is not single; the span cache's lock is held.
 void set_dirty(const span& s, bool dirty) noexcept;

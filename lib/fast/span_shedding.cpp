@@ -24,7 +24,10 @@ std::int64_t now() noexcept
   return static_cast<std::int64_t>(t.tv_sec) * 1'000 + t.tv_nsec / 1'000'000;
 }
 
-bool is_whole(const span& s) noexcept { return s.bytes == s.home->granules * granule_size; }
+bool is_whole(const span& s) noexcept
+{
+  return s.bytes == s.home->granules * granule_size;
+}
 
 }  // namespace
 
@@ -199,7 +202,7 @@ void span_cache::check() noexcept
     for (const span* s = lists_[list]; s != nullptr; s = s->next) --free_spans;
   }
   for (const span* s = oldest_; s != nullptr; s = s->newer) --dirty_spans;
-  GPA_ASSERT(free_spans == 0 && dirty_spans == 0);  // S3
+  GPA_ASSERT(free_spans == 0 && dirty_spans == 0);                                    // S3
   GPA_ASSERT(used == used_ && dirty == free_dirty_ && held_bytes() == used + dirty);  // S4
 }
 
