@@ -174,6 +174,7 @@ void span_cache::make_used(span& s) noexcept
 {
   set_edges(s);
   if (s.dirty * granule_size != s.bytes) note_need(s.bytes - s.dirty * granule_size);
+  least_free_ = std::min(least_free_, free_dirty_);
   s.dirty = 0;
   add_used(s.bytes);
 }
