@@ -110,6 +110,7 @@ class core final : public owner {
   void publish_new_id() noexcept;
   void add_orphan(cache_header& k) noexcept GPA_REQUIRES(lock_);
   void flush_caches() noexcept;
+  void flush_orphans() noexcept;
   [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] cache_header* make_cache() noexcept;
   [[nodiscard]] cache_header* adopt_or_make_cache() noexcept;

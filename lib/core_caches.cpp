@@ -61,6 +61,7 @@ cache_header* core::make_cache() noexcept
   fast->exact_peak = !options_.thread_safe;
   fast->partner = checked;
   if (checked == nullptr && !fast->exact_peak) fast->quick_below = fast_heap::quick_below;
+  fast->sampled = checked != nullptr && !fast->exact_peak;
   fast->until_sample = 1 + options_.checks.interval() / 2;
   fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
   return fast;
@@ -120,6 +121,26 @@ void core::flush_caches() noexcept
   const mutex_guard guard(lock_);
   for (cache_header* k = caches_; k != nullptr; k = k->next)
     if (!k->checked) fast_.flush(static_cast<fast_cache&>(*k));
+}
+
+// The same for those of threads that are gone. No lock is held meanwhile, so the upstream may be called.
+void core::flush_orphans() noexcept
+{
+  cache_header* idle = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    idle = orphans_;
+    orphans_ = nullptr;
+  }
+  for (cache_header* k = idle; k != nullptr; k = k->next_orphan)
+    if (!k->checked) fast_.flush(static_cast<fast_cache&>(*k));
+  const mutex_guard guard(lock_);
+  while (idle != nullptr) {
+    cache_header* const next = idle->next_orphan;
+    idle->next_orphan = orphans_;
+    orphans_ = idle;
+    idle = next;
+  }
 }
 
 bool core::has_caches() noexcept

@@ -254,6 +254,7 @@ void core::trim(const void* caller) noexcept
   if (!options_.checks.is_never()) checked_.trim(lease.checked());
   if (k->checked) return;
   fast_.flush(static_cast<fast_cache&>(*k));
+  flush_orphans();
   fast_.trim();
 }
 

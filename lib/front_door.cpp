@@ -63,9 +63,12 @@ void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t by
 void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                       cache_header& k)
 {
-  if (k.quick_below != 0) [[likely]] {
+  if (k.quick_below != 0 || (k.sampled && k.until_sample > 1)) [[likely]] {
     void* const p = fast_heap::allocate_slot(static_cast<fast_cache&>(k), bytes, alignment);
-    if (p != nullptr) [[likely]] return p;
+    if (p != nullptr) [[likely]] {
+      --k.until_sample;  // of nobody's interest where nothing is sampled
+      return p;
+    }
   }
   return allocate_or_throw(object, bytes, alignment, caller);
 }
@@ -73,8 +76,12 @@ void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std:
 void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                        const void* caller, cache_header& k) noexcept
 {
-  if (k.quick_below != 0 && fast_heap::deallocate_slot(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]]
-    return;
+  bool is_fast = k.quick_below != 0;
+  if (k.sampled) {
+    const region* const r = region_of(p);
+    is_fast = r != nullptr && r->owner == door_of(object).heart && r->kind == region_kind::fast_slab;
+  }
+  if (is_fast && fast_heap::deallocate_slot(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 
@@ -106,7 +113,8 @@ void* allocate_or_throw(std::pmr::memory_resource& object, std::size_t bytes, st
   return p;
 }
 
-void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
+void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                          const void* caller) noexcept
 {
   front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);

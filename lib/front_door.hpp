@@ -13,8 +13,8 @@
 
 namespace gpa::detail {
 
-/// A resource and its late_handle are a virtual table pointer and a front door, and nothing else. What the hot path calls is
-/// handed the object as it came: the register it came in stays as it is.
+/// A resource and its late_handle are a virtual table pointer and a front door, and nothing else. What the hot path
+/// calls is handed the object as it came: the register it came in stays as it is.
 struct with_front_door {
   const void* table;
   front door;
@@ -25,17 +25,17 @@ struct with_front_door {
 }
 
 /// Null when refused. Everything but the shortest path.
-[[nodiscard]] GPA_NOINLINE void* allocate_generally(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
-                                                    const void* caller) noexcept;
+[[nodiscard]] GPA_NOINLINE void* allocate_generally(std::pmr::memory_resource& object, std::size_t bytes,
+                                                    std::size_t alignment, const void* caller) noexcept;
 /// The same, but throws std::bad_alloc.
-[[nodiscard]] GPA_NOINLINE void* allocate_or_throw(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
-                                                   const void* caller);
-GPA_NOINLINE void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
-                                       const void* caller) noexcept;
+[[nodiscard]] GPA_NOINLINE void* allocate_or_throw(std::pmr::memory_resource& object, std::size_t bytes,
+                                                   std::size_t alignment, const void* caller);
+GPA_NOINLINE void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                       std::size_t alignment, const void* caller) noexcept;
 
 /// A small block of a cache that is `plain`. Such a resource keeps no call stacks, so the caller is not handed on.
-[[nodiscard]] GPA_NOINLINE void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
-                                                checked_cache& k);
+[[nodiscard]] GPA_NOINLINE void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes,
+                                                std::size_t alignment, checked_cache& k);
 GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                                    checked_cache& k) noexcept;
 
@@ -47,7 +47,8 @@ GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, 
 
 /// The hot path: what it cannot do is left to one of the functions above, as a tail call. Inlined whatever happens: the
 /// return address is that of the virtual function it becomes part of.
-[[nodiscard, gnu::always_inline]] inline void* allocate_through(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment)
+[[nodiscard, gnu::always_inline]] inline void* allocate_through(std::pmr::memory_resource& object, std::size_t bytes,
+                                                                std::size_t alignment)
 {
   const std::uint64_t id = door_of(object).id.load(std::memory_order_relaxed);
   const way& w = way_of(id);

@@ -66,7 +66,8 @@ std::size_t resident_now()
 void test_resident(std::size_t most, const char* when)
 {
   const std::size_t now = resident_now();
-  if (!sanitized) BOOST_TEST(now <= most, when << ": " << now / 1024 << " KiB resident, expected at most " << most / 1024);
+  if (!sanitized)
+    BOOST_TEST(now <= most, when << ": " << now / 1024 << " KiB resident, expected at most " << most / 1024);
 }
 
 }  // namespace

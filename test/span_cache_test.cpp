@@ -207,7 +207,7 @@ BOOST_FIXTURE_TEST_CASE(a_burst_leaves_little_behind, fixture)
   if (!gpa::test::sanitized) BOOST_TEST(gpa::test::resident_bytes() <= before + 2 * mega);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_burst_that_comes_again_at_once_finds_its_memory_and_loses_it_a_second_later, fixture)
+BOOST_FIXTURE_TEST_CASE(a_burst_that_comes_again_at_once_finds_its_memory_until_it_has_been_idle_for_a_second, fixture)
 {
   const auto burst = [this] {
     std::vector<span*> spans;
@@ -221,8 +221,10 @@ BOOST_FIXTURE_TEST_CASE(a_burst_that_comes_again_at_once_finds_its_memory_and_lo
   const std::size_t kept = pages.held_bytes();
   burst();
   BOOST_TEST(pages.held_bytes() == kept);  // nothing went back and nothing new was needed
-  std::this_thread::sleep_for(std::chrono::milliseconds(1'100));
-  pages.put(take(pages, 1));
+  for (int second = 0; second != 2; ++second) {  // one that began before the last burst, and one without
+    std::this_thread::sleep_for(std::chrono::milliseconds(1'100));
+    pages.put(take(pages, 1));
+  }
   BOOST_TEST(pages.held_bytes() <= 16 * mega);
 }
 

@@ -77,6 +77,7 @@ struct cache_header {
   std::uint32_t frames = 0;        // call stacks: how deep
   std::uint16_t thread = 0;        // number of the thread it belongs to
   bool checked = false;            // a checked_cache, else a fast_cache
+  bool sampled = false;            // a fast_cache with a partner: now and then a block goes there
   bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
   bool plain = false;              // checked, no call stacks, no exact peak: the shortest path will do
   std::size_t quick_below = 0;     // requests of fewer bytes take the fast heap's shortest path

@@ -3,15 +3,15 @@
 //    bin     base                 top                 end
 //             | slot | slot | slot |                   |        each an address; the hottest is on top
 //
-// No link runs through the blocks: a free touches nothing of the block, a batch is taken from or given to a slab without
-// walking through cold memory, a slot stays closed to ASan and Valgrind while it is free, and a write after free can
-// damage nobody but the block's next user. The price is eight bytes for each slot that is kept.
+// No link runs through the blocks: a free touches nothing of the block, a batch is taken from or given to a slab
+// without walking through cold memory, a slot stays closed to ASan and Valgrind while it is free, and a write after
+// free can damage nobody but the block's next user. The price is eight bytes for each slot that is kept.
 //
-// When a burst of blocks is freed, slots kept here would keep many slabs from being given back. So while much memory lies
-// free in slabs, arrays are emptied when they overflow, and hold eight slots at most.
+// When a burst of blocks is freed, slots kept here would keep many slabs from being given back. So while much memory
+// lies free in slabs, arrays are emptied when they overflow, and hold eight slots at most.
 //
-// An array starts with as many slots as fit 16 KiB (2 to 64) and doubles when it overflows, up to 64 KiB of slots, while
-// all arrays of the cache together are for less than 2 MiB.
+// An array starts with as many slots as fit 16 KiB (2 to 64) and doubles when it overflows, up to 64 KiB of slots,
+// while all arrays of the cache together are for less than 2 MiB.
 //
 // Not thread-safe: its cache's thread owns it.
 #pragma once
@@ -30,7 +30,7 @@ namespace gpa::detail {
 inline constexpr std::uint32_t most_in_batch = 64;
 
 struct alignas(32) fast_bin {  // a size that needs no multiplication
-  void** top = nullptr;  // the next free place; class 0 does not exist: its bin is empty and full at once
+  void** top = nullptr;        // the next free place; class 0 does not exist: its bin is empty and full at once
   void** base = nullptr;
   void** end = nullptr;
   std::uint32_t capacity = 0;  // end - base, but while much memory lies free in slabs

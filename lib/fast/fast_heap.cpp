@@ -19,7 +19,10 @@ std::size_t small_size(std::size_t bytes, std::size_t alignment) noexcept
   return size <= largest_slot ? size : 0;
 }
 
-std::size_t large_size(std::size_t bytes) noexcept { return round_up(std::max<std::size_t>(bytes, 1), granule_size); }
+std::size_t large_size(std::size_t bytes) noexcept
+{
+  return round_up(std::max<std::size_t>(bytes, 1), granule_size);
+}
 
 constexpr std::size_t batch_slots(std::size_t slot) noexcept
 {
@@ -65,7 +68,8 @@ void* fast_heap::allocate(fast_cache& k, std::size_t bytes, std::size_t alignmen
     p = s->base;
   }
   k.counts.count_allocation(bytes);
-  if (k.exact_peak) [[unlikely]] owner_.heartbeat();
+  if (k.exact_peak) [[unlikely]]
+    owner_.heartbeat();
   return p;
 }
 
@@ -202,8 +206,10 @@ inline void fast_heap::add_free(span& s, std::uint32_t count, span*& emptied) no
   free_in_slabs_ += std::size_t{count} * s.slot_bytes;
   const std::uint32_t before = s.free_slots;
   s.free_slots = before + count;
-  if (before == 0 && count != 0) [[unlikely]] list(s);
-  if (before + count == s.slot_count) [[unlikely]] retire(s, emptied);
+  if (before == 0 && count != 0) [[unlikely]]
+    list(s);
+  if (before + count == s.slot_count) [[unlikely]]
+    retire(s, emptied);
 }
 
 void fast_heap::retire(span& s, span*& emptied) noexcept

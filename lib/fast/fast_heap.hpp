@@ -10,8 +10,8 @@
 //    supply         the system, or a user's upstream
 //
 // Slots leave a slab in the order of their addresses, whatever the order they were freed in, so what a program
-// allocates one after the other lies side by side. The class of a block follows from the arguments of its free: its slab
-// is looked up when the slot leaves the thread, never before.
+// allocates one after the other lies side by side. The class of a block follows from the arguments of its free: its
+// slab is looked up when the slot leaves the thread, never before.
 //
 // What it costs: one bit and, while a thread keeps it, eight bytes a slot; an empty slab stays if it is the only one of
 // its class with free slots.
@@ -43,8 +43,7 @@ class fast_heap {
   static constexpr std::size_t quick_below = 1025;
   /// Calls nothing, so its caller needs no frame. Null, or false, with nothing done: left to the functions below.
   [[nodiscard]] static void* allocate_quick(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
-  [[nodiscard]] static bool deallocate_quick(fast_cache& k, void* p, std::size_t bytes,
-                                             std::size_t alignment) noexcept;
+  [[nodiscard]] static bool deallocate_quick(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
 
   /// As these, for requests up to 32 KiB, aligned to at most 16.
   [[nodiscard]] static void* allocate_slot(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;

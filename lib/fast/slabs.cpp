@@ -13,9 +13,15 @@ namespace {
 
 constexpr std::size_t most_pages = slab_size(class_count - 1) / page_size;
 
-std::size_t free_bits_bytes(std::size_t slots) noexcept { return bitmap_words(slots) * sizeof(std::uint64_t); }
+std::size_t free_bits_bytes(std::size_t slots) noexcept
+{
+  return bitmap_words(slots) * sizeof(std::uint64_t);
+}
 
-bool is_free(const span& s, std::size_t index) noexcept { return (s.free_bits[index / 64] >> index % 64 & 1) != 0; }
+bool is_free(const span& s, std::size_t index) noexcept
+{
+  return (s.free_bits[index / 64] >> index % 64 & 1) != 0;
+}
 
 // Drops the pages of a slab that only free slots lie on.
 void discard_around_used(const span& s) noexcept

@@ -50,7 +50,10 @@ struct segment {
   span** edges = nullptr;          // one entry in a single one
 };
 
-[[nodiscard]] constexpr std::size_t bitmap_words(std::size_t bits) noexcept { return (bits + 63) / 64; }
+[[nodiscard]] constexpr std::size_t bitmap_words(std::size_t bits) noexcept
+{
+  return (bits + 63) / 64;
+}
 
 /// Of a span in a segment that is not single; the span cache's lock is held.
 void set_dirty(const span& s, bool dirty) noexcept;

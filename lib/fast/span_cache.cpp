@@ -47,8 +47,14 @@ granule_range range_of(const span& s) noexcept
   const std::size_t first = static_cast<std::size_t>(s.base - s.home->base) / granule_size;
   return {first, first + s.bytes / granule_size};
 }
-std::size_t edges_bytes(const segment& g) noexcept { return (g.single ? 1 : g.granules) * sizeof(span*); }
-std::size_t dirty_bytes(const segment& g) noexcept { return bitmap_words(g.granules) * sizeof(std::uint64_t); }
+std::size_t edges_bytes(const segment& g) noexcept
+{
+  return (g.single ? 1 : g.granules) * sizeof(span*);
+}
+std::size_t dirty_bytes(const segment& g) noexcept
+{
+  return bitmap_words(g.granules) * sizeof(std::uint64_t);
+}
 
 }  // namespace
 
@@ -168,8 +174,17 @@ void span_cache::make_used(span& s) noexcept
 {
   set_edges(s);
   if (s.dirty * granule_size != s.bytes) note_need(s.bytes - s.dirty * granule_size);
+  least_free_ = std::min(least_free_, free_dirty_);
   s.dirty = 0;
-  used_ += s.bytes;
+  add_used(s.bytes);
+}
+
+void span_cache::add_used(std::size_t bytes) noexcept
+{
+  used_ += bytes;
+  if (used_ <= most_used_) return;
+  most_used_ = used_;
+  news_.store(true, std::memory_order_relaxed);
 }
 
 // Melts a span that stands in no list with its free neighbours; `dirty` is known.
@@ -203,13 +218,7 @@ span* span_cache::take(std::size_t bytes, std::size_t alignment, region_kind kin
   if (s == nullptr) return nullptr;
   s->kind = kind;
   static_cast<void>(enter_region(*s));  // cannot fail: new_segment() saw to it
-  bool most = false;
-  {
-    const mutex_guard guard(lock_);
-    most = used_ > most_used_;
-    most_used_ = std::max(most_used_, used_);
-  }
-  if (most) owner_.heartbeat();
+  if (news_.load(std::memory_order_relaxed) && news_.exchange(false, std::memory_order_relaxed)) owner_.heartbeat();
   return s;
 }
 
@@ -267,7 +276,7 @@ span* span_cache::take_single(std::size_t bytes, std::size_t alignment) noexcept
     if (s != nullptr) {
       g->edges[0] = s;
       link(*g);
-      used_ += bytes;
+      add_used(bytes);
       publish_held();
     }
   }
@@ -327,7 +336,7 @@ bool span_cache::resize(span& s, std::size_t bytes) noexcept
     delete_span(*behind);
     grow_region(s, s.bytes + got);
     set_edges(s);
-    used_ += got;
+    add_used(got);
   }
   publish_held();
   return true;
@@ -373,6 +382,9 @@ void span_cache::unlink(segment& g) noexcept
   if (g.next != nullptr) g.next->previous = g.previous;
 }
 
-void span_cache::publish_held() noexcept { held_.store(used_ + free_dirty_, std::memory_order_relaxed); }
+void span_cache::publish_held() noexcept
+{
+  held_.store(used_ + free_dirty_, std::memory_order_relaxed);
+}
 
 }  // namespace gpa::detail

@@ -5,9 +5,9 @@
 // from 1 MiB to 64 MiB; over a user's upstream each is as large as what was wanted, so that a freed one can go back.
 //
 // How much stays. Free memory beyond max(an eighth of what is used, 16 MiB) goes back, oldest first: pages are
-// dropped, a segment that is free as a whole is returned. A burst that comes again within a second is no burst but how the
-// program works: what was given back too early is then tolerated, until it has not been needed for a second. Nobody wakes
-// up for this: it happens in put(), so a program that stops allocating keeps what it had until trim().
+// dropped, a segment that is free as a whole is returned. A burst that comes again within a second is no burst but how
+// the program works: what was given back too early is tolerated then, until as much has lain free for a whole second.
+// Nobody wakes up for this, it happens in put(): a program that frees nothing more keeps what it had until trim().
 //
 // Invariants, asserted by check():
 //   S1  the spans of a segment cover it without a gap, and edges name each one's first and last granule
@@ -91,6 +91,7 @@ class span_cache {
   [[nodiscard]] span* split(span& s, std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   /// The same; what is behind `bytes` becomes free, if it can be cut off.
   void cut(span& s, std::size_t bytes) noexcept GPA_REQUIRES(lock_);
+  void add_used(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   void make_used(span& s) noexcept GPA_REQUIRES(lock_);
   void make_free(span& s) noexcept GPA_REQUIRES(lock_);
 
@@ -112,6 +113,7 @@ class span_cache {
   owner& owner_;
   supply& supply_;
   std::atomic<std::size_t> held_{0};
+  std::atomic<bool> news_{false};  // more is used than ever
 
   mutex lock_;
   segment* segments_ GPA_GUARDED_BY(lock_) = nullptr;
@@ -130,7 +132,8 @@ class span_cache {
   std::size_t given_back_ GPA_GUARDED_BY(lock_) = 0;  // and not needed again yet
   std::int64_t given_back_at_ GPA_GUARDED_BY(lock_) = 0;
   std::size_t tolerated_ GPA_GUARDED_BY(lock_) = 0;
-  std::int64_t needed_at_ GPA_GUARDED_BY(lock_) = 0;  // when more than the allowance was last used
+  std::int64_t second_began_ GPA_GUARDED_BY(lock_) = 0;
+  std::size_t least_free_ GPA_GUARDED_BY(lock_) = 0;  // free and dirty, since then
 };
 
 }  // namespace gpa::detail

@@ -24,7 +24,10 @@ std::int64_t now() noexcept
   return static_cast<std::int64_t>(t.tv_sec) * 1'000 + t.tv_nsec / 1'000'000;
 }
 
-bool is_whole(const span& s) noexcept { return s.bytes == s.home->granules * granule_size; }
+bool is_whole(const span& s) noexcept
+{
+  return s.bytes == s.home->granules * granule_size;
+}
 
 }  // namespace
 
@@ -34,7 +37,13 @@ std::size_t span_cache::allowed() noexcept
   const std::size_t least = supply_.from_system() ? least_allowance : least_allowance_of_upstream;
   const std::size_t allowance = std::max(used_ / 8, least);
   if (tolerated_ == 0 || free_dirty_ <= allowance) return allowance;
-  if (now() - needed_at_ > a_second) tolerated_ = 0;
+  if (const std::int64_t t = now(); t - second_began_ > a_second) {
+    const std::size_t idle = least_free_ > allowance ? least_free_ - allowance : 0;  // all the time
+    tolerated_ = std::min(tolerated_, free_dirty_ - allowance);  // no more than is made use of
+    tolerated_ -= std::min(tolerated_, idle);
+    second_began_ = t;
+    least_free_ = free_dirty_;
+  }
   return allowance + tolerated_;
 }
 
@@ -49,8 +58,11 @@ void span_cache::note_need(std::size_t bytes) noexcept
   }
   const std::size_t again = std::min(bytes, given_back_);
   given_back_ -= again;
-  tolerated_ += again;
-  needed_at_ = t;
+  if (tolerated_ == 0) {
+    second_began_ = t;
+    least_free_ = free_dirty_;
+  }
+  tolerated_ += again + again / 2;  // the next burst is seldom the same to the byte
 }
 
 // Takes a span, or a part of one, out of its list: free to us alone, counted as used. `whole`: its segment was unlinked
@@ -199,7 +211,7 @@ void span_cache::check() noexcept
     for (const span* s = lists_[list]; s != nullptr; s = s->next) --free_spans;
   }
   for (const span* s = oldest_; s != nullptr; s = s->newer) --dirty_spans;
-  GPA_ASSERT(free_spans == 0 && dirty_spans == 0);  // S3
+  GPA_ASSERT(free_spans == 0 && dirty_spans == 0);                                    // S3
   GPA_ASSERT(used == used_ && dirty == free_dirty_ && held_bytes() == used + dirty);  // S4
 }
 
