@@ -1,0 +1,80 @@
+// Each thread's memory of whole call stacks: the number of a stack that stands there again, at about a nanosecond a
+// frame.
+//
+// 64 sets of 8 entries, found by the stack pointer and the caller. An entry is believed only if every word its layout
+// names (stack_walk.hpp) still holds what it held, looked at from the innermost frame outward: a frame is read only
+// after all inside it are known to be there, so nothing is read beyond the live stack, whatever became of it since
+// (returned from, grown again, another fiber's).
+//
+//    sets      | 8 tags, 8 indices, next victim |  ...        4 KiB
+//    entries   | key, depot's frames, layout    |  ...      192 KiB, taken in order: few stacks touch few pages
+//
+// Costs at most 256 KiB of metadata memory a thread that captures (one piece), touched as stacks become known, given
+// back at the thread's end; and 8 bytes of static thread-local storage. A thread whose end we do not see, or for whom
+// memory is refused, walks each time.
+//
+// Belongs to its thread; begin and end are called by thread_caches.cpp.
+#pragma once
+
+#include "base/attributes.hpp"
+#include "trace/stack_walk.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace gpa::detail {
+
+class stack_cache {
+ public:
+  /// The depot's number of the stack at `from`, whose frame must be its caller's; 0 if it is not known here.
+  [[nodiscard]] std::uint32_t find(const call_site& from, std::uintptr_t caller, std::size_t limit) const noexcept;
+
+  /// Remembers a stack that was just walked. `id` is what the depot kept of it: the whole or, when that is full, less.
+  void remember(const call_site& from, std::uintptr_t caller, std::size_t limit, const walked_stack& s,
+                std::uint32_t id) noexcept;
+
+ private:
+  static constexpr std::size_t ways = 8;
+  static constexpr std::size_t set_count = 64;
+
+  struct alignas(64) set {
+    std::array<std::uint32_t, ways> tags;
+    std::array<std::uint16_t, ways> entries;
+    std::uint8_t used;
+    std::uint8_t victim;
+  };
+  struct entry {
+    call_site from;  // without rbp: where it matters, the layout looks at where it was saved
+    std::uintptr_t caller;
+    const std::uintptr_t* frames;  // the depot's, which stay
+    std::uint32_t id;              // 0 while it is written
+    std::uint8_t count;
+    std::uint8_t limit;
+    stack_layout layout;
+  };
+
+  [[nodiscard]] static std::uint64_t hash(const call_site& from, std::uintptr_t caller) noexcept
+  {
+    return (from.sp ^ caller << 24 ^ caller >> 40) * 0x9E3779B97F4A7C15U;
+  }
+  [[nodiscard]] static bool holds(const entry& e) noexcept;
+
+  std::array<set, set_count> sets_;
+  std::array<entry, ways * set_count> entries_;
+  std::size_t entry_count_;
+};
+
+/// What a thread has: nothing yet, the promise that its end will be told, a cache, or nothing any more.
+extern __thread stack_cache* my_stacks __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+[[nodiscard]] inline bool has_stack_cache() noexcept { return reinterpret_cast<std::uintptr_t>(my_stacks) > 1; }
+
+/// From now on this thread may have a cache: end_stack_cache() will be called.
+void begin_stack_cache() noexcept;
+/// Gives it back. Later captures of this thread walk.
+void end_stack_cache() noexcept;
+/// This thread's cache, made if it may be; else null.
+[[nodiscard]] stack_cache* have_stack_cache() noexcept;
+
+}  // namespace gpa::detail

@@ -1,0 +1,73 @@
+// Walks the calling thread's stack by unwind rules, and notes what must be the same for the same stack to stand there
+// again.
+//
+// It reads the words that libgcc's unwinder would read, in the same order, so it can fault no sooner. Where a rule is
+// unknown, or a frame does not lie above the one before, it gives up and libgcc is asked.
+//
+// A frame's place is a function of the frames inside it: of their return addresses, and of rbp where a rule goes by
+// it. So a layout that lists, from the innermost outward, where each return address stood and what rbp was wherever it
+// mattered, decides exactly: if each of these words is found again, so would the whole walk be.
+//
+// Not thread-safe: a walk is its caller's.
+#pragma once
+
+#include "trace/capture.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace gpa::detail {
+
+/// Where a capture starts: what its caller's registers hold once the call returns.
+struct call_site {
+  std::uintptr_t sp;
+  std::uintptr_t pc;
+  std::uintptr_t bp;
+};
+
+/// A word among gpa's own frames: `at` bytes from the call site's sp, with bit 0 set if `value` counts from its pc and
+/// not from its sp.
+struct own_word {
+  std::int32_t at;
+  std::int32_t value;
+};
+
+/// What must hold before one goes on from a frame of the user's: a module in its place, or a word of the stack.
+struct stop {
+  std::int32_t at;      // from the call site's sp, as `value`
+  std::int32_t value;
+  std::uint16_t module;  // not 0: this module, and no word
+  std::uint8_t frame;
+};
+
+/// How far up the next return address stands, in words. With `bp_below` set, the word below the return address holds
+/// the address of the word below the next one: a chain of saved frame pointers, as code with them leaves it.
+using frame_step = std::uint16_t;
+inline constexpr frame_step bp_below = 0x8000;
+
+struct stack_layout {
+  static constexpr std::size_t most_own_words = 14;
+  static constexpr std::size_t most_stops = 8;
+
+  std::int32_t first_at = 0;  // where the first of the user's return addresses stands, from the call site's sp
+  std::uint8_t own_count = 0;
+  std::uint8_t stop_count = 0;
+  std::array<own_word, most_own_words> own = {};
+  std::array<stop, most_stops> stops = {};
+  std::array<frame_step, max_stack_frames> steps = {};
+};
+
+struct walked_stack {
+  std::size_t count = 0;
+  bool fits = true;  // the layout says it all; else such a stack is walked each time
+  std::array<std::uintptr_t, max_stack_frames> frames;
+  stack_layout layout;
+};
+
+/// Walks from `from` and keeps at most `limit` frames from the return address `caller` on. False when it gave up;
+/// then `out` is void.
+[[nodiscard]] bool walk_stack(const call_site& from, std::uintptr_t caller, std::size_t limit,
+                              walked_stack& out) noexcept;
+
+}  // namespace gpa::detail
