@@ -59,10 +59,12 @@ GPA_COLD std::uint32_t unwind_with_libgcc(const call_site& from, std::uintptr_t 
 
 GPA_NOINLINE std::uint32_t walk_and_remember(const call_site& from, std::uintptr_t caller, std::size_t limit) noexcept
 {
+  stack_cache* const known = have_stack_cache();
   walked_stack s;
-  if (!walk_stack(from, caller, limit, s)) return unwind_with_libgcc(from, caller, limit);
+  if (!walk_stack(from, caller, limit, known == nullptr ? nullptr : &known->walks(), s))
+    return unwind_with_libgcc(from, caller, limit);
   const std::uint32_t id = depot_intern({s.frames.data(), s.count});
-  if (stack_cache* const known = have_stack_cache(); known != nullptr) known->remember(from, caller, limit, s, id);
+  if (known != nullptr) known->remember(from, caller, limit, s, id);
   return id;
 }
 

@@ -68,7 +68,16 @@ class rule_reader {
     return rule;
   }
 
-    // Calls lie close together, and so do their slots: a small program touches few pages of the table. No two calls
+    /// Whether a rule of `pc` with this module number, kept somewhere else, still holds.
+  [[nodiscard]] bool is_trusted(unsigned module, std::uintptr_t pc) noexcept
+  {
+    if (module == permanent_module || module == trusted_) [[likely]] return true;
+    if (!module_is_there(module, pc)) return false;
+    trusted_ = module;
+    return true;
+  }
+
+  // Calls lie close together, and so do their slots: a small program touches few pages of the table. No two calls
   // end within four bytes, but for calls through a register in a row.
   static std::size_t place_of(std::uintptr_t pc) noexcept { return (pc >> 2 ^ pc >> 15) % rule_slots; }
   static std::uint64_t scrambled(std::uint64_t word) noexcept
@@ -79,14 +88,6 @@ class rule_reader {
 
  private:
   friend rule_slot* make_rule_cache() noexcept;
-
-  bool is_trusted(unsigned module, std::uintptr_t pc) noexcept
-  {
-    if (module == permanent_module || module == trusted_) [[likely]] return true;
-    if (!module_is_there(module, pc)) return false;
-    trusted_ = module;
-    return true;
-  }
 
   static std::atomic<rule_slot*> all;
 

@@ -30,6 +30,9 @@ class stack_cache {
   /// The depot's number of the stack at `from`, whose frame must be its caller's; 0 if it is not known here.
   [[nodiscard]] std::uint32_t find(const call_site& from, std::uintptr_t caller, std::size_t limit) const noexcept;
 
+  /// What the thread's walks remember from one to the next.
+  [[nodiscard]] walk_memory& walks() noexcept { return walks_; }
+
   /// Remembers a stack that was just walked. `id` is what the depot kept of it: the whole or, when that is full, less.
   void remember(const call_site& from, std::uintptr_t caller, std::size_t limit, const walked_stack& s,
                 std::uint32_t id) noexcept;
@@ -63,6 +66,7 @@ class stack_cache {
   std::array<set, set_count> sets_;
   std::array<entry, ways * set_count> entries_;
   std::size_t entry_count_;
+  walk_memory walks_;
 };
 
 /// What a thread has: nothing yet, the promise that its end will be told, a cache, or nothing any more.

@@ -3,6 +3,7 @@
 #include "base/attributes.hpp"
 #include "trace/rule_cache.hpp"
 
+#include <atomic>
 #include <limits>
 
 namespace gpa::detail {
@@ -81,12 +82,61 @@ class surveyor {
   unsigned module_ = permanent_module;
 };
 
+// The last walk's rules, found by where their return addresses stand; this walk's, kept for the next.
+class recollection {
+ public:
+  explicit recollection(walk_memory* memory) noexcept : memory_(memory)
+  {
+    if (memory_ == nullptr || memory_->busy) {
+      memory_ = nullptr;
+      return;
+    }
+    memory_->busy = true;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    last_ = &memory_->lists[memory_->last];
+    now_ = &memory_->lists[1 - memory_->last];
+    now_->count = 0;
+  }
+  ~recollection()
+  {
+    if (memory_ == nullptr) return;
+    memory_->last = static_cast<std::uint8_t>(1 - memory_->last);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    memory_->busy = false;
+  }
+  recollection(const recollection&) = delete;
+  recollection& operator=(const recollection&) = delete;
+
+  [[nodiscard]] unwind_rule rule_of(std::uintptr_t slot, std::uintptr_t pc, rule_reader& rules) noexcept
+  {
+    if (memory_ == nullptr) return rules.rule_of(pc);
+    while (next_ != last_->count && last_->frames[next_].slot < slot) ++next_;
+    unwind_rule rule;
+    if (next_ != last_->count && last_->frames[next_].slot == slot && last_->frames[next_].pc == pc &&
+        rules.is_trusted(last_->frames[next_].rule.module, pc)) [[likely]] {
+      rule = last_->frames[next_].rule;
+    } else {
+      rule = rules.rule_of(pc);
+      if (rule.module == fleeting_module) return rule;
+    }
+    now_->frames[now_->count++] = {slot, pc, rule};
+    return rule;
+  }
+
+ private:
+  walk_memory* memory_;
+  const walk_memory::frame_list* last_ = nullptr;
+  walk_memory::frame_list* now_ = nullptr;
+  std::size_t next_ = 0;
+};
+
 }  // namespace
 
 GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, std::size_t limit,
-                                walked_stack& out) noexcept
+                                walk_memory* memory, walked_stack& out) noexcept
 {
   rule_reader rules;
+  recollection remembered(memory);
   surveyor notes(from, out);
   std::uintptr_t slot = from.sp - word_size;  // where the return address `pc` stands
   std::uintptr_t pc = from.pc;
@@ -107,7 +157,7 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
       return false;
     }
 
-    const unwind_rule rule = rules.rule_of(pc);
+    const unwind_rule rule = remembered.rule_of(slot, pc, rules);
     const cfa_base how = rule.how();
     if (met) notes.note_module(rule.module);
     if (how == cfa_base::unknown) return false;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "trace/capture.hpp"
+#include "trace/unwind_rule.hpp"
 
 #include <array>
 #include <cstddef>
@@ -65,9 +66,27 @@ struct walked_stack {
   stack_layout layout;
 };
 
+/// The frames of a thread's last walk with their rules. The next stack mostly has the same frames in the same places,
+/// and a rule found by its place costs the walk no wait for the return address. All zero at first.
+struct walk_memory {
+  struct frame {
+    std::uintptr_t slot;
+    std::uintptr_t pc;
+    unwind_rule rule;
+  };
+  struct frame_list {
+    std::array<frame, max_stack_frames + most_own_frames> frames;
+    std::size_t count;
+  };
+
+  std::array<frame_list, 2> lists;  // the last walk's and the one going on
+  std::uint8_t last;
+  bool busy;  // a signal handler that walks meanwhile does without
+};
+
 /// Walks from `from` and keeps at most `limit` frames from the return address `caller` on. False when it gave up;
-/// then `out` is void.
-[[nodiscard]] bool walk_stack(const call_site& from, std::uintptr_t caller, std::size_t limit,
+/// then `out` is void. `memory` may be null.
+[[nodiscard]] bool walk_stack(const call_site& from, std::uintptr_t caller, std::size_t limit, walk_memory* memory,
                               walked_stack& out) noexcept;
 
 }  // namespace gpa::detail
