@@ -87,11 +87,10 @@ bool module_is_there(unsigned module, std::uintptr_t pc) noexcept
 unwind_rule read_and_keep_rule(rule_slot* cache, std::uintptr_t pc) noexcept
 {
   const code_image image = code_image::around(pc);
-  unwind_rule rule = read_rule(image, pc);
   const unsigned module = image.empty() ? fleeting_module : number_of(image);
-  rule.module = static_cast<std::uint16_t>(module & fleeting_module);
+  const unwind_rule rule = read_rule(image, pc).with_module(module);
   if (cache == nullptr || module == fleeting_module) return rule;
-  const auto word = std::bit_cast<std::uint64_t>(rule);
+  const std::uint64_t word = rule.word();
   rule_slot& slot = cache[rule_reader::place_of(pc)];
   slot.rule.store(word, std::memory_order_relaxed);
   slot.key.store(pc ^ rule_reader::scrambled(word), std::memory_order_release);

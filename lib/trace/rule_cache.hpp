@@ -16,7 +16,6 @@
 #include "trace/unwind_rule.hpp"
 
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -59,12 +58,12 @@ class rule_reader {
       const std::uint64_t word = slot.rule.load(std::memory_order_relaxed);
       // Acquire: what the module's number stands for was written before.
       if ((slot.key.load(std::memory_order_acquire) ^ scrambled(word)) == pc) [[likely]] {
-        const auto rule = std::bit_cast<unwind_rule>(word);
-        if (is_trusted(rule.module, pc)) [[likely]] return rule;
+        const unwind_rule rule = unwind_rule::from_word(word);
+        if (is_trusted(rule.module(), pc)) [[likely]] return rule;
       }
     }
     const unwind_rule rule = read_and_keep_rule(cache_, pc);
-    trusted_ = rule.module == fleeting_module ? permanent_module : rule.module;
+    trusted_ = rule.module() == fleeting_module ? permanent_module : rule.module();
     return rule;
   }
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <utility>
 
 namespace gpa::detail {
 
@@ -76,22 +77,48 @@ GPA_NO_SANITIZE inline bool stack_cache::holds(const entry& e) noexcept
   return c.to(last, l.steps.data(), e.frames);
 }
 
+// Bit w of the answer: way w of the set has this tag.
+unsigned stack_cache::ways_of(const set& s, std::uint32_t tag) noexcept
+{
+  const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+  const auto* const tags = reinterpret_cast<const __m128i*>(s.tags.data());
+  const __m128i low = _mm_cmpeq_epi32(_mm_load_si128(tags), wanted);
+  const __m128i high = _mm_cmpeq_epi32(_mm_load_si128(tags + 1), wanted);
+  const __m128i both = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
+  return static_cast<unsigned>(_mm_movemask_epi8(both));
+}
+
 GPA_NO_SANITIZE std::uint32_t stack_cache::find(const call_site& from, std::uintptr_t caller,
-                                                std::size_t limit) const noexcept
+                                                std::size_t limit) noexcept
 {
   const std::uint64_t h = hash(from, caller);
-  const set& s = sets_[h >> 58];
-  const __m128i tag = _mm_set1_epi32(static_cast<int>(h >> 16));
-  const auto* const tags = reinterpret_cast<const __m128i*>(s.tags.data());
-  const __m128i low = _mm_cmpeq_epi32(_mm_load_si128(tags), tag);
-  const __m128i high = _mm_cmpeq_epi32(_mm_load_si128(tags + 1), tag);
-  auto same = static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), low))) & 0xFFU;
-  for (; same != 0; same &= same - 1) {
-    const entry& e = entries_[s.entries[static_cast<std::size_t>(std::countr_zero(same))]];
+  set& s = sets_[set_of(h)];
+  const unsigned same = ways_of(s, tag_of(h));
+  for (unsigned left = same; left != 0; left &= left - 1) {
+    const auto way = static_cast<std::size_t>(std::countr_zero(left));
+    const entry& e = entries_[s.entries[way]];
     if (e.from.sp != from.sp || e.from.pc != from.pc || e.caller != caller || e.limit != limit || e.id == 0) continue;
-    if (holds(e)) return e.id;
+    if (!holds(e)) continue;
+    // The one found last is looked at first: programs go through their data in some order.
+    if (left != same) std::swap(s.entries[way], s.entries[static_cast<std::size_t>(std::countr_zero(same))]);
+    return e.id;
   }
   return 0;
+}
+
+// Stacks that differ only further up share a tag. They get half of a set: recursion must not push everybody else out.
+std::size_t stack_cache::way_for(set& s, std::uint32_t tag) noexcept
+{
+  const unsigned same = ways_of(s, tag) & ((1u << s.used) - 1);
+  if (static_cast<std::size_t>(std::popcount(same)) >= ways / 2)
+    return static_cast<std::size_t>(std::bit_width(same) - 1);
+  if (s.used != ways) {
+    s.entries[s.used] = static_cast<std::uint16_t>(entry_count_++);
+    return s.used++;
+  }
+  const std::size_t way = s.victim;
+  s.victim = static_cast<std::uint8_t>((way + 1) % ways);
+  return way;
 }
 
 void stack_cache::remember(const call_site& from, std::uintptr_t caller, std::size_t limit, const walked_stack& s,
@@ -100,17 +127,11 @@ void stack_cache::remember(const call_site& from, std::uintptr_t caller, std::si
   const auto kept = depot_frames(id);
   if (!s.fits || kept.empty()) return;
   const std::uint64_t h = hash(from, caller);
-  set& target = sets_[h >> 58];
-  std::size_t way = target.used;
-  if (way != ways) {
-    ++target.used;
-    target.entries[way] = static_cast<std::uint16_t>(entry_count_++);
-  } else {
-    way = target.victim;
-    target.victim = static_cast<std::uint8_t>((way + 1) % ways);
-  }
-  target.tags[way] = static_cast<std::uint32_t>(h >> 16);
+  set& target = sets_[set_of(h)];
+  const std::size_t way = way_for(target, tag_of(h));
+  target.tags[way] = tag_of(h);
   entry& e = entries_[target.entries[way]];
+  std::swap(target.entries[way], target.entries[static_cast<std::size_t>(std::countr_zero(ways_of(target, tag_of(h))))]);
   e.id = 0;
   std::atomic_signal_fence(std::memory_order_seq_cst);  // a signal handler that allocates finds no half of an entry
   e.from = from;

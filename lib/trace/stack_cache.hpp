@@ -28,7 +28,7 @@ namespace gpa::detail {
 class stack_cache {
  public:
   /// The depot's number of the stack at `from`, whose frame must be its caller's; 0 if it is not known here.
-  [[nodiscard]] std::uint32_t find(const call_site& from, std::uintptr_t caller, std::size_t limit) const noexcept;
+  [[nodiscard]] std::uint32_t find(const call_site& from, std::uintptr_t caller, std::size_t limit) noexcept;
 
   /// What the thread's walks remember from one to the next.
   [[nodiscard]] walk_memory& walks() noexcept { return walks_; }
@@ -61,6 +61,10 @@ class stack_cache {
   {
     return (from.sp ^ caller << 24 ^ caller >> 40) * 0x9E3779B97F4A7C15U;
   }
+  [[nodiscard]] static std::size_t set_of(std::uint64_t h) noexcept { return h >> 58; }
+  [[nodiscard]] static std::uint32_t tag_of(std::uint64_t h) noexcept { return static_cast<std::uint32_t>(h >> 16) | 1; }
+  [[nodiscard]] static unsigned ways_of(const set& s, std::uint32_t tag) noexcept;
+  [[nodiscard]] std::size_t way_for(set& s, std::uint32_t tag) noexcept;
   [[nodiscard]] static bool holds(const entry& e) noexcept;
 
   std::array<set, set_count> sets_;

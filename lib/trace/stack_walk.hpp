@@ -51,17 +51,17 @@ struct stack_layout {
   static constexpr std::size_t most_own_words = 14;
   static constexpr std::size_t most_stops = 8;
 
-  std::int32_t first_at = 0;  // where the first of the user's return addresses stands, from the call site's sp
-  std::uint8_t own_count = 0;
-  std::uint8_t stop_count = 0;
-  std::array<own_word, most_own_words> own = {};
-  std::array<stop, most_stops> stops = {};
-  std::array<frame_step, max_stack_frames> steps = {};
+  std::int32_t first_at;  // where the first of the user's return addresses stands, from the call site's sp
+  std::uint8_t own_count;
+  std::uint8_t stop_count;
+  std::array<own_word, most_own_words> own;
+  std::array<stop, most_stops> stops;
+  std::array<frame_step, max_stack_frames> steps;
 };
 
 struct walked_stack {
-  std::size_t count = 0;
-  bool fits = true;  // the layout says it all; else such a stack is walked each time
+  std::size_t count;
+  bool fits;  // the layout says it all; else such a stack is walked each time
   std::array<std::uintptr_t, max_stack_frames> frames;
   stack_layout layout;
 };

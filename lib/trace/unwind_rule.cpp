@@ -280,30 +280,20 @@ bool read_common_entry(const code_image& image, std::uintptr_t address, common_e
 
 unwind_rule rule_of(const row& r) noexcept
 {
-  unwind_rule rule;
-  if (r.ra_undefined) {
-    rule.base = static_cast<std::uint16_t>(cfa_base::end);
-    return rule;
-  }
-  if (!r.usual || r.cfa == row::base::other || r.bp == row::place::other) return rule;
-  if (r.ra != row::place::from_cfa || r.ra_at != -word_size) return rule;
-  if (r.offset < std::numeric_limits<std::int32_t>::min() || r.offset > std::numeric_limits<std::int32_t>::max())
-    return rule;
-  if (r.bp != row::place::nowhere) {
-    const std::int64_t words = r.bp_at / word_size;
-    if (words * word_size != r.bp_at || words < std::numeric_limits<std::int16_t>::min() ||
-        words > std::numeric_limits<std::int16_t>::max())
-      return rule;
-    // From rbp is only written together with a CFA that rbp leads to; from the CFA with the others.
-    if ((r.bp == row::place::from_bp) != (r.cfa == row::base::at_bp)) return rule;
-    rule.bp_place = static_cast<std::int16_t>(words);
-    rule.bp_moved = 1;
-  }
-  rule.offset = static_cast<std::int32_t>(r.offset);
-  rule.base = static_cast<std::uint16_t>(r.cfa == row::base::sp   ? cfa_base::sp
-                                         : r.cfa == row::base::bp ? cfa_base::bp
-                                                                  : cfa_base::at_bp);
-  return rule;
+  using limits = std::numeric_limits<std::int32_t>;
+  if (r.ra_undefined) return {cfa_base::end, 0};
+  if (!r.usual || r.cfa == row::base::other || r.bp == row::place::other) return {};
+  if (r.ra != row::place::from_cfa || r.ra_at != -word_size) return {};
+  if (r.offset < limits::min() || r.offset > limits::max()) return {};
+  const unwind_rule rule(r.cfa == row::base::sp   ? cfa_base::sp
+                         : r.cfa == row::base::bp ? cfa_base::bp
+                                                  : cfa_base::at_bp,
+                         static_cast<std::int32_t>(r.offset));
+  if (r.bp == row::place::nowhere) return rule;
+  // From rbp is only written together with a CFA that rbp leads to; from the CFA with the others.
+  if ((r.bp == row::place::from_bp) != (r.cfa == row::base::at_bp)) return {};
+  const auto words = static_cast<std::int16_t>(r.bp_at / word_size);
+  return words * word_size == r.bp_at ? rule.with_saved_bp(words) : unwind_rule();
 }
 
 // What stands in the linker's sorted table: where a function starts, and its FDE; both count from the table's header.
@@ -355,10 +345,9 @@ unwind_rule rule_without_tables(const code_image& image, std::uintptr_t pc) noex
 {
   constexpr std::array<unsigned char, 9> signal_return = {0x48, 0xC7, 0xC0, 0x0F, 0x00, 0x00, 0x00, 0x0F, 0x05};
   const auto code = image.readable_from(pc);
-  unwind_rule rule;
-  if (code.size() >= signal_return.size() && std::memcmp(code.data(), signal_return.data(), signal_return.size()) != 0)
-    rule.base = static_cast<std::uint16_t>(cfa_base::end);
-  return rule;
+  if (code.size() < signal_return.size()) return {};
+  if (std::memcmp(code.data(), signal_return.data(), signal_return.size()) == 0) return {};
+  return {cfa_base::end, 0};
 }
 
 }  // namespace

@@ -13,7 +13,6 @@
 
 #include "trace/code_image.hpp"
 
-#include <bit>
 #include <cstdint>
 
 namespace gpa::detail {
@@ -28,16 +27,51 @@ enum class cfa_base : std::uint8_t {
 
 inline constexpr unsigned module_bits = 12;
 
-struct unwind_rule {
-  std::int32_t offset = 0;
-  std::int16_t bp_place = 0;               // where the caller's rbp was saved, in words from the CFA or from rbp
-  std::uint16_t base : 3 = 0;              // cfa_base
-  std::uint16_t bp_moved : 1 = 0;          // saved; else the caller has the same rbp
-  std::uint16_t module : module_bits = 0;  // which module must still be there: see rule_cache.hpp
+/// Immutable. One word, so that it is kept and copied as one:
+///
+///    | module 12 | saved 1 | base 3 | bp_place 16 | offset 32 |
+class unwind_rule {
+ public:
+  constexpr unwind_rule() noexcept = default;
+  constexpr unwind_rule(cfa_base base, std::int32_t offset) noexcept
+      : word_(static_cast<std::uint32_t>(offset) | std::uint64_t{static_cast<std::uint8_t>(base)} << 48)
+  {
+  }
 
-  [[nodiscard]] cfa_base how() const noexcept { return static_cast<cfa_base>(base); }
+  [[nodiscard]] static constexpr unwind_rule from_word(std::uint64_t word) noexcept
+  {
+    unwind_rule r;
+    r.word_ = word;
+    return r;
+  }
+  [[nodiscard]] constexpr std::uint64_t word() const noexcept { return word_; }
+
+  [[nodiscard]] constexpr unwind_rule with_saved_bp(std::int16_t place) const noexcept
+  {
+    return from_word(word_ | std::uint64_t{static_cast<std::uint16_t>(place)} << 32 | std::uint64_t{1} << 51);
+  }
+  [[nodiscard]] constexpr unwind_rule with_module(unsigned module) const noexcept
+  {
+    return from_word((word_ << module_bits >> module_bits) | std::uint64_t{module} << (64 - module_bits));
+  }
+
+  [[nodiscard]] constexpr cfa_base base() const noexcept { return static_cast<cfa_base>(word_ >> 48 & 7); }
+  [[nodiscard]] constexpr std::int32_t offset() const noexcept { return static_cast<std::int32_t>(word_); }
+  /// Whether the caller's rbp was saved; if not, it is the same.
+  [[nodiscard]] constexpr bool saves_bp() const noexcept { return (word_ >> 51 & 1) != 0; }
+  /// Where: in words from the CFA or, with cfa_base::at_bp, from rbp.
+  [[nodiscard]] constexpr std::int16_t bp_place() const noexcept { return static_cast<std::int16_t>(word_ >> 32); }
+  /// Which module must still be there: see rule_cache.hpp.
+  [[nodiscard]] constexpr unsigned module() const noexcept
+  {
+    return static_cast<unsigned>(word_ >> (64 - module_bits));
+  }
+
+  friend constexpr bool operator==(const unwind_rule&, const unwind_rule&) noexcept = default;
+
+ private:
+  std::uint64_t word_ = 0;
 };
-static_assert(sizeof(unwind_rule) == 8);
 
 /// The rule of the call that returns to `pc`, a return address in `image`. O(log functions + instructions).
 [[nodiscard]] unwind_rule read_rule(const code_image& image, std::uintptr_t pc) noexcept;

@@ -1,7 +1,8 @@
 // Call stacks of a mixed workload, each taken by gpa and by libgcc's unwinder, and compared.
 //
 //   every_stack        prints how many were captured and how many differed; exit status 1 if any did
-//   every_stack time   prints the median time of a capture with its number, of several programs over std::pmr
+//   every_stack time [NAME]
+//                      prints the median time of a capture with its number, of several programs over std::pmr
 //
 // Built without optimisation, with it, and across translation units: capture_test runs each.
 #include "support/pmr_workloads.hpp"
@@ -337,7 +338,7 @@ double mean()
   return sample_count == 0 ? 0 : sum / static_cast<double>(sample_count);
 }
 
-void print_times()
+void print_times(std::string_view only)
 {
   begin_stack_cache();
   timing = true;
@@ -349,6 +350,7 @@ void print_times()
   }
   const double clock = quantile(0.5);
   for (const auto& w : gpa::test::pmr_workloads) {
+    if (std::string_view(w.name).find(only) == std::string_view::npos) continue;
     for (int round = 0; round != 3; ++round) {  // the last one counts: what programs do again and again
       sample_count = 0;
       w.run(memory);
@@ -364,7 +366,7 @@ void print_times()
 int main(int argc, char** argv)
 {
   if (argc > 1 && std::string_view(argv[1]) == "time") {
-    print_times();
+    print_times(argc > 2 ? argv[2] : "");
     return 0;
   }
   ::pthread_key_create(&last_key, at_thread_end);
