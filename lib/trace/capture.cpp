@@ -81,7 +81,8 @@ GPA_NOINLINE std::uint32_t walk_and_remember(const call_site& from, std::uintptr
   const std::size_t limit = std::min(frames, max_stack_frames);
   if (has_stack_cache()) [[likely]] {
     const std::uint32_t id = my_stacks->find(from, first, limit);
-    if (id != 0) [[likely]] return id;
+    if (id != 0) [[likely]]
+      return id;
   }
   return walk_and_remember(from, first, limit);
 }

@@ -1,6 +1,8 @@
 #include "trace/depot.hpp"
 
 #include "os/pages.hpp"
+#include "os/text.hpp"
+#include "trace/format.hpp"
 
 #include <algorithm>
 #include <array>
@@ -79,6 +81,21 @@ void return_words(word* arena, std::size_t id, std::size_t count) noexcept
   std::atomic_ref(arena[id]).store(0, std::memory_order_relaxed);
   std::size_t end = id + count + 1;
   used.compare_exchange_strong(end, id, std::memory_order_acq_rel, std::memory_order_relaxed);
+}
+
+// Once a process. No lock of ours is held here: captures are made before any is taken.
+void say_full(bool refused) noexcept
+{
+  if (full.exchange(true, std::memory_order_relaxed)) return;
+  text line;
+  line.append("gpa: warning: ");
+  if (refused) {
+    line.append("memory for call stacks is refused");
+  } else {
+    absl::Format(&line, "the %d MiB for call stacks are used up", depot_limit >> 20);
+  }
+  line.append(": stacks not seen before are cut to their first frame, or not kept\n");
+  line.write_to_stderr();
 }
 
 // One stack on its way through the tables. `id` stays 0 until an empty slot was met: a known stack costs no room.
@@ -179,7 +196,7 @@ std::uint32_t depot_intern(std::span<const std::uintptr_t> frames) noexcept
     if (id != 0) return id;
     if (frames.size() > 1) id = search(base, frames.first(1)).result();
   }
-  full.store(true, std::memory_order_relaxed);
+  if (!full.load(std::memory_order_relaxed)) say_full(base == nullptr);
   return id;
 }
 

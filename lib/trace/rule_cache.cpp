@@ -74,7 +74,10 @@ unsigned number_of(const code_image& image) noexcept
 
 constinit std::atomic<rule_slot*> rule_reader::all{nullptr};
 
-rule_slot* make_rule_cache() noexcept { return make_once(rule_reader::all, rule_cache_bytes); }
+rule_slot* make_rule_cache() noexcept
+{
+  return make_once(rule_reader::all, rule_cache_bytes);
+}
 
 bool module_is_there(unsigned module, std::uintptr_t pc) noexcept
 {

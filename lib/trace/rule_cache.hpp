@@ -47,7 +47,8 @@ class rule_reader {
  public:
   rule_reader() noexcept : cache_(all.load(std::memory_order_acquire))
   {
-    if (cache_ == nullptr) [[unlikely]] cache_ = make_rule_cache();
+    if (cache_ == nullptr) [[unlikely]]
+      cache_ = make_rule_cache();
   }
 
   /// The rule of a return address that stands on the calling thread's stack.
@@ -59,7 +60,8 @@ class rule_reader {
       // Acquire: what the module's number stands for was written before.
       if ((slot.key.load(std::memory_order_acquire) ^ scrambled(word)) == pc) [[likely]] {
         const unwind_rule rule = unwind_rule::from_word(word);
-        if (is_trusted(rule.module(), pc)) [[likely]] return rule;
+        if (is_trusted(rule.module(), pc)) [[likely]]
+          return rule;
       }
     }
     const unwind_rule rule = read_and_keep_rule(cache_, pc);
@@ -67,10 +69,11 @@ class rule_reader {
     return rule;
   }
 
-    /// Whether a rule of `pc` with this module number, kept somewhere else, still holds.
+  /// Whether a rule of `pc` with this module number, kept somewhere else, still holds.
   [[nodiscard]] bool is_trusted(unsigned module, std::uintptr_t pc) noexcept
   {
-    if (module == permanent_module || module == trusted_) [[likely]] return true;
+    if (module == permanent_module || module == trusted_) [[likely]]
+      return true;
     if (!module_is_there(module, pc)) return false;
     trusted_ = module;
     return true;

@@ -131,7 +131,8 @@ void stack_cache::remember(const call_site& from, std::uintptr_t caller, std::si
   const std::size_t way = way_for(target, tag_of(h));
   target.tags[way] = tag_of(h);
   entry& e = entries_[target.entries[way]];
-  std::swap(target.entries[way], target.entries[static_cast<std::size_t>(std::countr_zero(ways_of(target, tag_of(h))))]);
+  std::swap(target.entries[way],
+            target.entries[static_cast<std::size_t>(std::countr_zero(ways_of(target, tag_of(h))))]);
   e.id = 0;
   std::atomic_signal_fence(std::memory_order_seq_cst);  // a signal handler that allocates finds no half of an entry
   e.from = from;

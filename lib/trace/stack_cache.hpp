@@ -62,7 +62,10 @@ class stack_cache {
     return (from.sp ^ caller << 24 ^ caller >> 40) * 0x9E3779B97F4A7C15U;
   }
   [[nodiscard]] static std::size_t set_of(std::uint64_t h) noexcept { return h >> 58; }
-  [[nodiscard]] static std::uint32_t tag_of(std::uint64_t h) noexcept { return static_cast<std::uint32_t>(h >> 16) | 1; }
+  [[nodiscard]] static std::uint32_t tag_of(std::uint64_t h) noexcept
+  {
+    return static_cast<std::uint32_t>(h >> 16) | 1;
+  }
   [[nodiscard]] static unsigned ways_of(const set& s, std::uint32_t tag) noexcept;
   [[nodiscard]] std::size_t way_for(set& s, std::uint32_t tag) noexcept;
   [[nodiscard]] static bool holds(const entry& e) noexcept;
@@ -76,7 +79,10 @@ class stack_cache {
 /// What a thread has: nothing yet, the promise that its end will be told, a cache, or nothing any more.
 extern __thread stack_cache* my_stacks __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-[[nodiscard]] inline bool has_stack_cache() noexcept { return reinterpret_cast<std::uintptr_t>(my_stacks) > 1; }
+[[nodiscard]] inline bool has_stack_cache() noexcept
+{
+  return reinterpret_cast<std::uintptr_t>(my_stacks) > 1;
+}
 
 /// From now on this thread may have a cache: end_stack_cache() will be called.
 void begin_stack_cache() noexcept;

@@ -35,7 +35,8 @@ class surveyor {
 
   void note_module(std::size_t frame, unsigned module) noexcept
   {
-    if (module == module_) [[likely]] return;
+    if (module == module_) [[likely]]
+      return;
     module_ = module;
     if (module == fleeting_module) fits_ = false;
     if (module != permanent_module) add_stop({0, 0, static_cast<std::uint16_t>(module), narrow_frame(frame)});
@@ -49,7 +50,8 @@ class surveyor {
   void note_step(std::size_t frame, std::uintptr_t slot, std::uintptr_t next, frame_step flag) noexcept
   {
     const std::uintptr_t words = (next - slot) / word_size;
-    if (words >= bp_below) [[unlikely]] fits_ = false;
+    if (words >= bp_below) [[unlikely]]
+      fits_ = false;
     layout_.steps[frame] = static_cast<frame_step>(words | flag);
   }
 

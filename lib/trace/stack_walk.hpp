@@ -36,7 +36,7 @@ struct own_word {
 
 /// What must hold before one goes on from a frame of the user's: a module in its place, or a word of the stack.
 struct stop {
-  std::int32_t at;      // from the call site's sp, as `value`
+  std::int32_t at;  // from the call site's sp, as `value`
   std::int32_t value;
   std::uint16_t module;  // not 0: this module, and no word
   std::uint8_t frame;

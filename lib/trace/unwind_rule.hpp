@@ -35,8 +35,7 @@ class unwind_rule {
   constexpr unwind_rule() noexcept = default;
   constexpr unwind_rule(cfa_base base, std::int32_t offset) noexcept
       : word_(static_cast<std::uint32_t>(offset) | std::uint64_t{static_cast<std::uint8_t>(base)} << 48)
-  {
-  }
+  {}
 
   [[nodiscard]] static constexpr unwind_rule from_word(std::uint64_t word) noexcept
   {

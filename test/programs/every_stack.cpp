@@ -58,8 +58,8 @@ void compare(std::uint32_t id, const void* caller, std::size_t limit)
   expected.count = 0;
   _Unwind_Backtrace(on_frame, &expected);
   const auto* const end = expected.frames.data() + expected.count;
-  const auto* const begin =
-      std::find(static_cast<const std::uintptr_t*>(expected.frames.data()), end, reinterpret_cast<std::uintptr_t>(caller));
+  const auto* const begin = std::find(static_cast<const std::uintptr_t*>(expected.frames.data()), end,
+                                      reinterpret_cast<std::uintptr_t>(caller));
   const auto count = std::min(limit, static_cast<std::size_t>(end - begin));
   const auto found = depot_frames(id);
   ++captures;
@@ -260,7 +260,10 @@ void on_signal(int)
 
 pthread_key_t last_key;
 
-void at_thread_end(void*) { use_memory(); }
+void at_thread_end(void*)
+{
+  use_memory();
+}
 
 [[gnu::noinline]] void mixture()
 {
@@ -318,7 +321,8 @@ double ticks_per_nanosecond()
 {
   const auto start = std::chrono::steady_clock::now();
   const std::uint64_t first = __rdtsc();
-  while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(20)) {}
+  while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(20)) {
+  }
   const std::chrono::duration<double, std::nano> passed = std::chrono::steady_clock::now() - start;
   return static_cast<double>(__rdtsc() - first) / passed.count();
 }

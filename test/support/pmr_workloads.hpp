@@ -22,12 +22,10 @@ struct json_value {
   explicit json_value(allocator_type a) : text(a), items(a), members(a) {}
   json_value(const json_value& other, allocator_type a)
       : text(other.text, a), items(other.items, a), members(other.members, a)
-  {
-  }
+  {}
   json_value(json_value&& other, allocator_type a)
       : text(std::move(other.text), a), items(std::move(other.items), a), members(std::move(other.members), a)
-  {
-  }
+  {}
   json_value(json_value&&) noexcept = default;
   json_value(const json_value&) = delete;
   json_value& operator=(const json_value&) = delete;
