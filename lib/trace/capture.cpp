@@ -76,15 +76,16 @@ GPA_NOINLINE std::uint32_t walk_and_remember(const call_site& from, std::uintptr
 {
   if (frames == 0) return 0;
   const auto* const frame = static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
-  const call_site from{reinterpret_cast<std::uintptr_t>(frame + 2), frame[1], frame[0]};
-  const std::uintptr_t first = caller == nullptr ? from.pc : reinterpret_cast<std::uintptr_t>(caller);
+  const auto sp = reinterpret_cast<std::uintptr_t>(frame + 2);
+  const std::uintptr_t pc = frame[1];
+  const std::uintptr_t first = caller == nullptr ? pc : reinterpret_cast<std::uintptr_t>(caller);
   const std::size_t limit = std::min(frames, max_stack_frames);
   if (has_stack_cache()) [[likely]] {
-    const std::uint32_t id = my_stacks->find(from, first, limit);
+    const std::uint32_t id = my_stacks->find(sp, pc, first, limit);
     if (id != 0) [[likely]]
       return id;
   }
-  return walk_and_remember(from, first, limit);
+  return walk_and_remember({sp, pc, frame[0]}, first, limit);
 }
 
 }  // namespace gpa::detail

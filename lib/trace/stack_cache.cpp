@@ -35,23 +35,46 @@ std::uintptr_t moved(std::uintptr_t address, std::int32_t bytes) noexcept
   return address + static_cast<std::uintptr_t>(std::intptr_t{bytes});
 }
 
-// Goes from frame to frame while each return address and each saved frame pointer is the expected one.
-struct climb {
-  std::uintptr_t slot;  // of frame `at`
-  std::size_t at;
+// Goes outward from frame to frame while each return address, and each saved frame pointer, is the expected one. Each
+// is read only after those inside it were.
+class climb {
+ public:
+  climb(const stack_layout& l, const std::uintptr_t* frames, std::uintptr_t first) noexcept
+      : layout_(l), frames_(frames), first_(first)
+  {}
 
-  [[nodiscard]] GPA_NO_SANITIZE bool to(std::size_t frame, const frame_step* steps,
-                                        const std::uintptr_t* frames) noexcept
+  /// Whether all return addresses up to that of `frame` are there. Those up to the last one asked for are known to be.
+  [[nodiscard]] GPA_NO_SANITIZE bool reaches(std::size_t frame) noexcept
   {
-    while (at != frame) {
-      const frame_step step = steps[at];
-      const std::uintptr_t next = slot + (step & ~bp_below & 0xFFFFu) * word_size;
-      if ((step & bp_below) != 0 && word_at(slot - word_size) != next - word_size) return false;
-      if (word_at(next) != frames[++at]) return false;
+    const std::uint64_t chained = layout_.chained >> at_;
+    if (chained != 0) return follows_chain(frame);
+    for (; at_ != frame; ++at_)
+      if (word_at(slot_of(at_ + 1)) != frames_[at_ + 1]) return false;
+    return true;
+  }
+
+ private:
+  [[nodiscard]] GPA_NO_SANITIZE bool follows_chain(std::size_t frame) noexcept
+  {
+    std::uintptr_t slot = slot_of(at_);
+    for (; at_ != frame; ++at_) {
+      const std::uintptr_t next = slot_of(at_ + 1);
+      if ((layout_.chained >> at_ & 1) != 0 && word_at(slot - word_size) != next - word_size) return false;
+      if (word_at(next) != frames_[at_ + 1]) return false;
       slot = next;
     }
     return true;
   }
+
+  [[nodiscard]] std::uintptr_t slot_of(std::size_t frame) const noexcept
+  {
+    return first_ + layout_.at[frame] * word_size;
+  }
+
+  const stack_layout& layout_;
+  const std::uintptr_t* frames_;
+  std::uintptr_t first_;
+  std::size_t at_ = 0;
 };
 
 }  // namespace
@@ -61,20 +84,21 @@ GPA_NO_SANITIZE inline bool stack_cache::holds(const entry& e) noexcept
   const stack_layout& l = e.layout;
   for (std::size_t i = 0; i != l.own_count; ++i) {
     const own_word& w = l.own[i];
-    const std::uintptr_t expected = moved((w.at & 1) != 0 ? e.from.pc : e.from.sp, w.value);
-    if (word_at(moved(e.from.sp, w.at & ~1)) != expected) return false;
+    const std::uintptr_t expected = moved((w.at & 1) != 0 ? e.pc : e.sp, w.value);
+    if (word_at(moved(e.sp, w.at & ~1)) != expected) return false;
   }
-  climb c{moved(e.from.sp, l.first_at), 0};
-  if (word_at(c.slot) != e.caller) return false;
+  const std::uintptr_t first = moved(e.sp, l.first_at);
+  if (word_at(first) != e.caller) return false;
+  climb c(l, e.frames, first);
   const std::size_t last = e.count - std::size_t{1};
   for (std::size_t i = 0; i != l.stop_count && l.stops[i].frame <= last; ++i) {
     const stop& s = l.stops[i];
-    if (!c.to(s.frame, l.steps.data(), e.frames)) return false;
+    if (!c.reaches(s.frame)) return false;
     const bool same = s.module != 0 ? module_is_there(s.module, e.frames[s.frame])
-                                    : word_at(moved(e.from.sp, s.at)) == moved(e.from.sp, s.value);
+                                    : word_at(moved(e.sp, s.at)) == moved(e.sp, s.value);
     if (!same) return false;
   }
-  return c.to(last, l.steps.data(), e.frames);
+  return c.reaches(last);
 }
 
 // Bit w of the answer: way w of the set has this tag.
@@ -88,16 +112,16 @@ unsigned stack_cache::ways_of(const set& s, std::uint32_t tag) noexcept
   return static_cast<unsigned>(_mm_movemask_epi8(both));
 }
 
-GPA_NO_SANITIZE std::uint32_t stack_cache::find(const call_site& from, std::uintptr_t caller,
+GPA_NO_SANITIZE std::uint32_t stack_cache::find(std::uintptr_t sp, std::uintptr_t pc, std::uintptr_t caller,
                                                 std::size_t limit) noexcept
 {
-  const std::uint64_t h = hash(from, caller);
+  const std::uint64_t h = hash(sp, caller);
   set& s = sets_[set_of(h)];
   const unsigned same = ways_of(s, tag_of(h));
   for (unsigned left = same; left != 0; left &= left - 1) {
     const auto way = static_cast<std::size_t>(std::countr_zero(left));
     const entry& e = entries_[s.entries[way]];
-    if (e.from.sp != from.sp || e.from.pc != from.pc || e.caller != caller || e.limit != limit || e.id == 0) continue;
+    if (e.sp != sp || e.pc != pc || e.caller != caller || e.limit != limit || e.id == 0) continue;
     if (!holds(e)) continue;
     // The one found last is looked at first: programs go through their data in some order.
     if (left != same) std::swap(s.entries[way], s.entries[static_cast<std::size_t>(std::countr_zero(same))]);
@@ -126,7 +150,7 @@ void stack_cache::remember(const call_site& from, std::uintptr_t caller, std::si
 {
   const auto kept = depot_frames(id);
   if (!s.fits || kept.empty()) return;
-  const std::uint64_t h = hash(from, caller);
+  const std::uint64_t h = hash(from.sp, caller);
   set& target = sets_[set_of(h)];
   const std::size_t way = way_for(target, tag_of(h));
   target.tags[way] = tag_of(h);
@@ -135,17 +159,19 @@ void stack_cache::remember(const call_site& from, std::uintptr_t caller, std::si
             target.entries[static_cast<std::size_t>(std::countr_zero(ways_of(target, tag_of(h))))]);
   e.id = 0;
   std::atomic_signal_fence(std::memory_order_seq_cst);  // a signal handler that allocates finds no half of an entry
-  e.from = from;
+  e.sp = from.sp;
+  e.pc = from.pc;
   e.caller = caller;
   e.frames = kept.data();
   e.count = static_cast<std::uint8_t>(kept.size());
   e.limit = static_cast<std::uint8_t>(limit);
+  e.layout.chained = s.layout.chained;
   e.layout.first_at = s.layout.first_at;
   e.layout.own_count = s.layout.own_count;
   e.layout.stop_count = s.layout.stop_count;
   std::copy_n(s.layout.own.begin(), s.layout.own_count, e.layout.own.begin());
   std::copy_n(s.layout.stops.begin(), s.layout.stop_count, e.layout.stops.begin());
-  std::copy_n(s.layout.steps.begin(), kept.size(), e.layout.steps.begin());
+  std::copy_n(s.layout.at.begin(), kept.size(), e.layout.at.begin());
   std::atomic_signal_fence(std::memory_order_seq_cst);
   e.id = id;
 }

@@ -27,8 +27,10 @@ namespace gpa::detail {
 
 class stack_cache {
  public:
-  /// The depot's number of the stack at `from`, whose frame must be its caller's; 0 if it is not known here.
-  [[nodiscard]] std::uint32_t find(const call_site& from, std::uintptr_t caller, std::size_t limit) noexcept;
+  /// The depot's number of the stack at this call site, whose frame must be the caller's own; 0 if it is not known
+  /// here.
+  [[nodiscard]] std::uint32_t find(std::uintptr_t sp, std::uintptr_t pc, std::uintptr_t caller,
+                                   std::size_t limit) noexcept;
 
   /// What the thread's walks remember from one to the next.
   [[nodiscard]] walk_memory& walks() noexcept { return walks_; }
@@ -48,7 +50,8 @@ class stack_cache {
     std::uint8_t victim;
   };
   struct entry {
-    call_site from;  // without rbp: where it matters, the layout looks at where it was saved
+    std::uintptr_t sp;
+    std::uintptr_t pc;
     std::uintptr_t caller;
     const std::uintptr_t* frames;  // the depot's, which stay
     std::uint32_t id;              // 0 while it is written
@@ -57,9 +60,9 @@ class stack_cache {
     stack_layout layout;
   };
 
-  [[nodiscard]] static std::uint64_t hash(const call_site& from, std::uintptr_t caller) noexcept
+  [[nodiscard]] static std::uint64_t hash(std::uintptr_t sp, std::uintptr_t caller) noexcept
   {
-    return (from.sp ^ caller << 24 ^ caller >> 40) * 0x9E3779B97F4A7C15U;
+    return (sp ^ caller << 24 ^ caller >> 40) * 0x9E3779B97F4A7C15U;
   }
   [[nodiscard]] static std::size_t set_of(std::uint64_t h) noexcept { return h >> 58; }
   [[nodiscard]] static std::uint32_t tag_of(std::uint64_t h) noexcept

@@ -22,6 +22,7 @@ class surveyor {
  public:
   surveyor(const call_site& from, stack_layout& l) noexcept : from_(from), layout_(l)
   {
+    l.chained = 0;
     l.own_count = 0;
     l.stop_count = 0;
   }
@@ -31,7 +32,6 @@ class surveyor {
 
   void note_own_word(std::uintptr_t at, std::uintptr_t value) noexcept { add_own(at, value, from_.sp, 0); }
   void note_own_return(std::uintptr_t at, std::uintptr_t pc) noexcept { add_own(at, pc, from_.pc, 1); }
-  void note_first(std::uintptr_t at) noexcept { layout_.first_at = narrow(at - from_.sp); }
 
   void note_module(std::size_t frame, unsigned module) noexcept
   {
@@ -47,13 +47,19 @@ class surveyor {
     add_stop({narrow(at - from_.sp), narrow(value - from_.sp), 0, narrow_frame(frame)});
   }
 
-  void note_step(std::size_t frame, std::uintptr_t slot, std::uintptr_t next, frame_step flag) noexcept
+  void note_frame(std::size_t frame, std::uintptr_t slot) noexcept
   {
-    const std::uintptr_t words = (next - slot) / word_size;
-    if (words >= bp_below) [[unlikely]]
+    if (frame == 0) {
+      first_ = slot;
+      layout_.first_at = narrow(slot - from_.sp);
+    }
+    const std::uintptr_t words = (slot - first_) / word_size;
+    if (words > std::numeric_limits<std::uint16_t>::max()) [[unlikely]]
       fits_ = false;
-    layout_.steps[frame] = static_cast<frame_step>(words | flag);
+    layout_.at[frame] = static_cast<std::uint16_t>(words);
   }
+
+  void note_chain(std::size_t frame) noexcept { layout_.chained |= std::uint64_t{1} << frame; }
 
  private:
   static std::uint8_t narrow_frame(std::size_t frame) noexcept { return static_cast<std::uint8_t>(frame); }
@@ -85,6 +91,7 @@ class surveyor {
 
   const call_site& from_;
   stack_layout& layout_;
+  std::uintptr_t first_ = 0;
   unsigned module_ = permanent_module;
   bool fits_ = true;
 };
@@ -162,11 +169,9 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
   bool met = false;
 
   for (;;) {
-    if (!met && pc == caller) {
-      met = true;
-      notes.note_first(slot);
-    }
+    met = met || pc == caller;
     if (met) {
+      notes.note_frame(count, slot);
       out.frames[count++] = pc;
       if (count == limit) break;
     } else if (++own > most_own_frames) {
@@ -203,12 +208,11 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
     if (cfa <= sp || cfa % word_size != 0) return false;
 
     const std::uintptr_t next = cfa - word_size;
-    frame_step chained = 0;
     if (rule.base() == cfa_base::bp) {
       if (!met) {
         notes.note_own_word(bp_at, bp);
       } else if (bp_at == slot - word_size && bp == next - word_size) {
-        chained = bp_below;
+        notes.note_chain(frame);
       } else {
         notes.note_word(frame, bp_at, bp);
       }
@@ -218,7 +222,6 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
                     std::intptr_t{rule.bp_place()} * static_cast<std::intptr_t>(word_size));
       bp = word_at(bp_at);
     }
-    if (met) notes.note_step(frame, slot, next, chained);
     pc = word_at(next);
     if (pc == 0) return false;
     if (!met && pc != caller) notes.note_own_return(next, pc);

@@ -42,21 +42,18 @@ struct stop {
   std::uint8_t frame;
 };
 
-/// How far up the next return address stands, in words. With `bp_below` set, the word below the return address holds
-/// the address of the word below the next one: a chain of saved frame pointers, as code with them leaves it.
-using frame_step = std::uint16_t;
-inline constexpr frame_step bp_below = 0x8000;
-
 struct stack_layout {
   static constexpr std::size_t most_own_words = 14;
   static constexpr std::size_t most_stops = 8;
 
+  std::uint64_t chained;  // bit i: below the return address of frame i stands the address of the word below the next
+                          // one, as in a chain of saved frame pointers, and rbp must be so for the next to be found
   std::int32_t first_at;  // where the first of the user's return addresses stands, from the call site's sp
   std::uint8_t own_count;
   std::uint8_t stop_count;
   std::array<own_word, most_own_words> own;
   std::array<stop, most_stops> stops;
-  std::array<frame_step, max_stack_frames> steps;
+  std::array<std::uint16_t, max_stack_frames> at;  // where each stands, in words from the first
 };
 
 struct walked_stack {
