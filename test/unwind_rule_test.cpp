@@ -9,6 +9,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -120,7 +121,7 @@ class module_file {
     put(entry_ + 8, static_cast<std::int32_t>(code - (entry_ + 8)));
     put(entry_ + 12, static_cast<std::uint32_t>(code_bytes));
     put(entry_ + 16, std::uint8_t{0});
-    std::memcpy(base_ + entry_ + 17, e.function.data(), e.function.size());
+    std::copy(e.function.begin(), e.function.end(), base_ + entry_ + 17);
 
     const std::array<std::uint8_t, 4> forms = {1, 0x1B, 0x03, 0x3B};
     std::memcpy(base_ + table, forms.data(), forms.size());
@@ -303,7 +304,7 @@ BOOST_AUTO_TEST_CASE(tables_of_any_bytes_are_read_without_leaving_them)
                                     ? module_file::table + random() % (module_file::table_end - module_file::table)
                                     : module_file::page - 1 - random() % 80;
       m.byte(place) = static_cast<std::uint8_t>(random());
-      for (const std::uintptr_t offset : {1, 8, 0x80, 0x200}) known += m.at(offset) != unknown ? 1u : 0u;
+      for (const std::uintptr_t offset : {1u, 8u, 0x80u, 0x200u}) known += m.at(offset) != unknown ? 1u : 0u;
     }
   }
   BOOST_TEST(known != 0u);
