@@ -38,8 +38,12 @@ class surveyor {
     if (module == module_) [[likely]]
       return;
     module_ = module;
+    if (module == permanent_module) return;
     if (module == fleeting_module) fits_ = false;
-    if (module != permanent_module) add_stop({0, 0, static_cast<std::uint16_t>(module), narrow_frame(frame)});
+    // Once a stack is enough: while the thread has a frame in it, it stays.
+    for (std::size_t i = 0; i != layout_.stop_count; ++i)
+      if (layout_.stops[i].module == module) return;
+    add_stop({0, 0, static_cast<std::uint16_t>(module), narrow_frame(frame)});
   }
 
   void note_word(std::size_t frame, std::uintptr_t at, std::uintptr_t value) noexcept
