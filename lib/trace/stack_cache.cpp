@@ -25,6 +25,10 @@ constexpr std::uintptr_t word_size = sizeof(std::uintptr_t);
 // Not an address: a cache may be made.
 stack_cache* const promised = std::bit_cast<stack_cache*>(std::uintptr_t{1});
 
+// Left by threads that ended, for those to come: what they hold is checked like everything found in a cache, so there
+// is nothing to clear. The rest of them goes back to the metadata.
+constinit std::array<std::atomic<stack_cache*>, 16> spare = {};
+
 GPA_NO_SANITIZE inline std::uintptr_t word_at(std::uintptr_t address) noexcept
 {
   return *reinterpret_cast<const std::uintptr_t*>(address);
@@ -183,17 +187,26 @@ void begin_stack_cache() noexcept
 
 void end_stack_cache() noexcept
 {
-  stack_cache* const mine = my_stacks;
+  stack_cache* mine = my_stacks;
   my_stacks = nullptr;
-  if (mine != nullptr && mine != promised) metadata_free(mine, sizeof(stack_cache));
+  if (mine == nullptr || mine == promised) return;
+  for (std::atomic<stack_cache*>& place : spare) {
+    stack_cache* none = nullptr;
+    if (place.compare_exchange_strong(none, mine, std::memory_order_acq_rel, std::memory_order_relaxed)) return;
+  }
+  metadata_free(mine, sizeof(stack_cache));
 }
 
 stack_cache* have_stack_cache() noexcept
 {
   if (my_stacks != promised) return my_stacks;
-  auto* const fresh = static_cast<stack_cache*>(metadata_allocate(sizeof(stack_cache)));
-  if (fresh != nullptr) my_stacks = fresh;
-  return fresh;
+  for (std::atomic<stack_cache*>& place : spare) {
+    if (place.load(std::memory_order_relaxed) == nullptr) continue;
+    stack_cache* const found = place.exchange(nullptr, std::memory_order_acq_rel);
+    if (found != nullptr) return my_stacks = found;
+  }
+  my_stacks = static_cast<stack_cache*>(metadata_allocate(sizeof(stack_cache)));  // refused: not asked for again
+  return my_stacks;
 }
 
 }  // namespace gpa::detail

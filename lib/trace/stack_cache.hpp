@@ -7,11 +7,12 @@
 // (returned from, grown again, another fiber's).
 //
 //    sets      | 8 tags, 8 indices, next victim |  ...        4 KiB
-//    entries   | key, depot's frames, layout    |  ...      192 KiB, taken in order: few stacks touch few pages
+//    entries   | key, depot's frames, layout    |  ...      220 KiB, taken in order: few stacks touch few pages
+//    walks     | what the last walk met         |             4 KiB
 //
-// Costs at most 256 KiB of metadata memory a thread that captures (one piece), touched as stacks become known, given
-// back at the thread's end; and 8 bytes of static thread-local storage. A thread whose end we do not see, or for whom
-// memory is refused, walks each time.
+// Costs a piece of 256 KiB of metadata memory a thread that captures, touched as stacks become known; and 8 bytes of
+// static thread-local storage. At its end a thread leaves it to the next one, beyond 16 to the metadata. A thread whose
+// end we do not see, or for whom memory is refused, walks each time.
 //
 // Belongs to its thread; begin and end are called by thread_caches.cpp.
 #pragma once

@@ -43,7 +43,7 @@ struct stop {
 };
 
 struct stack_layout {
-  static constexpr std::size_t most_own_words = 14;
+  static constexpr std::size_t most_own_words = 20;  // two a frame, where gpa itself is built without optimisation
   static constexpr std::size_t most_stops = 8;
 
   std::uint64_t chained;  // bit i: below the return address of frame i stands the address of the word below the next
