@@ -237,6 +237,23 @@ BOOST_AUTO_TEST_CASE(a_stack_unwound_and_grown_again_is_seen_as_it_is)
   end_stack_cache();
 }
 
+BOOST_AUTO_TEST_CASE(a_thread_takes_over_what_another_left)
+{
+  const auto cache_of_a_thread = [] {
+    stack_cache* mine = nullptr;
+    std::thread([&mine] {
+      begin_stack_cache();
+      for (unsigned i = 0; i != 20; ++i) BOOST_TEST(is_right(recurse(i % 5)));
+      mine = have_stack_cache();
+      end_stack_cache();
+    }).join();
+    return mine;
+  };
+  stack_cache* const first = cache_of_a_thread();
+  BOOST_TEST(first != nullptr);
+  BOOST_TEST(cache_of_a_thread() == first);
+}
+
 BOOST_AUTO_TEST_CASE(threads_that_end_give_their_memory_back)
 {
   const auto capture_in_thread = [] {
@@ -256,6 +273,11 @@ BOOST_AUTO_TEST_CASE(without_memory_for_caches_stacks_are_walked_each_time)
 {
   BOOST_TEST(gpa::test::true_in_child([] {
     if (!is_right(recurse(2))) return false;  // the depot and the rules have their memory
+    for (int i = 0; i != 20; ++i) {  // nor may there be one that another thread left
+      begin_stack_cache();
+      static_cast<void>(have_stack_cache());
+      my_stacks = nullptr;
+    }
     const rlimit none{0, 0};
     ::setrlimit(RLIMIT_AS, &none);
     while (metadata_allocate(std::size_t{256} << 10) != nullptr) {
