@@ -270,7 +270,11 @@ inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t byte
     const std::size_t index = s.index_of(offset);
     if (index * s.slot_bytes == offset) [[likely]] {
       record& r = s.records[index];
-      if (k.frames != 0) trace = capture_stack(k.frames, caller);
+      if (k.frames != 0) {
+        __builtin_prefetch(&r, 1);  // both arrive while the stack is looked at
+        __builtin_prefetch(slot, 1);
+        trace = capture_stack(k.frames, caller);
+      }
       const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
       if (claim(r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {
         if (behind_intact(slot, bytes, s.slot_bytes)) [[likely]] {

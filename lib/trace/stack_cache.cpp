@@ -93,6 +93,17 @@ GPA_NO_SANITIZE inline bool stack_cache::holds(const entry& e) noexcept
   }
   const std::uintptr_t first = moved(e.sp, l.first_at);
   if (word_at(first) != e.caller) return false;
+  if (l.chained != 0 || l.stop_count != 0) return holds_further(e, first);
+  const std::uintptr_t* const frames = e.frames;
+  for (std::size_t i = 1; i != e.count; ++i)
+    if (word_at(first + l.at[i] * word_size) != frames[i]) return false;
+  return true;
+}
+
+// Out of line, so that the usual stack of optimised code needs few registers.
+GPA_NOINLINE GPA_NO_SANITIZE bool stack_cache::holds_further(const entry& e, std::uintptr_t first) noexcept
+{
+  const stack_layout& l = e.layout;
   climb c(l, e.frames, first);
   const std::size_t last = e.count - std::size_t{1};
   for (std::size_t i = 0; i != l.stop_count && l.stops[i].frame <= last; ++i) {

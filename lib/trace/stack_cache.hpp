@@ -73,6 +73,7 @@ class stack_cache {
   [[nodiscard]] static unsigned ways_of(const set& s, std::uint32_t tag) noexcept;
   [[nodiscard]] std::size_t way_for(set& s, std::uint32_t tag) noexcept;
   [[nodiscard]] static bool holds(const entry& e) noexcept;
+  [[nodiscard]] static bool holds_further(const entry& e, std::uintptr_t first) noexcept;
 
   std::array<set, set_count> sets_;
   std::array<entry, ways * set_count> entries_;
