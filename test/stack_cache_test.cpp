@@ -86,7 +86,7 @@ struct fixture {
   drawn_stack s;
 
   fixture() { cache->remember(s.from(), s.caller(), 32, s.walked, s.id); }
-  [[nodiscard]] std::uint32_t found() const { return cache->find(s.from().sp, s.from().pc, s.caller(), 32); }
+  [[nodiscard]] std::uint32_t found() const { return cache->find({s.from().sp, s.from().pc, s.caller(), 32}); }
 };
 
 [[gnu::noinline]] taken recurse(unsigned depth)
@@ -112,7 +112,7 @@ BOOST_FIXTURE_TEST_CASE(a_remembered_stack_is_found, fixture)
 BOOST_FIXTURE_TEST_CASE(an_empty_cache_finds_nothing, fixture)
 {
   const auto empty = std::make_unique<stack_cache>();
-  BOOST_TEST(empty->find(s.from().sp, s.from().pc, s.caller(), 32) == 0u);
+  BOOST_TEST(empty->find({s.from().sp, s.from().pc, s.caller(), 32}) == 0u);
 }
 
 // The words that decide: gpa's saved rbp, each return address, the rbp a frame hangs on, the chain of saved ones.
@@ -139,12 +139,12 @@ BOOST_FIXTURE_TEST_CASE(the_place_the_caller_and_the_limit_are_part_of_the_quest
 {
   call_site elsewhere = s.from();
   elsewhere.sp += 16;
-  BOOST_TEST(cache->find(elsewhere.sp, elsewhere.pc, s.caller(), 32) == 0u);
+  BOOST_TEST(cache->find({elsewhere.sp, elsewhere.pc, s.caller(), 32}) == 0u);
   call_site another = s.from();
   another.pc += 1;
-  BOOST_TEST(cache->find(another.sp, another.pc, s.caller(), 32) == 0u);
-  BOOST_TEST(cache->find(s.from().sp, s.from().pc, s.caller() + 1, 32) == 0u);
-  BOOST_TEST(cache->find(s.from().sp, s.from().pc, s.caller(), 31) == 0u);
+  BOOST_TEST(cache->find({another.sp, another.pc, s.caller(), 32}) == 0u);
+  BOOST_TEST(cache->find({s.from().sp, s.from().pc, s.caller() + 1, 32}) == 0u);
+  BOOST_TEST(cache->find({s.from().sp, s.from().pc, s.caller(), 31}) == 0u);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_frame_is_read_only_when_those_inside_it_are_right, fixture)
@@ -198,14 +198,14 @@ BOOST_FIXTURE_TEST_CASE(a_full_cache_forgets_and_never_mixes_up, fixture)
     s.word(3) = 0x50'0000 + i * 16;
     s.walked.frames[0] = s.word(3);
     const std::uint32_t id = depot_intern({s.walked.frames.data(), s.walked.count});
-    BOOST_TEST_REQUIRE(cache->find(s.from().sp, s.from().pc, s.word(3), 32) == 0u);
+    BOOST_TEST_REQUIRE(cache->find({s.from().sp, s.from().pc, s.word(3), 32}) == 0u);
     cache->remember(s.from(), s.word(3), 32, s.walked, id);
-    BOOST_TEST_REQUIRE(cache->find(s.from().sp, s.from().pc, s.word(3), 32) == id);
+    BOOST_TEST_REQUIRE(cache->find({s.from().sp, s.from().pc, s.word(3), 32}) == id);
   }
   for (std::uintptr_t i = 0; i != 5'000; ++i) {
     s.word(3) = 0x50'0000 + i * 16;
     s.walked.frames[0] = s.word(3);
-    const std::uint32_t id = cache->find(s.from().sp, s.from().pc, s.word(3), 32);
+    const std::uint32_t id = cache->find({s.from().sp, s.from().pc, s.word(3), 32});
     if (id == 0) continue;
     ++remembered;
     BOOST_TEST_REQUIRE(id == depot_intern({s.walked.frames.data(), s.walked.count}));
@@ -273,7 +273,7 @@ BOOST_AUTO_TEST_CASE(without_memory_for_caches_stacks_are_walked_each_time)
 {
   BOOST_TEST(gpa::test::true_in_child([] {
     if (!is_right(recurse(2))) return false;  // the depot and the rules have their memory
-    for (int i = 0; i != 20; ++i) {  // nor may there be one that another thread left
+    for (int i = 0; i != 20; ++i) {           // nor may there be one that another thread left
       begin_stack_cache();
       static_cast<void>(have_stack_cache());
       my_stacks = nullptr;

@@ -81,7 +81,7 @@ GPA_NOINLINE std::uint32_t walk_and_remember(const call_site& from, std::uintptr
   const std::uintptr_t first = caller == nullptr ? pc : reinterpret_cast<std::uintptr_t>(caller);
   const std::size_t limit = std::min(frames, max_stack_frames);
   if (has_stack_cache()) [[likely]] {
-    const std::uint32_t id = my_stacks->find(sp, pc, first, limit);
+    const std::uint32_t id = my_stacks->find({sp, pc, first, limit});
     if (id != 0) [[likely]]
       return id;
   }

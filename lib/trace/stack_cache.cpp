@@ -88,11 +88,11 @@ GPA_NO_SANITIZE inline bool stack_cache::holds(const entry& e) noexcept
   const stack_layout& l = e.layout;
   for (std::size_t i = 0; i != l.own_count; ++i) {
     const own_word& w = l.own[i];
-    const std::uintptr_t expected = moved((w.at & 1) != 0 ? e.pc : e.sp, w.value);
-    if (word_at(moved(e.sp, w.at & ~1)) != expected) return false;
+    const std::uintptr_t expected = moved((w.at & 1) != 0 ? e.of.pc : e.of.sp, w.value);
+    if (word_at(moved(e.of.sp, w.at & ~1)) != expected) return false;
   }
-  const std::uintptr_t first = moved(e.sp, l.first_at);
-  if (word_at(first) != e.caller) return false;
+  const std::uintptr_t first = moved(e.of.sp, l.first_at);
+  if (word_at(first) != e.of.caller) return false;
   if (l.chained != 0 || l.stop_count != 0) return holds_further(e, first);
   const std::uintptr_t* const frames = e.frames;
   for (std::size_t i = 1; i != e.count; ++i)
@@ -110,7 +110,7 @@ GPA_NOINLINE GPA_NO_SANITIZE bool stack_cache::holds_further(const entry& e, std
     const stop& s = l.stops[i];
     if (!c.reaches(s.frame)) return false;
     const bool same = s.module != 0 ? module_is_there(s.module, e.frames[s.frame])
-                                    : word_at(moved(e.sp, s.at)) == moved(e.sp, s.value);
+                                    : word_at(moved(e.of.sp, s.at)) == moved(e.of.sp, s.value);
     if (!same) return false;
   }
   return c.reaches(last);
@@ -127,19 +127,32 @@ unsigned stack_cache::ways_of(const set& s, std::uint32_t tag) noexcept
   return static_cast<unsigned>(_mm_movemask_epi8(both));
 }
 
-GPA_NO_SANITIZE std::uint32_t stack_cache::find(std::uintptr_t sp, std::uintptr_t pc, std::uintptr_t caller,
-                                                std::size_t limit) noexcept
+GPA_NO_SANITIZE inline bool stack_cache::is(const entry& e, const key& k) noexcept
 {
-  const std::uint64_t h = hash(sp, caller);
+  return e.of.sp == k.sp && e.of.pc == k.pc && e.of.caller == k.caller && e.of.limit == k.limit && e.id != 0 &&
+         holds(e);
+}
+
+GPA_NO_SANITIZE std::uint32_t stack_cache::find(const key& k) noexcept
+{
+  const std::uint64_t h = hash(k.sp, k.caller);
+  const entry* const guess = guesses_[guess_of(h)];
+  if (guess != nullptr && is(*guess, k)) [[likely]]
+    return guess->id;
+  return find_in_set(k, h);
+}
+
+GPA_NOINLINE GPA_NO_SANITIZE std::uint32_t stack_cache::find_in_set(const key& k, std::uint64_t h) noexcept
+{
   set& s = sets_[set_of(h)];
   const unsigned same = ways_of(s, tag_of(h));
   for (unsigned left = same; left != 0; left &= left - 1) {
     const auto way = static_cast<std::size_t>(std::countr_zero(left));
     const entry& e = entries_[s.entries[way]];
-    if (e.sp != sp || e.pc != pc || e.caller != caller || e.limit != limit || e.id == 0) continue;
-    if (!holds(e)) continue;
+    if (&e == guesses_[guess_of(h)] || !is(e, k)) continue;
     // The one found last is looked at first: programs go through their data in some order.
     if (left != same) std::swap(s.entries[way], s.entries[static_cast<std::size_t>(std::countr_zero(same))]);
+    guesses_[guess_of(h)] = &e;
     return e.id;
   }
   return 0;
@@ -174,12 +187,9 @@ void stack_cache::remember(const call_site& from, std::uintptr_t caller, std::si
             target.entries[static_cast<std::size_t>(std::countr_zero(ways_of(target, tag_of(h))))]);
   e.id = 0;
   std::atomic_signal_fence(std::memory_order_seq_cst);  // a signal handler that allocates finds no half of an entry
-  e.sp = from.sp;
-  e.pc = from.pc;
-  e.caller = caller;
+  e.of = {from.sp, from.pc, caller, limit};
   e.frames = kept.data();
   e.count = static_cast<std::uint8_t>(kept.size());
-  e.limit = static_cast<std::uint8_t>(limit);
   e.layout.chained = s.layout.chained;
   e.layout.first_at = s.layout.first_at;
   e.layout.own_count = s.layout.own_count;
@@ -189,6 +199,7 @@ void stack_cache::remember(const call_site& from, std::uintptr_t caller, std::si
   std::copy_n(s.layout.at.begin(), kept.size(), e.layout.at.begin());
   std::atomic_signal_fence(std::memory_order_seq_cst);
   e.id = id;
+  guesses_[guess_of(h)] = &e;
 }
 
 void begin_stack_cache() noexcept

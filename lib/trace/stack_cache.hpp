@@ -6,6 +6,7 @@
 // after all inside it are known to be there, so nothing is read beyond the live stack, whatever became of it since
 // (returned from, grown again, another fiber's).
 //
+//    guesses   | the entry found last with such a key |   2 KiB, looked at first
 //    sets      | 8 tags, 8 indices, next victim |  ...        4 KiB
 //    entries   | key, depot's frames, layout    |  ...      220 KiB, taken in order: few stacks touch few pages
 //    walks     | what the last walk met         |             4 KiB
@@ -28,10 +29,16 @@ namespace gpa::detail {
 
 class stack_cache {
  public:
+  struct key {
+    std::uintptr_t sp;  // of the call site, as its pc
+    std::uintptr_t pc;
+    std::uintptr_t caller;
+    std::size_t limit;
+  };
+
   /// The depot's number of the stack at this call site, whose frame must be the caller's own; 0 if it is not known
   /// here.
-  [[nodiscard]] std::uint32_t find(std::uintptr_t sp, std::uintptr_t pc, std::uintptr_t caller,
-                                   std::size_t limit) noexcept;
+  [[nodiscard]] std::uint32_t find(const key& k) noexcept;
 
   /// What the thread's walks remember from one to the next.
   [[nodiscard]] walk_memory& walks() noexcept { return walks_; }
@@ -51,13 +58,10 @@ class stack_cache {
     std::uint8_t victim;
   };
   struct entry {
-    std::uintptr_t sp;
-    std::uintptr_t pc;
-    std::uintptr_t caller;
+    key of;
     const std::uintptr_t* frames;  // the depot's, which stay
     std::uint32_t id;              // 0 while it is written
     std::uint8_t count;
-    std::uint8_t limit;
     stack_layout layout;
   };
 
@@ -70,11 +74,15 @@ class stack_cache {
   {
     return static_cast<std::uint32_t>(h >> 16) | 1;
   }
+  [[nodiscard]] static std::size_t guess_of(std::uint64_t h) noexcept { return h >> 56; }
   [[nodiscard]] static unsigned ways_of(const set& s, std::uint32_t tag) noexcept;
+  [[nodiscard]] std::uint32_t find_in_set(const key& k, std::uint64_t h) noexcept;
   [[nodiscard]] std::size_t way_for(set& s, std::uint32_t tag) noexcept;
+  [[nodiscard]] static bool is(const entry& e, const key& k) noexcept;
   [[nodiscard]] static bool holds(const entry& e) noexcept;
   [[nodiscard]] static bool holds_further(const entry& e, std::uintptr_t first) noexcept;
 
+  std::array<const entry*, 256> guesses_;
   std::array<set, set_count> sets_;
   std::array<entry, ways * set_count> entries_;
   std::size_t entry_count_;
