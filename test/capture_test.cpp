@@ -1,9 +1,10 @@
 #define BOOST_TEST_MODULE capture
 #include "trace/capture.hpp"
 
+#include "support/oracle.hpp"
+#include "support/outcome.hpp"
+#include "support/resident.hpp"
 #include "trace/depot.hpp"
-
-#include <unwind.h>
 
 #include <boost/test/unit_test.hpp>
 
@@ -12,44 +13,18 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory_resource>
+#include <string>
 #include <thread>
 #include <vector>
 
 namespace {
 
 using namespace gpa::detail;
-using stack = std::vector<std::uintptr_t>;
-
-[[gnu::noinline]] stack oracle()
-{
-  stack s;
-  const _Unwind_Trace_Fn step = [](_Unwind_Context* context, void* argument) {
-    if (const std::uintptr_t ip = _Unwind_GetIP(context); ip != 0) static_cast<stack*>(argument)->push_back(ip);
-    return _URC_NO_REASON;
-  };
-  _Unwind_Backtrace(step, &s);
-  return s;
-}
-
-std::uintptr_t number(const void* p)
-{
-  return reinterpret_cast<std::uintptr_t>(p);
-}
-
-// What a front door does: captures from its own caller on.
-struct taken {
-  stack captured;
-  stack expected;  // the oracle's, from the same caller on
-};
-
-[[gnu::noinline]] taken take(std::size_t frames = max_stack_frames)
-{
-  const void* const caller = __builtin_return_address(0);
-  const std::uint32_t id = capture_stack(frames, caller);
-  const auto found = depot_frames(id);
-  const stack all = oracle();
-  return {{found.begin(), found.end()}, {std::find(all.begin(), all.end(), number(caller)), all.end()}};
-}
+using gpa::test::number;
+using gpa::test::oracle;
+using gpa::test::stack;
+using gpa::test::take;
+using gpa::test::taken;
 
 // Takes a stack at every allocation; stands where gpa::resource will.
 class recorder final : public std::pmr::memory_resource {
@@ -243,4 +218,19 @@ BOOST_AUTO_TEST_CASE(a_pool_in_between_hides_nobody)
   const std::uintptr_t around = allocate_from(pool);
   test_is_complete(r.last);
   BOOST_TEST(has(r.last.captured, around));
+}
+
+BOOST_AUTO_TEST_CASE(every_stack_of_a_mixed_workload_equals_the_unwinders_however_the_program_is_built)
+{
+  using gpa::test::beside_this;
+  for (const char* const built : {"plain", "optimised", "whole"}) {
+    const auto o = gpa::test::outcome_of_program({beside_this("programs/every_stack_" + std::string(built))});
+    BOOST_TEST_CONTEXT(o)
+    {
+      BOOST_TEST(o.status == 0);
+      if (!gpa::test::sanitized) BOOST_TEST(o.err == "");  // ASan says that it does not care for fibers
+      BOOST_TEST(o.out.ends_with(" captures, 0 differed\n"));
+      BOOST_TEST(std::atol(o.out.c_str()) > 100'000);
+    }
+  }
 }

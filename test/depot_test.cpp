@@ -2,6 +2,7 @@
 #include "trace/depot.hpp"
 
 #include "support/child.hpp"
+#include "support/outcome.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -74,11 +75,14 @@ BOOST_AUTO_TEST_CASE(equal_stacks_have_one_number_and_different_ones_have_differ
 
 BOOST_AUTO_TEST_CASE(stacks_with_equal_hashes_are_told_apart)
 {
-  // The hash of a prefix is the state the next frame is mixed into: a second frame can undo the difference.
-  const std::uintptr_t first = 0x401000;
-  const std::uintptr_t other = 0x402000;
-  const stack a = {first, 0x403000};
-  const stack b = {other, depot_hash({&first, 1}) ^ depot_hash({&other, 1}) ^ 0x403000};
+  // The hash adds up its frames, each times an odd number: the second frame can undo a difference in the first.
+  const auto hash_of = [](const stack& frames) { return depot_hash(frames); };
+  const std::uint64_t first_factor = hash_of({1, 0}) - hash_of({0, 0});
+  const std::uint64_t second_factor = hash_of({0, 1}) - hash_of({0, 0});
+  std::uint64_t inverse = second_factor;
+  for (int i = 0; i != 6; ++i) inverse *= 2 - second_factor * inverse;
+  const stack a = {0x401000, 0x403000};
+  const stack b = {0x402000, 0x403000 - 0x1000 * first_factor * inverse};
   BOOST_REQUIRE(depot_hash(a) == depot_hash(b));
 
   const std::uint32_t id_a = depot_intern(a);
@@ -173,4 +177,15 @@ BOOST_AUTO_TEST_CASE(short_stacks_alone_fill_the_tables_and_leave_room_for_calle
     }
     return kept > 500'000 && cut == 100;
   }));
+}
+
+BOOST_AUTO_TEST_CASE(a_full_depot_says_so_once)
+{
+  const auto o = gpa::test::outcome_of([] {
+    fill(64);
+    for (std::uintptr_t i = 0; i != 1'000; ++i) static_cast<void>(depot_intern(made_stack(i, 64)));
+  });
+  BOOST_TEST(o.status == 0);
+  BOOST_TEST(o.err == "gpa: warning: the 64 MiB for call stacks are used up: stacks not seen before are cut to their "
+                      "first frame, or not kept\n");
 }

@@ -1,6 +1,7 @@
 #include "blocks/thread_caches.hpp"
 
 #include "os/metadata.hpp"
+#include "trace/stack_cache.hpp"
 
 namespace gpa::detail {
 
@@ -54,6 +55,7 @@ struct exit_hook {
     const std::uint32_t rows = state.rows;
     state = thread_state{};
     state.phase = thread_phase::gone;
+    end_stack_cache();
     if (table == nullptr) return;
     for (std::uint32_t i = 0; i != rows; ++i)
       if (table[i].birth != 0) handler->orphan(table[i].birth, table[i].cache);
@@ -79,6 +81,7 @@ bool remember_cache(std::uint64_t birth, cache_header* cache, const thread_exit_
   if (state.phase == thread_phase::fresh) {
     state.phase = thread_phase::attached;
     arm_exit_hook(handler);
+    begin_stack_cache();
   }
   return true;
 }

@@ -1,6 +1,9 @@
 // The door to the unwinder: the call stack of the calling thread, as a depot number.
 //
-// Correct without frame pointers: libgcc's unwinder over .eh_frame. Costs one to four microseconds.
+// Needs no frame pointers and takes no lock. Three answers, in order of price: the stack this thread found here before,
+// looked at again (stack_cache.hpp, 10 to 40 ns); a walk by the rules of .eh_frame (stack_walk.hpp, 0.1 to 0.4
+// microseconds); libgcc's unwinder, for what the rules do not cover (one to four microseconds). All three name the same
+// frames. Exceptions go through nothing of this.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,8 @@
 #include "trace/depot.hpp"
 
 #include "os/pages.hpp"
+#include "os/text.hpp"
+#include "trace/format.hpp"
 
 #include <algorithm>
 #include <array>
@@ -81,6 +83,21 @@ void return_words(word* arena, std::size_t id, std::size_t count) noexcept
   used.compare_exchange_strong(end, id, std::memory_order_acq_rel, std::memory_order_relaxed);
 }
 
+// Once a process. No lock of ours is held here: captures are made before any is taken.
+void say_full(bool refused) noexcept
+{
+  if (full.exchange(true, std::memory_order_relaxed)) return;
+  text line;
+  line.append("gpa: warning: ");
+  if (refused) {
+    line.append("memory for call stacks is refused");
+  } else {
+    absl::Format(&line, "the %d MiB for call stacks are used up", depot_limit >> 20);
+  }
+  line.append(": stacks not seen before are cut to their first frame, or not kept\n");
+  line.write_to_stderr();
+}
+
 // One stack on its way through the tables. `id` stays 0 until an empty slot was met: a known stack costs no room.
 class search {
  public:
@@ -149,14 +166,24 @@ class search {
 
 }  // namespace
 
+// A polynomial in four interleaved parts: each frame is one multiplication, and four are under way at a time.
 std::uint64_t depot_hash(std::span<const std::uintptr_t> frames) noexcept
 {
-  word hash = 0x9E3779B97F4A7C15;
-  for (const std::uintptr_t frame : frames) {
-    hash = (hash ^ frame) * 0xD6E8FEB86659FD93;
-    hash ^= hash >> 32;
+  constexpr word factor = 0x9E3779B97F4A7C15;
+  constexpr word other = 0xD6E8FEB86659FD93;
+  word a = frames.size();
+  word b = 0;
+  word c = 0;
+  word d = 0;
+  std::size_t i = 0;
+  for (; i + 4 <= frames.size(); i += 4) {
+    a = a * factor + frames[i];
+    b = b * factor + frames[i + 1];
+    c = c * factor + frames[i + 2];
+    d = d * factor + frames[i + 3];
   }
-  return hash;
+  for (; i != frames.size(); ++i) a = a * other + frames[i];
+  return ((a * other + b) * other + c) * other + d * factor;
 }
 
 std::uint32_t depot_intern(std::span<const std::uintptr_t> frames) noexcept
@@ -169,7 +196,7 @@ std::uint32_t depot_intern(std::span<const std::uintptr_t> frames) noexcept
     if (id != 0) return id;
     if (frames.size() > 1) id = search(base, frames.first(1)).result();
   }
-  full.store(true, std::memory_order_relaxed);
+  if (!full.load(std::memory_order_relaxed)) say_full(base == nullptr);
   return id;
 }
 

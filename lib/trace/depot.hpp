@@ -12,8 +12,9 @@
 // pages. Costs 8 bytes a frame, 8 a stack and 8 a slot; nothing is mapped before the first stack.
 //
 // Bounded: the last eighth takes one-frame stacks only: a longer one is cut to its first frame, so that a late block
-// still has its caller. When that is full too, the number is 0. Either way depot_is_full() is true from then on. Never
-// freed: reports outlive resources. (Open addressing after the stack depots of LLVM and Scudo, re-thought.)
+// still has its caller. When that is full too, the number is 0. Either way that is said on stderr, once, and
+// depot_is_full() is true from then on. Never freed: reports outlive resources. (Open addressing after the stack depots
+// of LLVM and Scudo, re-thought.)
 //
 // Invariants: D1 an id is published (in a slot, or by return) only after its frames and its header;
 //             D2 a header holds its own id, so a number never given out is recognised.

@@ -1,0 +1,129 @@
+#include "trace/code_image.hpp"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <gnu/libc-version.h>
+#include <link.h>
+#include <sys/auxv.h>
+
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <typeinfo>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t first_page = 4096;  // the file's and the program's headers lie in it, or the file is unusual
+
+std::uintptr_t number(const void* p) noexcept
+{
+  return reinterpret_cast<std::uintptr_t>(p);
+}
+
+// The program headers of the file mapped at `begin`.
+std::span<const ElfW(Phdr)> segments_of(std::uintptr_t begin) noexcept
+{
+  const auto* const file = reinterpret_cast<const ElfW(Ehdr)*>(begin);
+  if (std::memcmp(file->e_ident, ELFMAG, SELFMAG) != 0 || file->e_phentsize != sizeof(ElfW(Phdr))) return {};
+  if (file->e_phoff > first_page || file->e_phoff % alignof(ElfW(Phdr)) != 0) return {};
+  if (file->e_phnum > (first_page - file->e_phoff) / sizeof(ElfW(Phdr))) return {};
+  return {reinterpret_cast<const ElfW(Phdr)*>(begin + file->e_phoff), file->e_phnum};
+}
+
+// What the loader added to the addresses in the file. The segment with the file's first bytes stands at `begin`.
+std::uintptr_t bias_of(std::span<const ElfW(Phdr)> segments, std::uintptr_t begin) noexcept
+{
+  for (const ElfW(Phdr) & s : segments)
+    if (s.p_type == PT_LOAD) return begin - (s.p_vaddr - s.p_offset);
+  return begin;
+}
+
+// A note is three words, a name and its bytes, both padded to 4.
+std::span<const std::byte> find_build_id(std::span<const std::byte> notes) noexcept
+{
+  constexpr std::size_t head = sizeof(ElfW(Nhdr));
+  while (notes.size() > head) {
+    ElfW(Nhdr) note;
+    std::memcpy(&note, notes.data(), head);
+    const std::size_t name = (std::size_t{note.n_namesz} + 3) / 4 * 4;
+    const std::size_t bytes = (std::size_t{note.n_descsz} + 3) / 4 * 4;
+    if (name + bytes > notes.size() - head) return {};
+    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(notes.data() + head, "GNU", 4) == 0)
+      return notes.subspan(head + name, note.n_descsz);
+    notes = notes.subspan(head + name + bytes);
+  }
+  return {};
+}
+
+// Where the modules begin that outlive this code; looked up once, by an address in each.
+class permanent_modules {
+ public:
+  bool hold(std::uintptr_t begin) noexcept
+  {
+    if (!known_.load(std::memory_order_acquire)) find();
+    for (const std::atomic<std::uintptr_t>& b : begins_)
+      if (b.load(std::memory_order_relaxed) == begin) return true;
+    return false;
+  }
+
+ private:
+  void find() noexcept  // several threads may; they find the same
+  {
+    const std::array<std::uintptr_t, 4> inside = {static_cast<std::uintptr_t>(::getauxval(AT_ENTRY)), number(this),
+                                                  number(::gnu_get_libc_version()), number(typeid(int).name())};
+    for (std::size_t i = 0; i != inside.size(); ++i)
+      begins_[i].store(code_image::around(inside[i]).begin(), std::memory_order_relaxed);
+    known_.store(true, std::memory_order_release);
+  }
+
+  std::array<std::atomic<std::uintptr_t>, 4> begins_ = {};
+  std::atomic<bool> known_ = false;
+};
+constinit permanent_modules permanent;
+
+}  // namespace
+
+code_image code_image::around(std::uintptr_t pc) noexcept
+{
+  dl_find_object found;
+  if (::_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0) return {};
+  return {number(found.dlfo_map_start), number(found.dlfo_map_end), number(found.dlfo_eh_frame)};
+}
+
+std::span<const std::byte> code_image::readable_from(std::uintptr_t address) const noexcept
+{
+  if (empty() || address < begin_ || address >= end_) return {};
+  const auto segments = segments_of(begin_);
+  const std::uintptr_t bias = bias_of(segments, begin_);
+  for (const ElfW(Phdr) & s : segments) {
+    if (s.p_type != PT_LOAD || (s.p_flags & PF_R) == 0) continue;
+    const std::uintptr_t start = bias + s.p_vaddr;
+    const std::uintptr_t end = start + s.p_filesz;
+    if (address >= start && address < end && end <= end_)
+      return {reinterpret_cast<const std::byte*>(address), end - address};
+  }
+  return {};
+}
+
+std::span<const std::byte> code_image::build_id() const noexcept
+{
+  if (empty()) return {};
+  const auto segments = segments_of(begin_);
+  const std::uintptr_t bias = bias_of(segments, begin_);
+  for (const ElfW(Phdr) & s : segments) {
+    if (s.p_type != PT_NOTE) continue;
+    const auto readable = readable_from(bias + s.p_vaddr);
+    if (readable.size() < s.p_filesz) continue;
+    if (const auto id = find_build_id(readable.first(s.p_filesz)); !id.empty()) return id;
+  }
+  return {};
+}
+
+bool code_image::is_permanent() const noexcept
+{
+  return !empty() && permanent.hold(begin_);
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,51 @@
+// A loaded module as the unwinder needs it: its unwind tables, what of it may be read, and its build id.
+//
+// Found with _dl_find_object(), which takes no lock and allocates nothing, unlike dl_iterate_phdr(). The address asked
+// about is a return address on the caller's own stack, so its module cannot go away meanwhile.
+//
+// Immutable.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace gpa::detail {
+
+class code_image {
+ public:
+  /// An empty image: of no module.
+  code_image() noexcept = default;
+  /// What is known without the loader; for tests. `begin` is where an ELF file is mapped.
+  code_image(std::uintptr_t begin, std::uintptr_t end, std::uintptr_t unwind_header) noexcept
+      : begin_(begin), end_(end), unwind_header_(unwind_header)
+  {}
+
+  /// The module around `pc`, empty if there is none. Lock-free; never allocates.
+  [[nodiscard]] static code_image around(std::uintptr_t pc) noexcept;
+
+  [[nodiscard]] bool empty() const noexcept { return begin_ == end_; }
+  [[nodiscard]] std::uintptr_t begin() const noexcept { return begin_; }
+  [[nodiscard]] std::uintptr_t end() const noexcept { return end_; }
+  /// Where .eh_frame_hdr starts; 0 if the module has none.
+  [[nodiscard]] std::uintptr_t unwind_header() const noexcept { return unwind_header_; }
+
+  /// The bytes from `address` to the end of the file's readable segment around it; empty outside of all.
+  [[nodiscard]] std::span<const std::byte> readable_from(std::uintptr_t address) const noexcept;
+
+  /// Empty if the linker wrote none.
+  [[nodiscard]] std::span<const std::byte> build_id() const noexcept;
+
+  /// Whether it can never be unloaded while gpa is there: the executable, gpa's own module, and the C and C++
+  /// libraries that gpa depends on. Other modules may be, as far as we can know.
+  [[nodiscard]] bool is_permanent() const noexcept;
+
+  friend bool operator==(const code_image&, const code_image&) noexcept = default;
+
+ private:
+  std::uintptr_t begin_ = 0;
+  std::uintptr_t end_ = 0;
+  std::uintptr_t unwind_header_ = 0;
+};
+
+}  // namespace gpa::detail

@@ -1,0 +1,89 @@
+// Walks the calling thread's stack by unwind rules, and notes what must be the same for the same stack to stand there
+// again.
+//
+// It reads the words that libgcc's unwinder would read, in the same order, so it can fault no sooner. Where a rule is
+// unknown, or a frame does not lie above the one before, it gives up and libgcc is asked.
+//
+// A frame's place is a function of the frames inside it: of their return addresses, and of rbp where a rule goes by
+// it. So a layout that lists, from the innermost outward, where each return address stood and what rbp was wherever it
+// mattered, decides exactly: if each of these words is found again, so would the whole walk be.
+//
+// Not thread-safe: a walk is its caller's.
+#pragma once
+
+#include "trace/capture.hpp"
+#include "trace/unwind_rule.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace gpa::detail {
+
+/// Where a capture starts: what its caller's registers hold once the call returns.
+struct call_site {
+  std::uintptr_t sp;
+  std::uintptr_t pc;
+  std::uintptr_t bp;
+};
+
+/// A word among gpa's own frames: `at` bytes from the call site's sp, with bit 0 set if `value` counts from its pc and
+/// not from its sp.
+struct own_word {
+  std::int32_t at;
+  std::int32_t value;
+};
+
+/// What must hold before one goes on from a frame of the user's: a module in its place, or a word of the stack.
+struct stop {
+  std::int32_t at;  // from the call site's sp, as `value`
+  std::int32_t value;
+  std::uint16_t module;  // not 0: this module, and no word
+  std::uint8_t frame;
+};
+
+struct stack_layout {
+  static constexpr std::size_t most_own_words = 20;  // two a frame, where gpa itself is built without optimisation
+  static constexpr std::size_t most_stops = 8;
+
+  std::uint64_t chained;  // bit i: below the return address of frame i stands the address of the word below the next
+                          // one, as in a chain of saved frame pointers, and rbp must be so for the next to be found
+  std::int32_t first_at;  // where the first of the user's return addresses stands, from the call site's sp
+  std::uint8_t own_count;
+  std::uint8_t stop_count;
+  std::array<own_word, most_own_words> own;
+  std::array<stop, most_stops> stops;
+  std::array<std::uint16_t, max_stack_frames> at;  // where each stands, in words from the first
+};
+
+struct walked_stack {
+  std::size_t count;
+  bool fits;  // the layout says it all; else such a stack is walked each time
+  std::array<std::uintptr_t, max_stack_frames> frames;
+  stack_layout layout;
+};
+
+/// The frames of a thread's last walk with their rules. The next stack mostly has the same frames in the same places,
+/// and a rule found by its place costs the walk no wait for the return address. All zero at first.
+struct walk_memory {
+  struct frame {
+    std::uintptr_t slot;
+    std::uintptr_t pc;
+    unwind_rule rule;
+  };
+  struct frame_list {
+    std::array<frame, max_stack_frames + most_own_frames> frames;
+    std::size_t count;
+  };
+
+  std::array<frame_list, 2> lists;  // the last walk's and the one going on
+  std::uint8_t last;
+  bool busy;  // a signal handler that walks meanwhile does without
+};
+
+/// Walks from `from` and keeps at most `limit` frames from the return address `caller` on. False when it gave up;
+/// then `out` is void. `memory` may be null.
+[[nodiscard]] bool walk_stack(const call_site& from, std::uintptr_t caller, std::size_t limit, walk_memory* memory,
+                              walked_stack& out) noexcept;
+
+}  // namespace gpa::detail

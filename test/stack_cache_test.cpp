@@ -1,0 +1,289 @@
+#define BOOST_TEST_MODULE stack_cache
+#include "trace/stack_cache.hpp"
+
+#include "os/metadata.hpp"
+#include "os/pages.hpp"
+#include "support/child.hpp"
+#include "support/oracle.hpp"
+
+#include <sys/resource.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace gpa::detail;
+using gpa::test::number;
+using gpa::test::taken;
+
+// A stack that we write ourselves: gpa's own frame, then four of the user's. Behind it nothing can be read.
+//
+//    word   0: rbp as the capture saved it   1: into gpa   2: gpa's saved rbp   3: the caller
+//           6: a saved rbp   7: second frame   10: a chained rbp   11: third   14: the fourth's chain   15: fourth
+class drawn_stack {
+ public:
+  static constexpr std::uintptr_t own_pc = 0x7000'1000;
+  static constexpr std::size_t word_count = 32;
+
+  drawn_stack() : pages_(static_cast<std::byte*>(map_pages(2 * page_size)))
+  {
+    BOOST_REQUIRE(pages_ != nullptr);
+    BOOST_REQUIRE(close_pages(pages_ + page_size, page_size));
+    words_ = reinterpret_cast<std::uintptr_t*>(pages_ + page_size) - word_count;
+    words_[0] = place(20);
+    words_[1] = own_pc;
+    words_[2] = place(30);
+    words_[3] = 0x40'1000;
+    words_[6] = place(25);
+    words_[7] = 0x40'2000;
+    words_[10] = place(14);
+    words_[11] = 0x40'3000;
+    words_[15] = 0x40'4000;
+
+    walked.count = 4;
+    walked.fits = true;
+    walked.frames = {word(3), word(7), word(11), word(15)};
+    stack_layout& l = walked.layout;
+    l.first_at = 8;
+    l.own_count = 1;
+    l.own[0] = {0, static_cast<std::int32_t>(place(30) - from().sp)};
+    l.stop_count = 1;
+    l.stops[0] = {4 * 8, static_cast<std::int32_t>(place(25) - from().sp), 0, 1};
+    l.at[0] = 0;
+    l.at[1] = 4;
+    l.at[2] = 8;
+    l.at[3] = 12;
+    l.chained = 4;
+    id = depot_intern({walked.frames.data(), walked.count});
+  }
+
+  ~drawn_stack() { unmap_pages(pages_, 2 * page_size); }
+  drawn_stack(const drawn_stack&) = delete;
+  drawn_stack& operator=(const drawn_stack&) = delete;
+
+  [[nodiscard]] std::uintptr_t place(std::size_t i) const { return number(&words_[i]); }
+  std::uintptr_t& word(std::size_t i) { return words_[i]; }
+  [[nodiscard]] call_site from() const { return {place(2), own_pc, words_[0]}; }
+  [[nodiscard]] std::uintptr_t caller() const { return 0x40'1000; }
+
+  walked_stack walked;
+  std::uint32_t id;
+
+ private:
+  std::byte* pages_;
+  std::uintptr_t* words_ = nullptr;
+};
+
+struct fixture {
+  std::unique_ptr<stack_cache> cache = std::make_unique<stack_cache>();
+  drawn_stack s;
+
+  fixture() { cache->remember(s.from(), s.caller(), 32, s.walked, s.id); }
+  [[nodiscard]] std::uint32_t found() const { return cache->find({s.from().sp, s.from().pc, s.caller(), 32}); }
+};
+
+[[gnu::noinline]] taken recurse(unsigned depth)
+{
+  taken t = depth == 0 ? gpa::test::take() : recurse(depth - 1);
+  t.captured.shrink_to_fit();  // not a tail call
+  return t;
+}
+
+bool is_right(const taken& t)
+{
+  return !t.expected.empty() && t.captured == t.expected;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_remembered_stack_is_found, fixture)
+{
+  BOOST_TEST(s.id != 0u);
+  BOOST_TEST(found() == s.id);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_empty_cache_finds_nothing, fixture)
+{
+  const auto empty = std::make_unique<stack_cache>();
+  BOOST_TEST(empty->find({s.from().sp, s.from().pc, s.caller(), 32}) == 0u);
+}
+
+// The words that decide: gpa's saved rbp, each return address, the rbp a frame hangs on, the chain of saved ones.
+BOOST_FIXTURE_TEST_CASE(every_word_that_decides_is_looked_at, fixture)
+{
+  for (const std::size_t i : {2u, 3u, 6u, 7u, 10u, 11u, 15u}) {
+    const std::uintptr_t right = s.word(i);
+    for (const std::uintptr_t wrong : {right + 8, right ^ std::uintptr_t{1} << 63, std::uintptr_t{0}}) {
+      s.word(i) = wrong;
+      BOOST_TEST(found() == 0u, "word " << i);
+    }
+    s.word(i) = right;
+    BOOST_TEST(found() == s.id);
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(other_words_of_the_stack_do_not_matter, fixture)
+{
+  for (const std::size_t i : {4u, 5u, 8u, 9u, 12u, 13u, 14u, 16u}) s.word(i) = 0xAAAA;
+  BOOST_TEST(found() == s.id);
+}
+
+BOOST_FIXTURE_TEST_CASE(the_place_the_caller_and_the_limit_are_part_of_the_question, fixture)
+{
+  call_site elsewhere = s.from();
+  elsewhere.sp += 16;
+  BOOST_TEST(cache->find({elsewhere.sp, elsewhere.pc, s.caller(), 32}) == 0u);
+  call_site another = s.from();
+  another.pc += 1;
+  BOOST_TEST(cache->find({another.sp, another.pc, s.caller(), 32}) == 0u);
+  BOOST_TEST(cache->find({s.from().sp, s.from().pc, s.caller() + 1, 32}) == 0u);
+  BOOST_TEST(cache->find({s.from().sp, s.from().pc, s.caller(), 31}) == 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_frame_is_read_only_when_those_inside_it_are_right, fixture)
+{
+  s.walked.layout.at[2] = drawn_stack::word_count;  // where the third frame stood, nothing can be read now
+  s.word(6) = 0;
+  cache = std::make_unique<stack_cache>();
+  cache->remember(s.from(), s.caller(), 32, s.walked, s.id);
+  BOOST_TEST(found() == 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_does_not_fit_is_not_remembered, fixture)
+{
+  cache = std::make_unique<stack_cache>();
+  s.walked.fits = false;
+  cache->remember(s.from(), s.caller(), 32, s.walked, s.id);
+  BOOST_TEST(found() == 0u);
+  s.walked.fits = true;
+  cache->remember(s.from(), s.caller(), 32, s.walked, 0);  // the depot had no room
+  BOOST_TEST(found() == 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(of_a_stack_that_the_depot_cut_only_the_rest_is_looked_at, fixture)
+{
+  cache = std::make_unique<stack_cache>();
+  const std::uint32_t cut = depot_intern({s.walked.frames.data(), 1});
+  cache->remember(s.from(), s.caller(), 32, s.walked, cut);
+  for (const std::size_t i : {6u, 7u, 10u, 11u, 15u}) s.word(i) = 0;
+  BOOST_TEST(found() == cut);
+}
+
+BOOST_FIXTURE_TEST_CASE(stacks_that_differ_far_up_are_told_apart, fixture)
+{
+  std::vector<std::uint32_t> ids;
+  for (std::uintptr_t variant = 0; variant != 3; ++variant) {
+    s.word(15) = 0x40'5000 + variant;
+    s.walked.frames[3] = s.word(15);
+    ids.push_back(depot_intern({s.walked.frames.data(), s.walked.count}));
+    cache->remember(s.from(), s.caller(), 32, s.walked, ids.back());
+  }
+  for (std::uintptr_t variant = 0; variant != 3; ++variant) {
+    s.word(15) = 0x40'5000 + variant;
+    BOOST_TEST(found() == ids[variant]);
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(a_full_cache_forgets_and_never_mixes_up, fixture)
+{
+  std::size_t remembered = 0;
+  for (std::uintptr_t i = 0; i != 5'000; ++i) {
+    s.word(3) = 0x50'0000 + i * 16;
+    s.walked.frames[0] = s.word(3);
+    const std::uint32_t id = depot_intern({s.walked.frames.data(), s.walked.count});
+    BOOST_TEST_REQUIRE(cache->find({s.from().sp, s.from().pc, s.word(3), 32}) == 0u);
+    cache->remember(s.from(), s.word(3), 32, s.walked, id);
+    BOOST_TEST_REQUIRE(cache->find({s.from().sp, s.from().pc, s.word(3), 32}) == id);
+  }
+  for (std::uintptr_t i = 0; i != 5'000; ++i) {
+    s.word(3) = 0x50'0000 + i * 16;
+    s.walked.frames[0] = s.word(3);
+    const std::uint32_t id = cache->find({s.from().sp, s.from().pc, s.word(3), 32});
+    if (id == 0) continue;
+    ++remembered;
+    BOOST_TEST_REQUIRE(id == depot_intern({s.walked.frames.data(), s.walked.count}));
+  }
+  BOOST_TEST(remembered > 200u);
+  BOOST_TEST(remembered < 5'000u);
+}
+
+BOOST_AUTO_TEST_CASE(captures_are_right_before_while_and_after_a_thread_has_a_cache)
+{
+  std::thread([] {
+    BOOST_TEST(!has_stack_cache());
+    BOOST_TEST(is_right(recurse(5)));
+    BOOST_TEST(!has_stack_cache());  // nobody would give it back
+    begin_stack_cache();
+    for (unsigned i = 0; i != 30; ++i) BOOST_TEST(is_right(recurse(i % 7)));
+    BOOST_TEST(has_stack_cache());
+    end_stack_cache();
+    BOOST_TEST(!has_stack_cache());
+    BOOST_TEST(is_right(recurse(5)));
+    BOOST_TEST(!has_stack_cache());
+  }).join();
+}
+
+BOOST_AUTO_TEST_CASE(a_stack_unwound_and_grown_again_is_seen_as_it_is)
+{
+  begin_stack_cache();
+  for (unsigned i = 0; i != 200; ++i) BOOST_TEST_REQUIRE(is_right(recurse(i * 7 % 40)));
+  end_stack_cache();
+}
+
+BOOST_AUTO_TEST_CASE(a_thread_takes_over_what_another_left)
+{
+  const auto cache_of_a_thread = [] {
+    stack_cache* mine = nullptr;
+    std::thread([&mine] {
+      begin_stack_cache();
+      for (unsigned i = 0; i != 20; ++i) BOOST_TEST(is_right(recurse(i % 5)));
+      mine = have_stack_cache();
+      end_stack_cache();
+    }).join();
+    return mine;
+  };
+  stack_cache* const first = cache_of_a_thread();
+  BOOST_TEST(first != nullptr);
+  BOOST_TEST(cache_of_a_thread() == first);
+}
+
+BOOST_AUTO_TEST_CASE(threads_that_end_give_their_memory_back)
+{
+  const auto capture_in_thread = [] {
+    std::thread([] {
+      begin_stack_cache();
+      static_cast<void>(recurse(3));
+      end_stack_cache();
+    }).join();
+  };
+  for (int i = 0; i != 10; ++i) capture_in_thread();
+  const std::size_t before = metadata_held();
+  for (int i = 0; i != 100; ++i) capture_in_thread();
+  BOOST_TEST(metadata_held() == before);
+}
+
+BOOST_AUTO_TEST_CASE(without_memory_for_caches_stacks_are_walked_each_time)
+{
+  BOOST_TEST(gpa::test::true_in_child([] {
+    if (!is_right(recurse(2))) return false;  // the depot and the rules have their memory
+    for (int i = 0; i != 20; ++i) {           // nor may there be one that another thread left
+      begin_stack_cache();
+      static_cast<void>(have_stack_cache());
+      my_stacks = nullptr;
+    }
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_AS, &none);
+    while (metadata_allocate(std::size_t{256} << 10) != nullptr) {
+    }
+    begin_stack_cache();
+    const std::uint32_t first = capture_stack(32, nullptr);
+    return have_stack_cache() == nullptr && first != 0;
+  }));
+}
