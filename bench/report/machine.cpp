@@ -1,7 +1,7 @@
 // Reads /proc, uname and what the compiler says of itself.
-#include "machine.hpp"
+#include "report/machine.hpp"
 
-#include "numbers.hpp"
+#include "report/numbers.hpp"
 
 #include <gnu/libc-version.h>
 #include <sys/utsname.h>

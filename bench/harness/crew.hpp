@@ -5,7 +5,7 @@
 // of its own: two threads on one CPU would be measured as a bad resource.
 #pragma once
 
-#include "workloads.hpp"
+#include "workloads/workloads.hpp"
 
 #include <array>
 #include <atomic>

@@ -1,5 +1,5 @@
 // The second thread: sleeps on an atomic, meets main in a spinning barrier before and after run().
-#include "crew.hpp"
+#include "harness/crew.hpp"
 
 #include <pthread.h>
 #include <sched.h>
