@@ -9,6 +9,7 @@
 #include <list>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -107,23 +108,25 @@ class strings final : public job {
 template <class Container>
 class queue final : public job {
  public:
-  queue(heap& h, std::size_t count) : waiting_(&h.resource()), count_(count) {}
+  queue(heap& h, std::size_t count) : r_(&h.resource()), count_(count) {}
 
-  void prepare(unsigned) override { waiting_.assign(1'000, std::uint64_t{0}); }
+  void prepare(unsigned) override { waiting_.emplace(1'000, std::uint64_t{0}, r_); }
 
   void run(unsigned) override
   {
+    Container& waiting = *waiting_;
     for (std::uint64_t i = 0; i != count_; ++i) {
-      waiting_.push_back(i);
-      waiting_.pop_front();
+      waiting.push_back(i);
+      waiting.pop_front();
     }
   }
 
-  // Everything goes back: a deque keeps its map of chunks through clear().
-  void finish(unsigned) override { Container(waiting_.get_allocator()).swap(waiting_); }
+  // Not clear(): a deque keeps its map of chunks.
+  void finish(unsigned) override { waiting_.reset(); }
 
  private:
-  Container waiting_;
+  std::pmr::memory_resource* r_;
+  std::optional<Container> waiting_;
   std::size_t count_;
 };
 
