@@ -1,7 +1,9 @@
 // Tables in Markdown.
+#include "report/claims.hpp"
 #include "report/numbers.hpp"
 #include "report/output.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <ostream>
 
@@ -125,6 +127,40 @@ void write_instructions(std::ostream& out, const run_of_all& run)
   if (head.size() == 1) return;
   out << "\nInstructions of a pair of 64 B through `memory_resource*`, with the loop around it, counted by callgrind.\n\n"
       << head << '\n' << line << '\n' << body << '\n';
+}
+
+void write_summary(std::ostream& out, const run_of_all& run)
+{
+  const auto machine = [&](std::string_view label) {
+    const auto found = std::ranges::find(run.machine, label, [](const auto& entry) { return entry.first; });
+    return found == run.machine.end() ? std::string("unknown") : found->second;
+  };
+  const std::vector<std::string_view> best{"mimalloc", "jemalloc", "tcmalloc"};
+  struct column {
+    std::string_view title, ours;
+    std::vector<std::string_view> theirs;
+  };
+  const std::vector<column> columns{{"every check: new_delete", "gpa", {"new_delete"}},
+                                    {"unsynchronized pool", "gpa", {"unsynchronized_pool"}},
+                                    {"synchronized pool", "gpa", {"synchronized_pool"}},
+                                    {"with call stacks: synchronized pool", "gpa_stacks", {"synchronized_pool"}},
+                                    {"no checks: best of mimalloc, jemalloc, tcmalloc", "gpa_never", best}};
+
+  out << "Time divided by the peer's, medians of " << machine("rounds")
+      << "; below 1, gpa is faster. Without call stacks\n(`stack_frames = 0`) unless a column says otherwise. "
+      << machine("CPU") << ", " << machine("date") << ", `" << machine("command") << "`.\n\n| workload |";
+  for (const column& c : columns) out << ' ' << c.title << " |";
+  out << "\n|---|";
+  for (std::size_t i = 0; i != columns.size(); ++i) out << "---|";
+  out << '\n';
+  for (const row* r : rows_of(run, views().front())) {
+    out << "| " << r->title() << " |";
+    for (const column& c : columns) {
+      const figures f = ratios_to_best(run, c.ours, c.theirs, [&](const row& other) { return &other == r; });
+      out << ' ' << (f.empty() ? "-" : rounded(f.front().value)) << " |";
+    }
+    out << '\n';
+  }
 }
 
 void write_all(std::ostream& out, const run_of_all& run)

@@ -153,6 +153,7 @@ void write_files(const std::filesystem::path& folder, const run_of_all& run)
       write_tables(out, run, first);
       write_verdicts(out, judge_first_table(run));
     });
+    write(folder / "summary.md", [&](std::ostream& out) { write_summary(out, run); });
     write(folder / "first_table.json", [&](std::ostream& out) {
       write_json(out, part, first_rows, columns, judge_first_table(run));
     });

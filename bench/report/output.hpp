@@ -27,7 +27,10 @@ void write_json(std::ostream& out, const run_of_all& run, const std::vector<cons
 /// Every single figure: one line a row, contender and round.
 void write_csv(std::ostream& out, const std::vector<const row*>& rows, const std::vector<std::size_t>& columns);
 
-/// first_table.md, .json, .csv and everything.md, .json, .csv. Throws std::runtime_error.
+/// The ratios of the first table in short, for the README at the top.
+void write_summary(std::ostream& out, const run_of_all& run);
+
+/// summary.md, first_table.md, .json, .csv and everything.md, .json, .csv. Throws std::runtime_error.
 void write_files(const std::filesystem::path& folder, const run_of_all& run);
 /// All of it, as Markdown.
 void write_all(std::ostream& out, const run_of_all& run);
