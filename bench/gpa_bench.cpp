@@ -108,17 +108,25 @@ invocation parse(const std::vector<std::string>& arguments)
   return i;
 }
 
+template <class Things>
+bool names_one_of(const Things& all, const std::string& name)
+{
+  return std::ranges::any_of(all, [&](const auto& one) { return one.name == name; });
+}
+
+// --only may name workloads, shapes, the instructions: then nothing else is measured. Contenders narrow down each.
+bool names_no_work(const settings& s)
+{
+  return std::ranges::all_of(s.only, [](const std::string& n) { return names_one_of(contenders(), n); });
+}
+
 void check_names(settings& s)
 {
-  const auto has = [](const auto& all, const std::string& name) {
-    return std::ranges::any_of(all, [&](const auto& one) { return one.name == name; });
-  };
   for (const std::string& name : s.only)
-    if (!has(workloads(), name) && !has(contenders(), name) && !has(memory_shapes(), name) &&
+    if (!names_one_of(workloads(), name) && !names_one_of(contenders(), name) && !names_one_of(memory_shapes(), name) &&
         name != count_of_instructions)
       throw std::invalid_argument("no workload, no contender and no shape is named " + name + ": see --list");
-  const auto names_work = [&](const std::string& name) { return !has(contenders(), name); };
-  if (!s.replay.empty() && std::ranges::none_of(s.only, names_work)) s.only.emplace_back("replay");
+  if (!s.replay.empty() && names_no_work(s)) s.only.emplace_back("replay");
 }
 
 void list()
@@ -149,28 +157,22 @@ void tell(const std::string& line)
   std::cerr << line << '\n';
 }
 
-// --only may name workloads alone, shapes alone, the instructions alone; contenders narrow down each of them.
 bool wants_work(const settings& s)
 {
-  const auto is = [](const auto& all, const std::string& name) {
-    return std::ranges::any_of(all, [&](const auto& one) { return one.name == name; });
-  };
-  return std::ranges::any_of(s.only, [&](const std::string& n) { return is(workloads(), n); }) ||
-         std::ranges::all_of(s.only, [&](const std::string& n) { return is(contenders(), n); });
+  return names_no_work(s) ||
+         std::ranges::any_of(s.only, [](const std::string& n) { return names_one_of(workloads(), n); });
+}
+
+bool wants_memory(const settings& s)
+{
+  return names_no_work(s) ||
+         std::ranges::any_of(s.only, [](const std::string& n) { return names_one_of(memory_shapes(), n); });
 }
 
 bool wants_instructions(const settings& s)
 {
   if (std::ranges::find(s.only, count_of_instructions) != s.only.end()) return true;
-  return s.only.empty() && !s.quick;
-}
-
-bool wants_memory(const settings& s)
-{
-  const auto is_shape = [](const std::string& n) {
-    return std::ranges::any_of(memory_shapes(), [&](const memory_shape& m) { return m.name == n; });
-  };
-  return s.only.empty() || std::ranges::any_of(s.only, is_shape);
+  return names_no_work(s) && !s.quick;
 }
 
 int run(const invocation& i)

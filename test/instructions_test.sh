@@ -7,7 +7,7 @@
 # can be compared. GPA_WRITE_GOLDEN=1 writes this compiler's lines anew.
 set -u
 pairs=$1 compiler=$2
-golden=$(dirname "${BASH_SOURCE[0]}")/golden/instructions.txt
+golden=${BASH_SOURCE[0]%/*}/golden/instructions.txt
 margin=2
 fewer=20000 more=60000
 

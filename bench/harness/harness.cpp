@@ -19,9 +19,10 @@ using namespace std::chrono_literals;
 
 constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 
-// A contender that takes longer for its part of a round makes fewer passes, and then takes part in fewer rounds: in
-// three at least. One that takes longer than `patience` for a single pass is left out of the row.
-constexpr double longest_part = 40e6;  // nanoseconds
+// Nanoseconds. A contender that takes longer for its part of a round makes fewer passes, and then takes part in every
+// second, fourth, ... round only: powers of two, so that slow ones meet each other there, and a ratio can be taken.
+// One that takes longer than `patience` for a single pass is left out of the row.
+constexpr double longest_part = 40e6, longest_part_of_first_table = 250e6;
 constexpr auto patience = 8s;
 
 template <class Thing, class Things>
@@ -101,8 +102,7 @@ class workload_run {
       entrant& e = entrants_[next];
       for (std::size_t i = 0; i != rows_.size(); ++i) {
         const part& p = e.parts[i];
-        // Slow contenders do not all come in the same rounds.
-        if (p.over || (number + next) % p.every != 0) continue;
+        if (p.over || number % p.every != 0) continue;
         rows_[i].ns[e.index][number] = round_of(e, rows_[i], p.passes, tell_);
         if (e.worker.was_impatient())
           for (part& all : e.parts) all.over = true;
@@ -128,9 +128,9 @@ class workload_run {
     const double pass = round_of(e, r, 1, tell_) * static_cast<double>(r.work->operations);
     p.over = std::isnan(pass);
     if (p.over) return p;
-    const double fit = longest_part / pass;
+    const double fit = (r.work->first_table ? longest_part_of_first_table : longest_part) / pass;
     p.passes = settings_.quick ? 1 : std::clamp(static_cast<unsigned>(std::min(fit, 1e6)), 1U, r.work->passes);
-    if (fit < 1) p.every = std::min(static_cast<unsigned>(std::min(1 / fit, 1e6)) + 1, std::max(1U, settings_.rounds / 3));
+    while (p.every * fit < 1 && p.every * 2 < settings_.rounds) p.every *= 2;
     return p;
   }
 

@@ -58,7 +58,7 @@ std::vector<workload> all_of_them()
     {"1_mib", "1 MiB, written through", "block", 100, 1, 1, 1, false, reuse, heat::warm, large_blocks({1 * MiB, 1 * MiB, true}, 100)},
     {"4_mib", "4 MiB, written through", "block", 25, 1, 1, 1, false, reuse, heat::warm, large_blocks({4 * MiB, 4 * MiB, true}, 25)},
     {"large_mix", "64 KiB-2 MiB, written through", "block", 300, 1, 1, 1, false, reuse, heat::warm, large_blocks({64 * KiB, 2 * MiB, true}, 300)},
-    {"large_touched", "64 KiB-4 MiB, a word a page", "block", 1'000, 1, 1, 1, false, reuse, heat::warm, large_blocks({64 * KiB, 4 * MiB, false}, 1'000)},
+    {"large_touched", "64 KiB-4 MiB, a word a page", "block", 300, 1, 1, 1, false, reuse, heat::warm, large_blocks({64 * KiB, 4 * MiB, false}, 300)},
 
     {"handover", "one thread allocates, another frees", "block", 200'000, 1, 2, 2, false, reuse, heat::warm, handover(200'000)},
     {"exchange", "two threads free each other's blocks", "pair", 100'000, 1, 2, 2, false, reuse, heat::warm, exchange(100'000)},
