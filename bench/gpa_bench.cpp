@@ -25,7 +25,8 @@ namespace {
 using namespace gpa::bench;
 
 constexpr const char* usage =
-    "usage: gpa_bench [--quick] [--rounds N] [--only NAME]... [--replay FILE] [--alone] [--output DIR] [--list] [--help]\n"
+    "usage: gpa_bench [--quick] [--rounds N] [--only NAME]... [--replay FILE] [--alone] [--output DIR] [--list] "
+    "[--help]\n"
     "\n"
     "Prints tables in Markdown to stdout, progress to stderr.\n"
     "\n"
@@ -38,7 +39,8 @@ constexpr const char* usage =
     "  --list         the names\n"
     "  --help         this text\n"
     "\n"
-    "What it calls itself with: --work WORKLOAD CONTENDER, --hold SHAPE CONTENDER, --pairs N CONTENDER, --here CONTENDER\n";
+    "What it calls itself with: --work WORKLOAD CONTENDER, --hold SHAPE CONTENDER, --pairs N CONTENDER, --here "
+    "CONTENDER\n";
 
 constexpr std::string_view count_of_instructions = "instructions";
 
@@ -133,8 +135,8 @@ void list()
 {
   std::cout << "workloads\n";
   for (const workload& w : workloads())
-    std::cout << "  " << w.name << ": " << w.title << (w.least_threads == w.most_threads ? "" : "; on two threads as well")
-              << '\n';
+    std::cout << "  " << w.name << ": " << w.title
+              << (w.least_threads == w.most_threads ? "" : "; on two threads as well") << '\n';
   std::cout << "memory, and what callgrind counts\n";
   for (const memory_shape& m : memory_shapes()) std::cout << "  " << m.name << ": " << m.title << '\n';
   std::cout << "  " << count_of_instructions << ": of a pair of 64 B\n";

@@ -31,8 +31,7 @@ detail::recording* begin(std::string_view file)
 
 recorder::recorder(std::string_view file, std::pmr::memory_resource* upstream)
     : upstream_(upstream != nullptr ? upstream : std::pmr::get_default_resource()), recording_(begin(file))
-{
-}
+{}
 
 recorder::~recorder()
 {

@@ -1,7 +1,8 @@
 // One file that a recorder writes: calls in, bytes out. The format stands on top of <gpa/recorder.hpp>.
 //
-// A buffer of 63 KiB (all of it is one piece of metadata memory), written when it is full; a table of the live blocks, by address, so that a free is written as a
-// small number instead of an address. The first thing that goes wrong ends the recording and is remembered.
+// A buffer of 63 KiB (all of it is one piece of metadata memory), written when it is full; a table of the live blocks,
+// by address, so that a free is written as a small number instead of an address. The first thing that goes wrong ends
+// the recording and is remembered.
 //
 // Thread-safe: one lock, which is held during write(2), since the order of the calls is what is recorded.
 #pragma once

@@ -32,8 +32,9 @@ using kind = recorded_call::kind;
 
 // A file of this test alone, gone with it.
 struct file_fixture {
-  std::string file = (std::filesystem::temp_directory_path() /
-                      ("gpa_recorder_test." + std::to_string(::getpid()) + ".gpatrace")).string();
+  std::string file =
+      (std::filesystem::temp_directory_path() / ("gpa_recorder_test." + std::to_string(::getpid()) + ".gpatrace"))
+          .string();
   ~file_fixture() { std::filesystem::remove(file); }
 
   [[nodiscard]] std::string bytes() const
@@ -70,8 +71,8 @@ BOOST_AUTO_TEST_CASE(every_call_can_be_read_back)
     std::size_t bytes, alignment;
   };
   // Each length of a number, each way to write an alignment.
-  constexpr std::array requests{request{0, 1},      request{1, 1},       request{3, 1},       request{4, 4},
-                                request{24, 8},     request{64, 16},     request{64, 64},     request{128, 128},
+  constexpr std::array requests{request{0, 1},       request{1, 1},       request{3, 1},       request{4, 4},
+                                request{24, 8},      request{64, 16},     request{64, 64},     request{128, 128},
                                 request{4096, 4096}, request{100'000, 8}, request{3 << 20, 16}};
   {
     gpa::resource upstream({.name = "recorded", .checks = gpa::checks::always()});

@@ -37,8 +37,14 @@ maker boost_synchronized_pool()
   return make_heap<owned<adapted<boost::container::pmr::synchronized_pool_resource>>>;
 }
 #else
-maker boost_unsynchronized_pool() { return nullptr; }
-maker boost_synchronized_pool() { return nullptr; }
+maker boost_unsynchronized_pool()
+{
+  return nullptr;
+}
+maker boost_synchronized_pool()
+{
+  return nullptr;
+}
 #endif
 
 }  // namespace gpa::bench

@@ -14,9 +14,18 @@ namespace gpa::bench {
 namespace {
 
 // Checks are chosen here, never by how this file is compiled. A mistake found in a benchmark aborts it, as it should.
-options checked() { return {.name = "gpa", .checks = checks::always(), .stack_frames = 0}; }
-options with_stacks() { return {.name = "gpa_stacks", .checks = checks::always()}; }
-options fast() { return {.name = "gpa_never", .checks = checks::never()}; }
+options checked()
+{
+  return {.name = "gpa", .checks = checks::always(), .stack_frames = 0};
+}
+options with_stacks()
+{
+  return {.name = "gpa_stacks", .checks = checks::always()};
+}
+options fast()
+{
+  return {.name = "gpa_never", .checks = checks::never()};
+}
 template <std::uint32_t Interval>
 options sampled()
 {
@@ -46,7 +55,8 @@ class new_delete final : public heap {
 class plain_new final : public std::pmr::memory_resource {
   void* do_allocate(std::size_t bytes, std::size_t alignment) override
   {
-    if (alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) [[likely]] return ::operator new(bytes);
+    if (alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) [[likely]]
+      return ::operator new(bytes);
     return ::operator new(bytes, std::align_val_t(alignment));
   }
   void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override

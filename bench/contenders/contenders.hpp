@@ -27,13 +27,13 @@ class heap {
 };
 
 struct contender {
-  std::string_view name;      ///< for --only, CSV, JSON and tables
-  std::string_view what;      ///< one line
-  unsigned most_threads;      ///< that may use it at once
-  bool reuses;                ///< whether a freed block is used again before the pass is over
-  std::string_view preload;   ///< the library that replaces malloc in its process; empty: none
+  std::string_view name;            ///< for --only, CSV, JSON and tables
+  std::string_view what;            ///< one line
+  unsigned most_threads;            ///< that may use it at once
+  bool reuses;                      ///< whether a freed block is used again before the pass is over
+  std::string_view preload;         ///< the library that replaces malloc in its process; empty: none
   std::unique_ptr<heap> (*make)();  ///< null: this build does without it
-  std::string_view missing;   ///< what to say then, or when it cannot be loaded
+  std::string_view missing;         ///< what to say then, or when it cannot be loaded
 };
 
 [[nodiscard]] std::span<const contender> contenders();

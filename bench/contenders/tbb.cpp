@@ -19,9 +19,15 @@ class scalable final : public heap {
 
 }  // namespace
 
-maker tbb_scalable() { return make_heap<scalable>; }
+maker tbb_scalable()
+{
+  return make_heap<scalable>;
+}
 #else
-maker tbb_scalable() { return nullptr; }
+maker tbb_scalable()
+{
+  return nullptr;
+}
 #endif
 
 }  // namespace gpa::bench

@@ -83,7 +83,13 @@ maker maker_if_there()
 
 }  // namespace
 
-maker zig_gpa() { return maker_if_there<false>(); }
-maker zig_gpa_stacks() { return maker_if_there<true>(); }
+maker zig_gpa()
+{
+  return maker_if_there<false>();
+}
+maker zig_gpa_stacks()
+{
+  return maker_if_there<true>();
+}
 
 }  // namespace gpa::bench

@@ -75,7 +75,7 @@ double round_of(entrant& e, const row& r, unsigned passes, const teller& tell)
 class workload_run {
  public:
   workload_run(const settings& s, const workload& w, const std::vector<std::size_t>& indices, const teller& tell)
-      : settings_(s), work_(w), tell_(tell)
+      : settings_(s), tell_(tell)
   {
     for (unsigned n = w.least_threads; n <= std::min(w.most_threads, most_threads(s)); ++n)
       rows_.push_back({&w, n, std::vector<series>(contenders().size(), series(s.rounds, not_measured))});
@@ -135,7 +135,6 @@ class workload_run {
   }
 
   const settings& settings_;
-  const workload& work_;
   const teller& tell_;
   std::vector<row> rows_;
   std::vector<entrant> entrants_;

@@ -86,8 +86,7 @@ process::process(process&& other) noexcept
       output_(std::exchange(other.output_, -1)),
       read_(std::move(other.read_)),
       impatient_(other.impatient_)
-{
-}
+{}
 
 process::~process()
 {

@@ -17,8 +17,8 @@ constexpr unsigned fewer = 20'000, more = 60'000;
 std::optional<double> collected(const contender& c, unsigned count)
 {
   // Its summary goes to stderr; the file of counts by function is not wanted.
-  process one({"valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-fd=1", this_program(), "--pairs",
-               std::to_string(count), std::string(c.name)},
+  process one({"valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-fd=1", this_program(),
+               "--pairs", std::to_string(count), std::string(c.name)},
               std::string(c.preload), true);
   const std::string said = one.everything();
   constexpr std::string_view label = "Collected : ";

@@ -16,11 +16,11 @@ namespace gpa::bench {
 /// Bytes of anonymous memory that are resident beyond what was before the heap was made; exact, not the counters that
 /// the kernel keeps for statistics.
 struct held_memory {
-  double live = 0;     ///< the sum of the bytes asked for, when `peak` was read
-  double peak = 0;     ///< the highest of all readings
-  double at_rest = 0;  ///< everything freed, at once
-  double trimmed = 0;  ///< and the heap told to trim()
-  double blocks = 0;   ///< live at the peak
+  double live = 0;          ///< the sum of the bytes asked for, when `peak` was read
+  double peak = 0;          ///< the highest of all readings
+  double at_rest = 0;       ///< everything freed, at once
+  double trimmed = 0;       ///< and the heap told to trim()
+  double blocks = 0;        ///< live at the peak
   double microseconds = 0;  ///< from before the heap was made to the first reading of `peak`
 };
 

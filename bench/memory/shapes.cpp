@@ -21,7 +21,6 @@ namespace gpa::bench {
 namespace {
 
 using clock = std::chrono::steady_clock;
-constexpr std::size_t KiB = 1024, MiB = 1024 * KiB;
 
 // The heap of one measurement, and its readings.
 class held_heap {
@@ -184,7 +183,8 @@ void many_heaps(const contender& c, held_memory& into)
   std::vector<block> blocks;
   for (int i = 0; i != 1'000; ++i) {
     heaps.push_back(h.get().another());
-    for (const std::size_t bytes : {24, 64, 200}) blocks.push_back(new_block(heaps.back()->resource(), bytes));
+    for (const std::size_t bytes : {std::size_t{24}, std::size_t{64}, std::size_t{200}})
+      blocks.push_back(new_block(heaps.back()->resource(), bytes));
   }
   h.peak(blocks.size() * 96, blocks.size());
   for (std::size_t i = 0; i != blocks.size(); ++i) free_block(heaps[i / 3]->resource(), blocks[i]);
@@ -197,7 +197,7 @@ void three_objects(const contender& c, held_memory& into)
 {
   held_heap h(c, into);
   std::array<block, 3> blocks{};
-  for (std::size_t i = 0; i != blocks.size(); ++i) blocks[i] = new_block(h.resource(), 24 << i);
+  for (std::size_t i = 0; i != blocks.size(); ++i) blocks[i] = new_block(h.resource(), std::size_t{24} << i);
   h.peak(24 + 48 + 96, blocks.size());
   for (const block& b : blocks) free_block(h.resource(), b);
   h.all_freed();

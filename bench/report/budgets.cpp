@@ -63,7 +63,8 @@ void judge_fast(const run_of_all& run, std::vector<verdict>& all)
   all.push_back(all_at_most("fast / best of the three, handed from thread to thread <= 1",
                             ratios_to_best(run, "gpa_never", peers, named("handover")), 1,
                             noise(run, "gpa_never", "gpa_never_twin", named("handover"))));
-  all.push_back(all_at_most("fast / new_delete, 64 KiB-4 MiB <= 1", ratios(run, "gpa_never", "new_delete", is_large), 1));
+  all.push_back(
+      all_at_most("fast / new_delete, 64 KiB-4 MiB <= 1", ratios(run, "gpa_never", "new_delete", is_large), 1));
   figures of_pools = ratios(run, "gpa_never", "unsynchronized_pool", named("8_kib"));
   for (const figure& f : ratios(run, "gpa_never", "synchronized_pool", named("8_kib"))) of_pools.push_back(f);
   all.push_back(all_at_most("fast / each std pool, 8 KiB at 50 000 live <= 0.05", of_pools, 0.05));
@@ -138,28 +139,27 @@ void judge_memory(const run_of_all& run, std::vector<verdict>& all)
   constexpr double MiB = 1024 * 1024;
   const std::size_t mimalloc = contender_named("mimalloc");
   const auto above_noise = [&](const memory_row& r) { return r.held[mimalloc].live >= 4 * MiB; };
-  all.push_back(all_at_most(
-      "fast / mimalloc, resident at the peak, from 4 MiB on <= 1.15",
-      memory_figures(run, "gpa_never",
-                     [&](const memory_row& r, const held_memory& h) -> std::optional<double> {
-                       if (!above_noise(r)) return std::nullopt;
-                       return h.peak / r.held[mimalloc].peak;
-                     }),
-      1.15));
+  all.push_back(all_at_most("fast / mimalloc, resident at the peak, from 4 MiB on <= 1.15",
+                            memory_figures(run, "gpa_never",
+                                           [&](const memory_row& r, const held_memory& h) -> std::optional<double> {
+                                             if (!above_noise(r)) return std::nullopt;
+                                             return h.peak / r.held[mimalloc].peak;
+                                           }),
+                            1.15));
   for (const auto* ours : {"gpa_never", "gpa"}) {
-    const auto in_mib = [&](double held_memory::* member) {
+    const auto in_mib = [&](double held_memory::*member) {
       return memory_figures(run, ours, [member](const memory_row&, const held_memory& h) -> std::optional<double> {
         return h.*member / MiB;
       });
     };
-    all.push_back(all_at_most(std::string(ours) + ", MiB resident when all is freed <= 32", in_mib(&held_memory::at_rest), 32));
+    all.push_back(
+        all_at_most(std::string(ours) + ", MiB resident when all is freed <= 32", in_mib(&held_memory::at_rest), 32));
   }
-  all.push_back(all_at_most("gpa_never, MiB resident after trim() <= 2",
-                            memory_figures(run, "gpa_never",
-                                           [](const memory_row&, const held_memory& h) -> std::optional<double> {
-                                             return h.trimmed / MiB;
-                                           }),
-                            2));
+  all.push_back(all_at_most(
+      "gpa_never, MiB resident after trim() <= 2",
+      memory_figures(run, "gpa_never",
+                     [](const memory_row&, const held_memory& h) -> std::optional<double> { return h.trimmed / MiB; }),
+      2));
   // 16 bytes of record a slot; slots live at the peak are a lower bound of those that have one.
   all.push_back(all_at_most("gpa, MiB resident after trim(), 16 B a block of the peak taken off <= 2",
                             memory_figures(run, "gpa",
@@ -176,12 +176,14 @@ void judge_memory(const run_of_all& run, std::vector<verdict>& all)
                             8));
   figures kib, microseconds;
   for (const auto* ours : {"gpa_never", "gpa"})
-    for (const figure& f : memory_figures(run, ours, [](const memory_row& r, const held_memory& h) -> std::optional<double> {
+    for (const figure& f :
+         memory_figures(run, ours, [](const memory_row&r, const held_memory&h) -> std::optional<double> {
            return r.shape->name == "hold_three" ? std::optional(h.peak / 1024) : std::nullopt;
          }))
       kib.push_back({ours, f.value});
   for (const auto* ours : {"gpa_never", "gpa"})
-    for (const figure& f : memory_figures(run, ours, [](const memory_row& r, const held_memory& h) -> std::optional<double> {
+    for (const figure& f :
+         memory_figures(run, ours, [](const memory_row&r, const held_memory&h) -> std::optional<double> {
            return r.shape->name == "hold_three" ? std::optional(h.microseconds) : std::nullopt;
          }))
       microseconds.push_back({ours, f.value});

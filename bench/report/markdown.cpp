@@ -31,7 +31,8 @@ void write_ratios(std::ostream& out, const std::vector<const row*>& rows, const 
 {
   const std::vector<std::size_t> others(columns.begin() + 1, columns.end());
   out << "\nTime of " << v.base << " divided by the time of the other in the same round, **median** lowest-highest of "
-      << "all rounds: below 1,\n" << v.base << " is the faster one. " << v.twin << " is " << v.base
+      << "all rounds: below 1,\n"
+      << v.base << " is the faster one. " << v.twin << " is " << v.base
       << " itself once more: how far it is from 1 is what noise does here.\n";
   heading(out, std::string(v.base) + " divided by", others);
   std::vector<std::vector<double>> medians(contenders().size());
@@ -125,8 +126,11 @@ void write_instructions(std::ostream& out, const run_of_all& run)
     body += ' ' + rounded(run.instructions[i]) + " |";
   }
   if (head.size() == 1) return;
-  out << "\nInstructions of a pair of 64 B through `memory_resource*`, with the loop around it, counted by callgrind.\n\n"
-      << head << '\n' << line << '\n' << body << '\n';
+  out << "\nInstructions of a pair of 64 B through `memory_resource*`, with the loop around it, counted by "
+         "callgrind.\n\n"
+      << head << '\n'
+      << line << '\n'
+      << body << '\n';
 }
 
 void write_summary(std::ostream& out, const run_of_all& run)

@@ -154,9 +154,8 @@ void write_files(const std::filesystem::path& folder, const run_of_all& run)
       write_verdicts(out, judge_first_table(run));
     });
     write(folder / "summary.md", [&](std::ostream& out) { write_summary(out, run); });
-    write(folder / "first_table.json", [&](std::ostream& out) {
-      write_json(out, part, first_rows, columns, judge_first_table(run));
-    });
+    write(folder / "first_table.json",
+          [&](std::ostream& out) { write_json(out, part, first_rows, columns, judge_first_table(run)); });
     write(folder / "first_table.csv", [&](std::ostream& out) { write_csv(out, first_rows, columns); });
   }
 

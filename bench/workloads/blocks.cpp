@@ -38,8 +38,7 @@ class churn final : public job {
  public:
   churn(heap& h, churn_shape shape, std::size_t steps)
       : r_(&h.resource()), shape_(shape), steps_(steps), schedule_(schedule_of(shape))
-  {
-  }
+  {}
 
   ~churn() override
   {
@@ -145,8 +144,7 @@ class arena final : public job {
   void run(unsigned) override
   {
     node* last = nullptr;
-    for (const std::uint32_t words : words_)
-      last = ::new (r_->allocate(words * 8, alignof(node))) node{last, words};
+    for (const std::uint32_t words : words_) last = ::new (r_->allocate(words * 8, alignof(node))) node{last, words};
     while (last != nullptr) {
       node* const before = last->before;
       r_->deallocate(last, last->words * 8, alignof(node));

@@ -97,8 +97,8 @@ std::string json_document(std::size_t records)
   for (std::size_t i = 0; i != records; ++i) {
     all += i == 0 ? "  {" : ",\n  {";
     all += "\"id\": " + std::to_string(i) + ", \"name\": \"" + std::string(drawn(4, 24), 'n') + "\", ";
-    all += "\"address\": {\"street\": \"" + std::string(drawn(10, 40), 's') + "\", \"number\": " +
-           std::to_string(drawn(1, 200)) + "}, \"tags\": [";
+    all += "\"address\": {\"street\": \"" + std::string(drawn(10, 40), 's') +
+           "\", \"number\": " + std::to_string(drawn(1, 200)) + "}, \"tags\": [";
     for (std::size_t tags = drawn(0, 6), tag = 0; tag != tags; ++tag)
       all += (tag == 0 ? "\"" : ", \"") + std::string(drawn(3, 18), 't') + '"';
     all += "], \"text\": \"" + std::string(drawn(10, 90), 'x') + "\"}";

@@ -18,8 +18,7 @@ struct json {
   json(json&&) noexcept = default;
   json(json&& o, const allocator_type& a)
       : name(std::move(o.name), a), text(std::move(o.text), a), children(std::move(o.children), a)
-  {
-  }
+  {}
   json& operator=(json&&) = delete;
 
   std::pmr::string name;

@@ -21,7 +21,8 @@ class reader {
   explicit reader(const std::string& file) : file_(file)
   {
     std::ifstream in(file, std::ios::binary);
-    if (!in) throw std::runtime_error("cannot read the recording " + file + ": " + std::generic_category().message(errno));
+    if (!in)
+      throw std::runtime_error("cannot read the recording " + file + ": " + std::generic_category().message(errno));
     bytes_.assign(std::istreambuf_iterator<char>(in), {});
     if (!std::string_view(bytes_).starts_with(letters)) refuse("is no recording of a gpa::recorder");
     if (bytes_.size() == letters.size()) refuse_end();
@@ -51,7 +52,10 @@ class reader {
     bool live;
   };
 
-  [[noreturn]] void refuse(const std::string& what) const { throw std::runtime_error("the file " + file_ + ' ' + what); }
+  [[noreturn]] void refuse(const std::string& what) const
+  {
+    throw std::runtime_error("the file " + file_ + ' ' + what);
+  }
   [[noreturn]] void refuse_end() const
   {
     refuse("ends in the middle of a recording: its recorder was neither closed nor destroyed");

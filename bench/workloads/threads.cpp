@@ -33,8 +33,7 @@ std::vector<std::uint32_t> sizes_of(std::size_t count, unsigned seed)
 class producer_and_consumer final : public job {
  public:
   producer_and_consumer(heap& h, std::size_t blocks) : r_(&h.resource()), blocks_(blocks), sizes_(sizes_of(1 << 16, 8))
-  {
-  }
+  {}
 
   void run(unsigned thread) override
   {
@@ -126,8 +125,7 @@ class threads_that_end final : public job {
  public:
   threads_that_end(heap& h, std::size_t count, std::size_t blocks)
       : r_(&h.resource()), count_(count), sizes_(sizes_of(blocks, 11))
-  {
-  }
+  {}
 
   void run(unsigned) override
   {

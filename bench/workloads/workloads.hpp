@@ -40,11 +40,11 @@ enum class heat : std::uint8_t {
 };
 
 struct workload {
-  std::string name;       ///< for --only, CSV and JSON
-  std::string title;      ///< for tables
-  std::string operation;  ///< what one operation is
-  std::size_t operations = 0;  ///< in one run(), on each thread
-  unsigned passes = 1;         ///< in one round
+  std::string name;                              ///< for --only, CSV and JSON
+  std::string title;                             ///< for tables
+  std::string operation;                         ///< what one operation is
+  std::size_t operations = 0;                    ///< in one run(), on each thread
+  unsigned passes = 1;                           ///< in one round
   unsigned least_threads = 1, most_threads = 1;  ///< a row for each number between, on one heap
   bool first_table = false;
   bool needs_reuse = false;  ///< a heap that reuses nothing would fill the memory: it is left out
@@ -62,7 +62,7 @@ void add_replay(const std::string& file);
 // blocks.cpp
 enum class order : std::uint8_t { lifo, fifo, random };
 struct churn_shape {
-  std::size_t live;  ///< blocks of each thread
+  std::size_t live;                       ///< blocks of each thread
   std::uint32_t least_words, most_words;  ///< of 8 bytes, uniform
   bool keeps;                             ///< live blocks stay from pass to pass
 };
