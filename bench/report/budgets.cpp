@@ -11,6 +11,7 @@ namespace gpa::bench {
 namespace {
 
 const std::vector<std::string_view> peers{"mimalloc", "jemalloc", "tcmalloc"};
+constexpr double MiB = 1024 * 1024;
 
 bool any_row(const row&)
 {
@@ -106,6 +107,23 @@ void judge_threads(const run_of_all& run, std::vector<verdict>& all)
   all.push_back(at_least("two threads do >= 1.8x the work of one, both heaps", gains, 1.8));
 }
 
+// Medians of two rows, so of different rounds: what it costs to find the right thread cache.
+void judge_turns(const run_of_all& run, std::vector<verdict>& all)
+{
+  figures more;
+  const auto median = [&](std::string_view name, std::size_t contender) -> std::optional<double> {
+    const auto found = std::ranges::find(run.rows, name, &row::name);
+    if (found == run.rows.end()) return std::nullopt;
+    const spread s = spread_of(found->ns[contender]);
+    return s.rounds == 0 ? std::nullopt : std::optional(s.median);
+  };
+  for (const std::string ours : {"gpa_never", "gpa"}) {
+    const auto one = median("pairs", contender_named(ours)), eight = median("in_turn", contender_named(ours));
+    if (one && eight) more.push_back({ours, *eight - *one});
+  }
+  all.push_back(all_at_most("eight resources in turn: ns a pair more than on one <= 10", more, 10));
+}
+
 void judge_instructions(const run_of_all& run, std::vector<verdict>& all)
 {
 #ifdef __clang__
@@ -121,9 +139,10 @@ void judge_instructions(const run_of_all& run, std::vector<verdict>& all)
   all.push_back(all_at_most("fast, instructions a pair <= " + rounded(limit), counted, limit));
 }
 
-// Memory: bytes of contender `name`, by a member of held_memory, in each shape that has it.
-figures memory_figures(const run_of_all& run, std::string_view name,
-                       const std::function<std::optional<double>(const memory_row&, const held_memory&)>& value)
+// What `value` says of contender `name` in each memory shape that has it.
+using memory_value = std::function<std::optional<double>(const memory_row&, const held_memory&)>;
+
+figures memory_figures(const run_of_all& run, std::string_view name, const memory_value& value)
 {
   figures all;
   for (const memory_row& r : run.memory) {
@@ -134,59 +153,52 @@ figures memory_figures(const run_of_all& run, std::string_view name,
   return all;
 }
 
+memory_value in_mib(double held_memory::*member)
+{
+  return [member](const memory_row&, const held_memory& h) { return h.*member / MiB; };
+}
+
+memory_value on_shape(std::string_view shape, double (*value)(const held_memory&))
+{
+  return [=](const memory_row& r, const held_memory& h) {
+    return r.shape->name == shape ? std::optional(value(h)) : std::nullopt;
+  };
+}
+
 void judge_memory(const run_of_all& run, std::vector<verdict>& all)
 {
-  constexpr double MiB = 1024 * 1024;
-  const std::size_t mimalloc = contender_named("mimalloc");
-  const auto above_noise = [&](const memory_row& r) { return r.held[mimalloc].live >= 4 * MiB; };
+  const memory_value against_mimalloc = [](const memory_row& r, const held_memory& h) -> std::optional<double> {
+    const held_memory& theirs = r.held[contender_named("mimalloc")];
+    if (theirs.live < 4 * MiB) return std::nullopt;
+    return h.peak / theirs.peak;
+  };
   all.push_back(all_at_most("fast / mimalloc, resident at the peak, from 4 MiB on <= 1.15",
-                            memory_figures(run, "gpa_never",
-                                           [&](const memory_row& r, const held_memory& h) -> std::optional<double> {
-                                             if (!above_noise(r)) return std::nullopt;
-                                             return h.peak / r.held[mimalloc].peak;
-                                           }),
-                            1.15));
-  for (const auto* ours : {"gpa_never", "gpa"}) {
-    const auto in_mib = [&](double held_memory::*member) {
-      return memory_figures(run, ours, [member](const memory_row&, const held_memory& h) -> std::optional<double> {
-        return h.*member / MiB;
-      });
-    };
-    all.push_back(
-        all_at_most(std::string(ours) + ", MiB resident when all is freed <= 32", in_mib(&held_memory::at_rest), 32));
-  }
-  all.push_back(all_at_most(
-      "gpa_never, MiB resident after trim() <= 2",
-      memory_figures(run, "gpa_never",
-                     [](const memory_row&, const held_memory& h) -> std::optional<double> { return h.trimmed / MiB; }),
-      2));
-  // 16 bytes of record a slot; slots live at the peak are a lower bound of those that have one.
+                            memory_figures(run, "gpa_never", against_mimalloc), 1.15));
+  for (const std::string ours : {"gpa_never", "gpa"})
+    all.push_back(all_at_most(ours + ", MiB resident when all is freed <= 32",
+                              memory_figures(run, ours, in_mib(&held_memory::at_rest)), 32));
+  all.push_back(all_at_most("gpa_never, MiB resident after trim() <= 2",
+                            memory_figures(run, "gpa_never", in_mib(&held_memory::trimmed)), 2));
+  // 16 bytes of record a slot; the blocks of the peak are fewer than the slots that have one.
+  const memory_value without_records = [](const memory_row&, const held_memory& h) {
+    return std::max(0.0, h.trimmed - 16 * h.blocks) / MiB;
+  };
   all.push_back(all_at_most("gpa, MiB resident after trim(), 16 B a block of the peak taken off <= 2",
-                            memory_figures(run, "gpa",
-                                           [](const memory_row&, const held_memory& h) -> std::optional<double> {
-                                             return std::max(0.0, h.trimmed - 16 * h.blocks) / MiB;
-                                           }),
-                            2));
-  all.push_back(all_at_most("fast, handed from thread to thread: MiB above 1.5 x live <= 4 a thread",
-                            memory_figures(run, "gpa_never",
-                                           [](const memory_row& r, const held_memory& h) -> std::optional<double> {
-                                             if (r.shape->name != "hold_handover") return std::nullopt;
-                                             return std::max(0.0, h.peak - 1.5 * h.live) / MiB;
-                                           }),
-                            8));
+                            memory_figures(run, "gpa", without_records), 2));
+  all.push_back(all_at_most(
+      "fast, handed from thread to thread: MiB above 1.5 x live <= 4 a thread",
+      memory_figures(
+          run, "gpa_never",
+          on_shape("hold_handover", [](const held_memory& h) { return std::max(0.0, h.peak - 1.5 * h.live) / MiB; })),
+      8));
   figures kib, microseconds;
-  for (const auto* ours : {"gpa_never", "gpa"})
-    for (const figure& f :
-         memory_figures(run, ours, [](const memory_row&r, const held_memory&h) -> std::optional<double> {
-           return r.shape->name == "hold_three" ? std::optional(h.peak / 1024) : std::nullopt;
-         }))
-      kib.push_back({ours, f.value});
-  for (const auto* ours : {"gpa_never", "gpa"})
-    for (const figure& f :
-         memory_figures(run, ours, [](const memory_row&r, const held_memory&h) -> std::optional<double> {
-           return r.shape->name == "hold_three" ? std::optional(h.microseconds) : std::nullopt;
-         }))
-      microseconds.push_back({ours, f.value});
+  for (const std::string ours : {"gpa_never", "gpa"}) {
+    const auto take = [&](figures& into, double (*value)(const held_memory&)) {
+      for (const figure& f : memory_figures(run, ours, on_shape("hold_three", value))) into.push_back({ours, f.value});
+    };
+    take(kib, [](const held_memory& h) { return h.peak / 1024; });
+    take(microseconds, [](const held_memory& h) { return h.microseconds; });
+  }
   all.push_back(all_at_most("cold start, three objects: KiB resident <= 256", kib, 256));
   all.push_back(all_at_most("cold start, three objects: microseconds < 20", microseconds, 20));
 }
@@ -212,6 +224,7 @@ std::vector<verdict> judge_budgets(const run_of_all& run)
   judge_fast(run, all);
   judge_checked(run, all);
   judge_threads(run, all);
+  judge_turns(run, all);
   judge_instructions(run, all);
   judge_memory(run, all);
   judge_zig(run, all);
