@@ -128,7 +128,7 @@ void check_names(settings& s)
     if (!names_one_of(workloads(), name) && !names_one_of(contenders(), name) && !names_one_of(memory_shapes(), name) &&
         name != count_of_instructions)
       throw std::invalid_argument("no workload, no contender and no shape is named " + name + ": see --list");
-  if (!s.replay.empty() && names_no_work(s)) s.only.emplace_back("replay");
+  if (!s.replay.empty() && names_no_work(s)) s.only.emplace_back(replay_name);
 }
 
 void list()

@@ -150,9 +150,11 @@ void write_summary(std::ostream& out, const run_of_all& run)
                                     {"with call stacks: synchronized pool", "gpa_stacks", {"synchronized_pool"}},
                                     {"no checks: best of mimalloc, jemalloc, tcmalloc", "gpa_never", best}};
 
-  out << "Time divided by the peer's, medians of " << machine("rounds")
-      << "; below 1, gpa is faster. Without call stacks\n(`stack_frames = 0`) unless a column says otherwise. "
-      << machine("CPU") << ", " << machine("date") << ", `" << machine("command") << "`.\n\n| workload |";
+  out << "Time divided by the peer's, medians of the rounds (" << machine("rounds")
+      << "); below 1, gpa is faster. Without\n"
+      << "call stacks (`stack_frames = 0`) unless a column says otherwise. " << machine("date") << ", `"
+      << machine("command") << "`,\n"
+      << machine("CPU") << ".\n\n| workload |";
   for (const column& c : columns) out << ' ' << c.title << " |";
   out << "\n|---|";
   for (std::size_t i = 0; i != columns.size(); ++i) out << "---|";

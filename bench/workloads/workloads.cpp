@@ -73,7 +73,7 @@ std::vector<workload> all_of_them()
     replay_of(traces + "/words.gpatrace", "trace_words", "recorded: word frequencies"),
     replay_of(traces + "/json.gpatrace", "trace_json", "recorded: a JSON parser"),
   };
-  if (!file_to_replay().empty()) all.push_back(replay_of(file_to_replay(), "replay", "recorded: " + file_to_replay()));
+  if (!file_to_replay().empty()) all.push_back(replay_of(file_to_replay(), std::string(replay_name), "recorded: " + file_to_replay()));
   return all;
 }
 // clang-format on

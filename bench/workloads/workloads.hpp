@@ -58,6 +58,7 @@ struct workload {
 [[nodiscard]] const workload& workload_named(std::string_view name);
 /// Adds the workload "replay": the calls of a file that a gpa::recorder wrote. Before the first use of workloads().
 void add_replay(const std::string& file);
+inline constexpr std::string_view replay_name = "replay";
 
 // blocks.cpp
 enum class order : std::uint8_t { lifo, fifo, random };
