@@ -53,19 +53,19 @@ struct part {
 };
 
 struct entrant {
-  std::size_t index;  // in contenders()
-  process worker;
-  std::vector<part> parts = {};  // by row of this workload
+  std::size_t index;                // in contenders()
+  std::unique_ptr<process> worker;  // never null
+  std::vector<part> parts = {};     // by row of this workload
 };
 
 // Nanoseconds an operation; nothing when it took too long. What died is an error: a mistake that gpa found, say.
 double round_of(entrant& e, const row& r, unsigned passes, const teller& tell)
 {
-  e.worker.tell(std::to_string(r.threads) + ' ' + std::to_string(passes));
-  const auto answer = e.worker.answer(patience);
+  e.worker->tell(std::to_string(r.threads) + ' ' + std::to_string(passes));
+  const auto answer = e.worker->answer(patience);
   const std::string who = std::string(contenders()[e.index].name) + " on " + r.name();
   if (!answer) {
-    if (!e.worker.was_impatient()) throw std::runtime_error("the process of " + who + " ended; see above");
+    if (!e.worker->was_impatient()) throw std::runtime_error("the process of " + who + " ended; see above");
     tell(who + ": left out, a pass took more than " + std::to_string(patience.count()) + " s");
     return not_measured;
   }
@@ -75,7 +75,7 @@ double round_of(entrant& e, const row& r, unsigned passes, const teller& tell)
 class workload_run {
  public:
   workload_run(const settings& s, const workload& w, const std::vector<std::size_t>& indices, const teller& tell)
-      : settings_(s), tell_(tell)
+      : settings_(s), work_(w), tell_(tell)
   {
     for (unsigned n = w.least_threads; n <= std::min(w.most_threads, most_threads(s)); ++n)
       rows_.push_back({&w, n, std::vector<series>(contenders().size(), series(s.rounds, not_measured))});
@@ -83,16 +83,20 @@ class workload_run {
     for (const std::size_t i : indices) {
       const contender& c = contenders()[i];
       if (c.most_threads < w.least_threads || (w.needs_reuse && !c.reuses)) continue;
-      entrants_.push_back({i, process(worker_command(s, c, w), std::string(c.preload)), {}});
-      if (entrants_.back().worker.answer(60s) != worker_ready)
-        throw std::runtime_error("the process of " + std::string(c.name) + " on " + w.name + " did not start");
+      entrants_.push_back({i, start(i), {}});
     }
   }
 
   void warm_up()
   {
-    for (entrant& e : entrants_)
+    for (entrant& e : entrants_) {
       for (const row& r : rows_) e.parts.push_back(part_of(e, r));
+      // Too slow for one row, and so killed: the others still have their figures.
+      if (!e.worker->was_impatient()) continue;
+      e.worker = start(e.index);
+      for (std::size_t i = 0; i != rows_.size(); ++i)
+        if (!e.parts[i].over) static_cast<void>(round_of(e, rows_[i], 1, tell_));
+    }
   }
 
   void round(unsigned number, std::mt19937& random)
@@ -104,8 +108,9 @@ class workload_run {
         const part& p = e.parts[i];
         if (p.over || number % p.every != 0) continue;
         rows_[i].ns[e.index][number] = round_of(e, rows_[i], p.passes, tell_);
-        if (e.worker.was_impatient())
-          for (part& all : e.parts) all.over = true;
+        if (!e.worker->was_impatient()) continue;
+        for (part& all : e.parts) all.over = true;
+        break;
       }
     }
   }
@@ -113,6 +118,15 @@ class workload_run {
   [[nodiscard]] std::vector<row> rows() && { return std::move(rows_); }
 
  private:
+  std::unique_ptr<process> start(std::size_t contender_index) const
+  {
+    const contender& c = contenders()[contender_index];
+    auto worker = std::make_unique<process>(worker_command(settings_, c, work_), std::string(c.preload));
+    if (worker->answer(60s) != worker_ready)
+      throw std::runtime_error("the process of " + std::string(c.name) + " on " + work_.name + " did not start");
+    return worker;
+  }
+
   std::vector<std::size_t>& entrants_by_order()
   {
     order_.resize(entrants_.size());
@@ -123,7 +137,8 @@ class workload_run {
   part part_of(entrant& e, const row& r) const
   {
     part p;
-    p.over = r.threads > contenders()[e.index].most_threads || e.worker.was_impatient();
+    if (e.worker->was_impatient()) e.worker = start(e.index);
+    p.over = r.threads > contenders()[e.index].most_threads;
     if (p.over) return p;
     const double pass = round_of(e, r, 1, tell_) * static_cast<double>(r.work->operations);
     p.over = std::isnan(pass);
@@ -135,6 +150,7 @@ class workload_run {
   }
 
   const settings& settings_;
+  const workload& work_;
   const teller& tell_;
   std::vector<row> rows_;
   std::vector<entrant> entrants_;

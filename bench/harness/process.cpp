@@ -13,7 +13,6 @@
 #include <filesystem>
 #include <system_error>
 #include <thread>
-#include <utility>
 
 namespace gpa::bench {
 
@@ -79,14 +78,6 @@ process::process(const std::vector<std::string>& command, const std::string& pre
     refuse(error, command.front());
   }
 }
-
-process::process(process&& other) noexcept
-    : id_(std::exchange(other.id_, -1)),
-      input_(std::exchange(other.input_, -1)),
-      output_(std::exchange(other.output_, -1)),
-      read_(std::move(other.read_)),
-      impatient_(other.impatient_)
-{}
 
 process::~process()
 {

@@ -15,8 +15,8 @@ class process {
  public:
   /// `preload`: a library for LD_PRELOAD in that process alone; empty: none. `quiet`: its stderr is dropped.
   process(const std::vector<std::string>& command, const std::string& preload, bool quiet = false);
-  process(process&& other) noexcept;
-  process& operator=(process&&) = delete;
+  process(const process&) = delete;
+  process& operator=(const process&) = delete;
   /// Ends its input, which ends it, and waits; one that does not end within ten seconds is killed.
   ~process();
 
