@@ -137,15 +137,16 @@ void judge_turns(const run_of_all& run, std::vector<verdict>& all)
 
 void judge_instructions(const run_of_all& run, std::vector<verdict>& all)
 {
+// The loop around the calls is counted too: an empty resource takes 14, and 16 or 17 are counted of it.
 #ifdef __clang__
-  constexpr double limit = 34 + 36;
+  constexpr double limit = 34 + 36, loop = 2;
 #else
-  constexpr double limit = 40 + 44;
+  constexpr double limit = 40 + 44, loop = 3;
 #endif
   figures counted;
   if (!run.instructions.empty()) {
     const double n = run.instructions[contender_named("gpa_never")];
-    if (!std::isnan(n)) counted.push_back({"pair of 64 B", n});
+    if (!std::isnan(n)) counted.push_back({"pair of 64 B without the loop", n - loop});
   }
   all.push_back(all_at_most("fast, instructions a pair <= " + rounded(limit), counted, limit));
 }
