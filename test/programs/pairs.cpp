@@ -1,0 +1,52 @@
+// Makes pairs of calls for callgrind to count: pairs empty|fast|checked COUNT. See test/instructions_test.sh.
+#include <gpa/resource.hpp>
+
+#include <charconv>
+#include <memory_resource>
+#include <optional>
+#include <string_view>
+#include <thread>
+
+namespace {
+
+// What a pair costs before anybody does anything: two virtual calls.
+class empty final : public std::pmr::memory_resource {
+  void* do_allocate(std::size_t, std::size_t) override { return this; }
+  void do_deallocate(void*, std::size_t, std::size_t) override {}
+  [[nodiscard]] bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override
+  {
+    return this == &other;
+  }
+};
+
+// Not inlined, so that the compiler cannot know which resource it is.
+__attribute__((noinline)) void make_pairs(std::pmr::memory_resource* r, unsigned count)
+{
+  for (unsigned i = 0; i != count; ++i) r->deallocate(r->allocate(64), 64);
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+  const std::string_view heap = argc == 3 ? argv[1] : "";
+  const std::string_view digits = argc == 3 ? argv[2] : "";
+  unsigned count = 0;
+  if (std::from_chars(digits.data(), digits.data() + digits.size(), count).ec != std::errc{}) return 2;
+
+  // The C library and gpa take shortcuts in a process that never had a second thread.
+  std::thread([] {}).join();
+  if (heap == "empty") {
+    empty r;
+    make_pairs(&r, count);
+  } else if (heap == "fast") {
+    gpa::resource r({.name = "pairs", .checks = gpa::checks::never()});
+    make_pairs(&r, count);
+  } else if (heap == "checked") {
+    gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});
+    make_pairs(&r, count);
+  } else {
+    return 2;
+  }
+  return 0;
+}
