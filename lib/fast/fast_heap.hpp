@@ -110,7 +110,7 @@ class fast_heap {
 /// 1, 2, 4, 8 or 16.
 constexpr bool is_quick_alignment(std::size_t alignment) noexcept
 {
-  return alignment <= 16 && ((0x10116U >> alignment) & 1U) != 0;
+  return alignment <= 16 && ((0x10116U >> alignment) & 1U) != 0;  // for a & (a - 1), clang 14 counts all bits
 }
 
 /// The hottest slot, or null.
