@@ -1,7 +1,6 @@
 // The front door for what the hot path left over: larger blocks, call stacks, first calls, death.
 #include "front_door.hpp"
 
-#include "checked/tiny_path.hpp"
 #include "os/threads.hpp"
 
 #include <new>
@@ -44,21 +43,6 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
 }
 
 }  // namespace
-
-void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, checked_cache& k)
-{
-  if (bytes >= tiny_bytes) return allocate_or_throw(object, bytes, alignment, __builtin_return_address(0));
-  void* const p = checked_heap::allocate_tiny(k, bytes, alignment);
-  if (p != nullptr) [[likely]] return p;
-  return allocate_or_throw(object, bytes, alignment, __builtin_return_address(0));
-}
-
-void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
-                      checked_cache& k) noexcept
-{
-  if (bytes < tiny_bytes && checked_heap::deallocate_tiny(k, p, bytes, alignment)) [[likely]] return;
-  deallocate_generally(object, p, bytes, alignment, __builtin_return_address(0));
-}
 
 void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                       cache_header& k)

@@ -61,6 +61,10 @@ void work(const contender& c, const workload& w, bool alone, std::istream& in, s
   unsigned count = 0, passes = 0;
   while (in >> count >> passes) {
     double ns = 0;
+    if (w.warmth == heat::warm) {  // since the last round, others had the CPU's caches
+      static_cast<void>(threads.pass(*j, count));
+      h->after_pass();
+    }
     for (unsigned i = 0; i != passes; ++i) {
       if (w.warmth == heat::warm) {
         ns += threads.pass(*j, count);

@@ -50,10 +50,15 @@ class checked_heap {
   checked_heap(const checked_heap&) = delete;
   checked_heap& operator=(const checked_heap&) = delete;
 
-  /// The shortest path, for blocks below tiny_bytes of a plain cache: calls nothing, so its caller needs no frame. Null,
-  /// or false, with nothing done: whatever is unusual is left to the functions below.
-  [[nodiscard]] static void* allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
-  [[nodiscard]] static bool deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
+  /// The shortest path, for blocks below tiny_bytes of a plain cache: calls nothing but `trace_of(record)`, so that
+  /// without call stacks its caller needs no frame. Null, or false, with nothing done: whatever is unusual is left to the
+  /// functions below.
+  template <class Trace>
+  [[nodiscard]] static void* allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment,
+                                           Trace trace_of) noexcept;
+  template <class Trace>
+  [[nodiscard]] static bool deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
+                                            Trace trace_of) noexcept;
 
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,

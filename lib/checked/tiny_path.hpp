@@ -1,4 +1,4 @@
-// The path nearly every small block takes in a resource without call stacks: no call, no lock, no frame.
+// The path nearly every small block takes: no lock, and without call stacks no call and no frame.
 //
 // Whatever is unusual (nothing to hand out, damage, a full ring, a tag that differs) is noticed before anything is
 // changed, and left to the general path, which sees the same and acts. Kept in step with checked_heap::allocate() and
@@ -53,7 +53,8 @@ GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t by
   return wrong >> (bytes % redzone_bytes) == 0;
 }
 
-inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment) noexcept
+template <class Trace>
+void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment, Trace trace_of) noexcept
 {
   if (!is_tiny_alignment(alignment)) [[unlikely]] return nullptr;
   const std::size_t size = (bytes + 16) & ~std::size_t{15};
@@ -64,9 +65,10 @@ inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, st
   record& r = *next->record;
   prefetch_ahead(next, tiny_bytes);
   if (!is_poison_tiny(slot, size)) [[unlikely]] return nullptr;
+  const std::uint32_t trace = trace_of(r);
   b.next = next + 1;
   announce_hand_out(r, bytes, alignment);
-  r.alloc_trace.store(0, std::memory_order_relaxed);
+  r.alloc_trace.store(trace, std::memory_order_relaxed);
   r.alloc_thread.store(k.thread, std::memory_order_relaxed);
   _mm_store_si128(reinterpret_cast<__m128i*>(slot + size - redzone_bytes),
                   _mm_set1_epi8(static_cast<char>(redzone_byte)));
@@ -75,7 +77,9 @@ inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, st
   return slot;
 }
 
-inline bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
+template <class Trace>
+bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
+                                   Trace trace_of) noexcept
 {
   if (alignment > 16) [[unlikely]] return false;
   region* const found = region_of(p);
@@ -89,12 +93,13 @@ inline bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t
   bin& b = k.bins[c];
   if (!exact || s.size_class != c || b.tail == b.stop || !ends_in_redzone(slot + size, bytes)) [[unlikely]] return false;
   record& r = s.records[index];
-  const tag live = encode(slot_state::live, bytes, alignment);
-  const tag freed = encode(slot_state::freed, bytes, alignment);
-  if (!claim_alone(k, s, r.word, make_word(live, 0), make_word(freed, 0))) [[unlikely]] return false;
+  const std::uint32_t trace = trace_of(r);
+  const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
+  if (!claim_alone(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[unlikely]]
+    return false;
   write_poison_tiny(slot, size);
   r.free_thread.store(k.thread, std::memory_order_relaxed);
-  r.word.store(make_word(encode(slot_state::poisoned, bytes, alignment), 0), std::memory_order_release);
+  r.word.store(make_word(encode(slot_state::poisoned, bytes, alignment), trace), std::memory_order_release);
   k.counts.count_free(bytes);
   k.clock += b.step;
   *b.tail++ = ring_entry::make(slot, index);

@@ -1,0 +1,75 @@
+// The front door for checked blocks: a jump behind resource's virtual functions.
+#include "front_door.hpp"
+
+#include "checked/tiny_path.hpp"
+
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+struct no_trace {
+  std::uint32_t operator()(const record&) const noexcept { return 0; }
+};
+
+// The record arrives while the stack is looked at.
+struct traced {
+  std::uint32_t frames;
+  const void* caller;
+  std::uint32_t operator()(const record& r) const noexcept
+  {
+    __builtin_prefetch(&r, 1);
+    return capture_stack(frames, caller);
+  }
+};
+
+// Larger blocks, and those whose call stacks are kept.
+GPA_NOINLINE void* allocate_more(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                 const void* caller, checked_cache& k)
+{
+  if (bytes < tiny_bytes) {
+    void* const p = checked_heap::allocate_tiny(k, bytes, alignment, traced{k.frames, caller});
+    if (p != nullptr) [[likely]] return p;
+  } else if ((alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
+    void* const p = door_of(object).heart->checked().allocate(k, bytes, alignment, caller);
+    if (p != nullptr) [[likely]] return p;
+    throw std::bad_alloc();
+  }
+  return allocate_or_throw(object, bytes, alignment, caller);
+}
+
+GPA_NOINLINE void deallocate_more(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                                  const void* caller, checked_cache& k) noexcept
+{
+  // The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
+  __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
+  if (bytes < tiny_bytes && checked_heap::deallocate_tiny(k, p, bytes, alignment, traced{k.frames, caller})) return;
+  door_of(object).heart->checked().deallocate(k, p, bytes, alignment, caller);
+}
+
+}  // namespace
+
+void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
+                     checked_cache& k)
+{
+  if (bytes < tiny_bytes && k.frames == 0) {
+    void* const p = checked_heap::allocate_tiny(k, bytes, alignment, no_trace());
+    if (p != nullptr) [[likely]] return p;
+    return allocate_or_throw(object, bytes, alignment, caller);
+  }
+  return allocate_more(object, bytes, alignment, caller, k);
+}
+
+void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                      const void* caller, checked_cache& k) noexcept
+{
+  if (bytes < tiny_bytes && k.frames == 0) {
+    if (checked_heap::deallocate_tiny(k, p, bytes, alignment, no_trace())) [[likely]] return;
+    deallocate_generally(object, p, bytes, alignment, caller);
+    return;
+  }
+  deallocate_more(object, p, bytes, alignment, caller, k);
+}
+
+}  // namespace gpa::detail
