@@ -47,12 +47,17 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
 void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                       cache_header& k)
 {
-  if (k.quick_below != 0 || (k.sampled && k.until_sample > 1)) [[likely]] {
-    void* const p = fast_heap::allocate_slot(static_cast<fast_cache&>(k), bytes, alignment);
+  auto& fast = static_cast<fast_cache&>(k);
+  if (k.sampled && k.until_sample > 1) [[likely]] {
+    void* const p = bytes < fast_heap::quick_below ? fast_heap::allocate_quick(fast, bytes, alignment)
+                                                   : fast_heap::allocate_slot(fast, bytes, alignment);
     if (p != nullptr) [[likely]] {
-      --k.until_sample;  // of nobody's interest where nothing is sampled
+      --k.until_sample;
       return p;
     }
+  } else if (k.quick_below != 0) {
+    void* const p = fast_heap::allocate_slot(fast, bytes, alignment);
+    if (p != nullptr) [[likely]] return p;
   }
   return allocate_or_throw(object, bytes, alignment, caller);
 }
@@ -60,12 +65,17 @@ void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std:
 void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                        const void* caller, cache_header& k) noexcept
 {
-  bool is_fast = k.quick_below != 0;
-  if (k.sampled) {
+  auto& fast = static_cast<fast_cache&>(k);
+  if (k.sampled) [[likely]] {
     const region* const r = region_of(p);
-    is_fast = r != nullptr && r->owner == door_of(object).heart && r->kind == region_kind::fast_slab;
+    if (r != nullptr && r->kind == region_kind::fast_slab && r->owner == door_of(object).heart) [[likely]] {
+      const bool done = bytes < fast_heap::quick_below ? fast_heap::deallocate_quick(fast, p, bytes, alignment)
+                                                       : fast_heap::deallocate_slot(fast, p, bytes, alignment);
+      if (done) [[likely]] return;
+    }
+  } else if (k.quick_below != 0 && fast_heap::deallocate_slot(fast, p, bytes, alignment)) {
+    return;
   }
-  if (is_fast && fast_heap::deallocate_slot(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 
