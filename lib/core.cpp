@@ -3,9 +3,11 @@
 
 #include "base/tools.hpp"
 #include "checked/leak_scan.hpp"
+#include "environment.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
+#include "output.hpp"
 #include "registry.hpp"
 #include "trace/interned.hpp"
 
@@ -21,6 +23,7 @@ constexpr std::size_t most_name = 63;
 gpa::options decided(const gpa::options& given, build b)
 {
   gpa::options o = given;
+  apply_environment(o);
   o.name = interned_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   if (o.quarantine_bytes == default_quarantine) o.quarantine_bytes = second_level_cache_bytes() / 2;
@@ -101,7 +104,7 @@ void core::end(const std::pmr::memory_resource& object) noexcept
                  "gpa: warning: resource \"%s\" is destroyed while it is the default resource; "
                  "new_delete_resource() is the default again\n",
                  options_.name);
-    line.write_to_stderr();
+    write_out(line);
   }
   if (sum().live_blocks <= 0 || !supply_.from_system()) retire_core(*this);
 }

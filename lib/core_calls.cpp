@@ -4,6 +4,7 @@
 #include "cache_lease.hpp"
 #include "core.hpp"
 #include "os/threads.hpp"
+#include "output.hpp"
 #include "registry.hpp"
 #include "trace/format.hpp"
 
@@ -75,7 +76,7 @@ void core::log_line(const char* what, const void* p, std::size_t bytes, std::siz
   text line;
   absl::Format(&line, "gpa: resource \"%s\": %s %d bytes aligned to %d at %p\n", options_.name, what, bytes, alignment,
                p);
-  line.write_to_stderr();
+  write_out(line);
 }
 
 void* core::allocate_unchecked(cache_header& k, std::size_t bytes, std::size_t alignment, const void* caller) noexcept

@@ -72,6 +72,12 @@ enum class after_mistake : std::uint8_t {
   carry_on,  ///< the wrong call is ignored and the program goes on, its heap intact
 };
 
+/// Whether the environment variable GPA_OPTIONS has a say in a resource's options. README, "GPA_OPTIONS".
+enum class environment : std::uint8_t {
+  wins,     ///< a field whose name GPA_OPTIONS gives a value has that value, whatever stands here
+  ignored,  ///< these options are final
+};
+
 /// Every knob. The order of the fields is API: they are only ever appended.
 struct options {
   /// In every report. Copied; cut to 63 bytes. Empty = "resource".
@@ -95,6 +101,8 @@ struct options {
   bool log_operations = false;
   /// Not 0: exit status of a process that would have returned 0 although this resource leaked.
   int leak_exit_status = 0;
+  /// Who decides where GPA_OPTIONS says something else.
+  gpa::environment environment = gpa::environment::wins;
 };
 
 }  // namespace gpa
