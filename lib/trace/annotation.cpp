@@ -37,7 +37,7 @@ void append_annotation(text& out, const report& r, std::string_view workspace, s
     const told_stack stack = tell(r.kind == mistake::leak ? r.allocated : r.here);
     line.append("::error ");
     if (const frame* const f = first_worth_showing(stack.frames); f != nullptr && f->line != 0) {
-      const metadata_string directory = workspace.empty() ? current_directory() : metadata_string(workspace);
+      const metadata_string directory = workspace.empty() ? current_directory() : shortened_path(workspace, {});
       line.append("file=");
       append_escaped(line, shortened_path(f->file, directory), "%\r\n:,");
       absl::Format(&line, ",line=%d,", f->line);
