@@ -4,6 +4,7 @@
 #include "base/tools.hpp"
 #include "checked/leak_scan.hpp"
 #include "environment.hpp"
+#include "leak_filter.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
@@ -178,6 +179,7 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
   const totals t = sum();
   note_peak(t);
   list_of<gpa::report> reports;
+  leak_summary s;
   const std::int64_t unchecked = t.unchecked_blocks - inherited_blocks_;
   try {
     for (const leak_group& g : groups.sorted()) {
@@ -190,7 +192,17 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
       r.blocks = g.blocks;
       r.total_bytes = g.bytes;
       r.allocated = gpa::stack_trace(g.first.trace, g.first.thread);
-      reports.push_back(r);
+      switch (fate_of(r)) {
+        case leak_fate::told: reports.push_back(r); break;
+        case leak_fate::suppressed:
+          s.suppressed_blocks += r.blocks;
+          s.suppressed_bytes += r.total_bytes;
+          break;
+        case leak_fate::known:
+          s.known_blocks += r.blocks;
+          s.known_bytes += r.total_bytes;
+          break;
+      }
     }
     if (unchecked > 0) {
       gpa::report r;
@@ -206,10 +218,9 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
   } catch (const std::bad_alloc&) {
     // The totals below are right all the same.
   }
-  leak_summary s;
   s.resource = options_.name;
-  s.blocks = groups.blocks() + static_cast<std::size_t>(std::max<std::int64_t>(unchecked, 0));
-  s.bytes = groups.bytes() +
+  s.blocks = groups.blocks() - s.suppressed_blocks - s.known_blocks + static_cast<std::size_t>(std::max<std::int64_t>(unchecked, 0));
+  s.bytes = groups.bytes() - s.suppressed_bytes - s.known_bytes +
             static_cast<std::size_t>(unchecked > 0 ? std::max<std::int64_t>(t.unchecked_bytes - inherited_bytes_, 0) : 0);
   s.groups = reports.size();
   s.reachable_blocks = groups.reachable_blocks();

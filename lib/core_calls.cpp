@@ -30,7 +30,7 @@ void close_slot_of(const judgement& j) noexcept
 
 bool core::is_plain() const noexcept
 {
-  return !watched_ && !limit_.is_set() && life_.load(std::memory_order_relaxed) == life::alive;
+  return !watched_ && !limit_.is_set() && my_thread.ignoring == 0 && life_.load(std::memory_order_relaxed) == life::alive;
 }
 
 std::uint32_t core::capture(const void* caller) const noexcept { return capture_stack(options_.stack_frames, caller); }
@@ -126,6 +126,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
     if (limited) limit_.give_back(*k, bytes);
     return nullptr;
   }
+  if (my_thread.ignoring != 0) static_cast<void>(checked_.ignore(p));
   if (limited) heartbeat();
   if (watched_) {
     tools_open(p, bytes);

@@ -128,6 +128,11 @@ constexpr std::array keys{
     key{"view", "user|all", "user", "frames shown: your own, or the libraries' too", read<&settings::view>},
     key{"source", "0|1", "1", "the source line below a headline", read<&settings::source>},
     key{"log_path", "file", "stderr", "reports are appended there; %p is the process id", read<&settings::log_path>},
+    key{"suppressions", "file", "none", "leak:pattern lines: such leaks are not reported",
+        read<&settings::suppressions>},
+    key{"baseline", "file", "none", "leaks that are known: only new ones are reported", read<&settings::baseline>},
+    key{"write_baseline", "file", "none", "leaks are appended there, for a later baseline",
+        read<&settings::write_baseline>},
     key{"help", "0|1", "0", "this list", read<&settings::help>},
     key{"strict", "0|1", "0", "a wrong key or value ends the process (status 2)", read<&settings::strict>},
 };

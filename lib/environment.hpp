@@ -40,6 +40,9 @@ struct settings {
   detail::view view = detail::view::user;
   bool source = true;  // excerpts
   std::string_view log_path;
+  std::string_view suppressions;    // files
+  std::string_view baseline;
+  std::string_view write_baseline;
 
   // What other variables say.
   bool color_unwanted = false;     // NO_COLOR, or TERM=dumb

@@ -2,13 +2,14 @@
 
 #include "base/errno_keeper.hpp"
 #include "environment.hpp"
+#include "os/files.hpp"
 #include "trace/annotation.hpp"
 #include "trace/format.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 
 namespace gpa::detail {
@@ -40,17 +41,17 @@ void warn_once(std::string_view path, int error) noexcept
   line.write_to_stderr();
 }
 
-// Negative where texts go to stderr.
-int open_log() noexcept
+// False where texts go to stderr.
+bool write_to_log(const text& t) noexcept
 {
   const std::string_view pattern = environment_settings().log_path;
-  if (pattern.empty()) return -1;
+  if (pattern.empty()) return false;
   text path;
   append_path(path, pattern);
   path.append(1, '\0');
-  const int log = ::open(path.view().data(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
-  if (log < 0) warn_once(path.view().data(), errno);
-  return log;
+  if (append_to_file(path.view().data(), t)) return true;
+  warn_once(path.view().data(), errno);
+  return false;
 }
 
 bool is_wanted(when w, bool here) noexcept { return w == when::always || (w == when::automatic && here); }
@@ -62,11 +63,8 @@ void write_out(const text& t) noexcept { write_out(text(), t); }
 void write_out(const text& annotations, const text& t) noexcept
 {
   const errno_keeper keeper;
-  const int log = open_log();
-  if (log >= 0) {
-    annotations.write_to_stderr();
-    t.write_to(log);
-    ::close(log);
+  if (write_to_log(t)) {
+    if (!annotations.empty()) annotations.write_to_stderr();
   } else if (annotations.empty()) {
     t.write_to_stderr();
   } else {

@@ -55,8 +55,9 @@ void reporter::tell(const gpa::report& r) noexcept
 
 void reporter::tell_leaks(std::span<const gpa::report> groups, const leak_summary& summary) noexcept
 {
-  if (groups.empty() && summary.reachable_blocks == 0) return;
-  gpa_on_mistake();
+  const std::size_t not_counted = summary.reachable_blocks + summary.suppressed_blocks + summary.known_blocks;
+  if (groups.empty() && not_counted == 0) return;
+  if (!groups.empty()) gpa_on_mistake();
   if (options_.on_report) {
     for (const gpa::report& r : groups) call_handler(options_, r, false);
     return;

@@ -92,9 +92,30 @@ class writer {
     if (r_.kind != mistake::leak) {
       out_.append("    ");
       if (!r_.resource.empty()) absl::Format(&out_, "resource \"%s\": ", r_.resource);
-      absl::Format(&out_, "%s; see README: %s\n", consequence(r_), to_string(r_.kind));
+      absl::Format(&out_, "%s; ", consequence(r_));
+      append_anchor();
+      out_.append("\n");
     }
+    if (r_.kind == mistake::leak) append_ways_on_from_leak();
     if (allocated_.frames.empty() && freed_.frames.empty() && here_.frames.empty()) append_hint_without_stacks();
+  }
+
+  // A heading of the README, as its links spell it.
+  void append_anchor()
+  {
+    out_.append("see README.md#");
+    append_dashed(out_, to_string(r_.kind));
+  }
+
+  void append_ways_on_from_leak()
+  {
+    out_.append("    ");
+    append_anchor();
+    if (const frame* const f = first_worth_showing(allocated_.frames); f != nullptr && !f->library) {
+      const std::string_view pattern = suppression_pattern(*f);  // main is in every stack
+      if (!pattern.empty() && pattern != "main") absl::Format(&out_, "; suppress with: leak:%s", pattern);
+    }
+    out_.append("\n");
   }
 
   void append_hint_without_stacks()
@@ -230,6 +251,13 @@ void append_bare_report(text& out, const report& r) noexcept
   }
 }
 
+void append_not_counted(text& out, std::size_t bytes, std::size_t blocks, std::string_view why) noexcept
+{
+  if (blocks == 0) return;
+  absl::Format(&out, "note: not counted: %d %s in %d %s that %s\n", bytes, bytes_word(bytes), blocks,
+               blocks_word(blocks), why);
+}
+
 }  // namespace
 
 void append_report(text& out, const report& r, stack_teller tell, const report_style& style) noexcept
@@ -264,10 +292,10 @@ void append_leak_summary(text& out, const leak_summary& s, const report_style& s
                s.groups == 1 ? "" : "s");
   absl::Format(&out, " (resource \"%s\", peak %d %s, %d allocation%s)\n", s.resource, s.peak_bytes,
                bytes_word(s.peak_bytes), s.total_blocks, s.total_blocks == 1 ? "" : "s");
-  if (s.reachable_blocks != 0)
-    absl::Format(&out, "note: not counted: %d %s in %d %s that static storage still points at\n", s.reachable_bytes,
-                 bytes_word(s.reachable_bytes), s.reachable_blocks, blocks_word(s.reachable_blocks));
-  if (s.still_usable)
+  append_not_counted(out, s.reachable_bytes, s.reachable_blocks, "static storage still points at");
+  append_not_counted(out, s.suppressed_bytes, s.suppressed_blocks, "a suppression matches");
+  append_not_counted(out, s.known_bytes, s.known_blocks, "the baseline knows");
+  if (s.still_usable && s.blocks != 0)
     out.append(
         "note: if these are still in use, end their scope before deinit(); a later free is safe, and reported\n");
   if (s.upstream_gone)

@@ -30,6 +30,10 @@ struct leak_summary {
   std::size_t groups_shown = 0;    // how many were printed; the rest is counted in a line
   std::size_t reachable_blocks = 0;  // at exit: static storage still points at them
   std::size_t reachable_bytes = 0;
+  std::size_t suppressed_blocks = 0;  // a suppression matches
+  std::size_t suppressed_bytes = 0;
+  std::size_t known_blocks = 0;       // the baseline has them
+  std::size_t known_bytes = 0;
   std::size_t peak_bytes = 0;
   std::size_t total_blocks = 0;    // allocations in all
   bool at_exit = false;            // process_resource(): "still live at exit"
