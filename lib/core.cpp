@@ -45,7 +45,8 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       upstream_(upstream_or_pages(upstream)),
       birth_(next_number()),
       object_(&f),
-      watched_(options_.log_operations || tools_present()),
+      numbered_(options_.log_operations || environment_settings().break_at != 0),
+      watched_(numbered_ || tools_present()),
       limit_(options_.memory_limit),
       reporter_(options_),
       supply_(upstream_ == page_resource() ? nullptr : upstream_),
@@ -192,6 +193,7 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
       r.blocks = g.blocks;
       r.total_bytes = g.bytes;
       r.allocated = gpa::stack_trace(g.first.trace, g.first.thread);
+      if (numbered_) r.number = numbers_.of(r.address);
       switch (fate_of(r)) {
         case leak_fate::told: reports.push_back(r); break;
         case leak_fate::suppressed:
@@ -232,6 +234,13 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
   s.still_usable = occasion == leak_occasion::end && supply_.from_system();
   reporter_.tell_leaks(reports, s);
   return s.blocks;
+}
+
+void core::tell(gpa::report r) noexcept
+{
+  // A pointer that is no block's has no number; that an old block began there says nothing.
+  if (numbered_ && r.kind != mistake::invalid_pointer) r.number = numbers_.of(r.address);
+  reporter_.tell(r);
 }
 
 check core::deinit(const void* caller) noexcept

@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <limits>
+#include <type_traits>
 
 namespace gpa::detail {
 
@@ -84,7 +86,12 @@ bool read_number(std::string_view value, settings& s) noexcept
 {
   std::uint64_t number = 0;
   if (!parse_number(value, Most, number)) return false;
-  s.*Member = typename std::remove_reference_t<decltype(s.*Member)>::value_type(number);
+  using field = std::remove_reference_t<decltype(s.*Member)>;
+  if constexpr (std::is_same_v<field, std::size_t>) {
+    s.*Member = number;
+  } else {
+    s.*Member = static_cast<typename field::value_type>(number);
+  }
   return true;
 }
 
@@ -113,7 +120,7 @@ constexpr std::array keys{
         read<&settings::checks>},
     key{"thread_safe", "0|1", "1", "0: one thread at a time, calls of others are told", read<&settings::thread_safe>},
     key{"memory_limit", "bytes[k|M|G]|unlimited", "unlimited", "what users of one resource may hold at once", read<&settings::memory_limit>},
-    key{"quarantine_bytes", "bytes[k|M|G]|unlimited|default", "default", "freed, kept from reuse by a thread; half the L2 cache",
+    key{"quarantine_bytes", "bytes[k|M|G]|unlimited|default", "default", "freed and kept from reuse; default: half the L2 cache",
         read_quarantine},
     key{"stack_frames", "0..64", "32", "kept of each call stack", read_number<&settings::stack_frames, 64>},
     key{"after_mistake", "abort|carry_on", "abort", "once a mistake was told", read<&settings::after_mistake>},
@@ -128,6 +135,8 @@ constexpr std::array keys{
     key{"view", "user|all", "user", "frames shown: your own, or the libraries' too", read<&settings::view>},
     key{"source", "0|1", "1", "the source line below a headline", read<&settings::source>},
     key{"log_path", "file", "stderr", "reports are appended there; %p is the process id", read<&settings::log_path>},
+    key{"break_at", "number", "0", "calls gpa_on_mistake() at the allocation of that number",
+        read_number<&settings::break_at, std::numeric_limits<std::uint64_t>::max()>},
     key{"suppressions", "file", "none", "leak:pattern lines: such leaks are not reported",
         read<&settings::suppressions>},
     key{"baseline", "file", "none", "leaks that are known: only new ones are reported", read<&settings::baseline>},

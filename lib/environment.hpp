@@ -39,6 +39,7 @@ struct settings {
   when annotations = when::automatic;  // lines for GitHub Actions
   detail::view view = detail::view::user;
   bool source = true;  // excerpts
+  std::size_t break_at = 0;  // number of an allocation; 0 = none
   std::string_view log_path;
   std::string_view suppressions;    // files
   std::string_view baseline;

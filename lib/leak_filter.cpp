@@ -77,14 +77,15 @@ const filter& environment_filter() noexcept
   return *f;
 }
 
+constinit mutex written_lock;
+
 // Whether this process has not written the fingerprint yet.
 bool is_first(std::uint64_t fingerprint)
 {
   using fingerprints = hash_set<std::uint64_t>;
-  static constinit mutex lock;
   alignas(fingerprints) static std::byte storage[sizeof(fingerprints)];
   static auto* const written = new (storage) fingerprints;
-  const mutex_guard guard(lock);
+  const mutex_guard guard(written_lock);
   return written->insert(fingerprint).second;
 }
 
@@ -105,6 +106,10 @@ void write_to_baseline(std::string_view path, std::uint64_t fingerprint, const g
 }
 
 }  // namespace
+
+void leak_filter_lock() noexcept GPA_ACQUIRE(written_lock) { written_lock.lock(); }
+
+void leak_filter_unlock() noexcept GPA_RELEASE(written_lock) { written_lock.unlock(); }
 
 leak_fate fate_of(const gpa::report& leak) noexcept
 {

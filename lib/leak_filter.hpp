@@ -17,4 +17,8 @@ enum class leak_fate : std::uint8_t { told, suppressed, known };
 /// held: names are looked up. Never throws: without memory a leak is told.
 [[nodiscard]] leak_fate fate_of(const gpa::report& leak) noexcept;
 
+/// For fork.
+void leak_filter_lock() noexcept;
+void leak_filter_unlock() noexcept;
+
 }  // namespace gpa::detail

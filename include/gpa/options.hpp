@@ -97,7 +97,7 @@ struct options {
   /// Receives every report, on the thread that made the mistake, no lock held; it may use the resource. Empty = the
   /// whole text to stderr in one write. A handler that throws ends in std::terminate, the report already written.
   std::function<void(const gpa::report&)> on_report = {};
-  /// One line an operation, to stderr.
+  /// One line an operation, to stderr; and each allocation has a number, there and in reports.
   bool log_operations = false;
   /// Not 0: exit status of a process that would have returned 0 although this resource leaked.
   int leak_exit_status = 0;

@@ -89,6 +89,8 @@ class writer {
 
   void append_closing()
   {
+    if (r_.number != 0)
+      absl::Format(&out_, "    allocation no. %d; GPA_OPTIONS=break_at=%d stops there\n", r_.number, r_.number);
     if (r_.kind != mistake::leak) {
       out_.append("    ");
       if (!r_.resource.empty()) absl::Format(&out_, "resource \"%s\": ", r_.resource);
