@@ -3,7 +3,8 @@
 //
 // Each resource counts for itself, so that the numbers of one do not hang on what others do. A number is taken before
 // the allocation is tried: a refused one has its number, too. A freed block keeps its number until its address is
-// handed out again, for the report of a double free. The price is a hash table's entry for each address ever handed out.
+// handed out again, for the report of a double free. The price is a hash table's entry for each address that was ever
+// handed out.
 //
 // Thread-safe: one lock, held for a look-up. With several threads, numbers are the same in each run only if their
 // order is.

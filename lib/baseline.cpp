@@ -23,7 +23,10 @@ class fnv {
   std::uint64_t value_ = 0xCBF29CE484222325U;
 };
 
-std::string_view last_part(std::string_view path) noexcept { return path.substr(path.rfind('/') + 1); }
+std::string_view last_part(std::string_view path) noexcept
+{
+  return path.substr(path.rfind('/') + 1);
+}
 
 // "open" of "cache<int>::open<char>(int) const". An inlined function has but its own name in the debug information, and
 // what is inlined changes with every edit.

@@ -24,8 +24,8 @@ namespace gpa::detail {
 class baseline {
  public:
   baseline() = default;
-  /// `words` is the file; lines that begin with no fingerprint are told of in `complaints`, with their number and `path`.
-  /// Throws std::bad_alloc.
+  /// `words` is the file; lines that begin with no fingerprint are told of in `complaints`, with their number and
+  /// `path`. Throws std::bad_alloc.
   baseline(std::string_view words, std::string_view path, text& complaints);
 
   [[nodiscard]] bool empty() const noexcept { return known_.empty(); }

@@ -221,7 +221,8 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
     // The totals below are right all the same.
   }
   s.resource = options_.name;
-  s.blocks = groups.blocks() - s.suppressed_blocks - s.known_blocks + static_cast<std::size_t>(std::max<std::int64_t>(unchecked, 0));
+  s.blocks = groups.blocks() - s.suppressed_blocks - s.known_blocks +
+             static_cast<std::size_t>(std::max<std::int64_t>(unchecked, 0));
   s.bytes = groups.bytes() - s.suppressed_bytes - s.known_bytes +
             static_cast<std::size_t>(unchecked > 0 ? std::max<std::int64_t>(t.unchecked_bytes - inherited_bytes_, 0) : 0);
   s.groups = reports.size();

@@ -31,7 +31,8 @@ void close_slot_of(const judgement& j) noexcept
 
 bool core::is_plain() const noexcept
 {
-  return !watched_ && !limit_.is_set() && my_thread.ignoring == 0 && life_.load(std::memory_order_relaxed) == life::alive;
+  return !watched_ && !limit_.is_set() && my_thread.ignoring == 0 &&
+         life_.load(std::memory_order_relaxed) == life::alive;
 }
 
 std::uint32_t core::capture(const void* caller) const noexcept { return capture_stack(options_.stack_frames, caller); }
@@ -75,7 +76,8 @@ bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::siz
 void core::log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept
 {
   text line;
-  absl::Format(&line, "gpa: resource \"%s\": %s %d bytes aligned to %d at %p", options_.name, what, bytes, alignment, p);
+  absl::Format(&line, "gpa: resource \"%s\": %s %d bytes aligned to %d at %p", options_.name, what, bytes, alignment,
+               p);
   if (const std::uint64_t number = numbers_.of(p); number != 0) absl::Format(&line, ", allocation no. %d", number);
   line.append("\n");
   write_out(line);

@@ -21,9 +21,18 @@ namespace {
 
 // ---- values ----
 
-bool parse(std::string_view value, bool& result) noexcept { return parse_flag(value, result); }
-bool parse(std::string_view value, std::size_t& result) noexcept { return parse_size(value, result); }
-bool parse(std::string_view value, gpa::checks& result) noexcept { return parse_checks(value, result); }
+bool parse(std::string_view value, bool& result) noexcept
+{
+  return parse_flag(value, result);
+}
+bool parse(std::string_view value, std::size_t& result) noexcept
+{
+  return parse_size(value, result);
+}
+bool parse(std::string_view value, gpa::checks& result) noexcept
+{
+  return parse_checks(value, result);
+}
 
 bool parse(std::string_view value, std::string_view& result) noexcept
 {
@@ -119,9 +128,10 @@ constexpr std::array keys{
     key{"checks", "always|never|by_build|one_in(n)", "by_build", "which allocations are checked",
         read<&settings::checks>},
     key{"thread_safe", "0|1", "1", "0: one thread at a time, calls of others are told", read<&settings::thread_safe>},
-    key{"memory_limit", "bytes[k|M|G]|unlimited", "unlimited", "what users of one resource may hold at once", read<&settings::memory_limit>},
-    key{"quarantine_bytes", "bytes[k|M|G]|unlimited|default", "default", "freed and kept from reuse; default: half the L2 cache",
-        read_quarantine},
+    key{"memory_limit", "bytes[k|M|G]|unlimited", "unlimited", "what users of one resource may hold at once",
+        read<&settings::memory_limit>},
+    key{"quarantine_bytes", "bytes[k|M|G]|unlimited|default", "default",
+        "freed and kept from reuse; default: half the L2 cache", read_quarantine},
     key{"stack_frames", "0..64", "32", "kept of each call stack", read_number<&settings::stack_frames, 64>},
     key{"after_mistake", "abort|carry_on", "abort", "once a mistake was told", read<&settings::after_mistake>},
     key{"log_operations", "0|1", "0", "one line an operation", read<&settings::log_operations>},
@@ -173,7 +183,10 @@ void append_help(text& out, const std::array<std::string_view, keys.size()>& now
     append_row(keys[i].name, keys[i].allowed, keys[i].fallback, now[i], keys[i].what);
 }
 
-const char* severity(const settings& s) noexcept { return s.strict ? "error" : "warning"; }
+const char* severity(const settings& s) noexcept
+{
+  return s.strict ? "error" : "warning";
+}
 
 void complain_of_key(text& out, const settings& s, std::string_view name)
 {

@@ -1,5 +1,5 @@
-// gpa::ignore_scope. Hot paths pay nothing for it: the scope empties the thread's ways, and a careful path does not fill
-// them again while the scope lives, so that every call of the thread comes by core::allocate_careful().
+// gpa::ignore_scope. Hot paths pay nothing for it: the scope empties the thread's ways, and the careful paths do not
+// fill them again while it lives, so that every call of the thread comes by core::allocate_careful().
 #include <gpa/ignore_scope.hpp>
 
 #include "blocks/thread_caches.hpp"

@@ -107,9 +107,15 @@ void write_to_baseline(std::string_view path, std::uint64_t fingerprint, const g
 
 }  // namespace
 
-void leak_filter_lock() noexcept GPA_ACQUIRE(written_lock) { written_lock.lock(); }
+void leak_filter_lock() noexcept GPA_ACQUIRE(written_lock)
+{
+  written_lock.lock();
+}
 
-void leak_filter_unlock() noexcept GPA_RELEASE(written_lock) { written_lock.unlock(); }
+void leak_filter_unlock() noexcept GPA_RELEASE(written_lock)
+{
+  written_lock.unlock();
+}
 
 leak_fate fate_of(const gpa::report& leak) noexcept
 {

@@ -73,9 +73,12 @@ bool parse_size(std::string_view value, std::size_t& result) noexcept
   unsigned shift = 0;
   if (!value.empty()) {
     switch (value.back()) {
-      case 'k': case 'K': shift = 10; break;
-      case 'm': case 'M': shift = 20; break;
-      case 'g': case 'G': shift = 30; break;
+      case 'k':
+      case 'K': shift = 10; break;
+      case 'm':
+      case 'M': shift = 20; break;
+      case 'g':
+      case 'G': shift = 30; break;
       default: break;
     }
   }

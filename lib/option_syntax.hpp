@@ -1,5 +1,6 @@
 // The syntax of GPA_OPTIONS, which is that of the sanitizers: `key=value` separated by colons, commas or white space, a
-// value in quotes where it holds one of those. And of the values: flags, numbers, sizes. Pure; views into what was given.
+// value in quotes where it holds one of those. And of the values: flags, numbers, sizes. Pure; views into what was
+// given.
 #pragma once
 
 #include <gpa/options.hpp>

@@ -54,11 +54,17 @@ bool write_to_log(const text& t) noexcept
   return false;
 }
 
-bool is_wanted(when w, bool here) noexcept { return w == when::always || (w == when::automatic && here); }
+bool is_wanted(when w, bool here) noexcept
+{
+  return w == when::always || (w == when::automatic && here);
+}
 
 }  // namespace
 
-void write_out(const text& t) noexcept { write_out(text(), t); }
+void write_out(const text& t) noexcept
+{
+  write_out(text(), t);
+}
 
 void write_out(const text& annotations, const text& t) noexcept
 {

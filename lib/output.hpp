@@ -1,4 +1,5 @@
-// Where reports and log lines go: stderr, or the file that GPA_OPTIONS=log_path=... names; and how they are dressed there.
+// Where reports and log lines go: stderr, or the file that GPA_OPTIONS=log_path=... names; and how they are dressed
+// there.
 //
 // The file is opened for each text, which is appended in one write: nothing to keep over a fork, or to lose when the
 // program closes every descriptor it does not know. The price is some microseconds a text.

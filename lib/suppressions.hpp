@@ -1,11 +1,12 @@
-// Leaks that are not to be told of, in LeakSanitizer's syntax, so that its files work unchanged:
+// Leaks that are not to be told of, in LeakSanitizer's syntax:
 //
 //   # a comment
 //   leak:third_party::cache
 //   leak:^libGL*.so$
 //
 // A pattern is looked for in the function, the file and the module of every frame of the allocation's stack. `*` is any
-// text; `^` and `$` at the ends tie the pattern to the name's.
+// text; `^` and `$` at the ends tie the pattern to the name's. Functions are named as reports name them: a pattern with
+// `std::__cxx11::basic_string` in it, written for another tool, finds nothing.
 //
 // Immutable once made.
 #pragma once

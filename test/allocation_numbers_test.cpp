@@ -25,15 +25,18 @@ constexpr std::string_view stopped = "<stopped in gpa_on_mistake>\n";
 template <class Work>
 std::string numbers_told(const std::string& options, Work work)
 {
-  return under(options + ":log_path=/dev/null", [&work] {
-           std::string numbers;
-           gpa::resource r({.checks = gpa::checks::always(), .after_mistake = carry_on, .on_report = [&](const auto& told) {
-                              numbers += std::string(gpa::to_string(told.kind)) + ' ' + std::to_string(told.number) + '\n';
-                            }});
-           work(r);
-           static_cast<void>(::write(STDOUT_FILENO, numbers.data(), numbers.size()));
-           r.release();
-         }).out;
+  return under(options + ":log_path=/dev/null",
+               [&work] {
+                 std::string numbers;
+                 gpa::resource r(
+                     {.checks = gpa::checks::always(), .after_mistake = carry_on, .on_report = [&](const auto& told) {
+                        numbers += std::string(gpa::to_string(told.kind)) + ' ' + std::to_string(told.number) + '\n';
+                      }});
+                 work(r);
+                 static_cast<void>(::write(STDOUT_FILENO, numbers.data(), numbers.size()));
+                 r.release();
+               })
+      .out;
 }
 
 // The second of three is freed twice, the third leaks.

@@ -33,8 +33,14 @@ std::size_t heap_calls = 0;
   if (void* const p = std::malloc(bytes == 0 ? 1 : bytes); p != nullptr) return p;
   throw std::bad_alloc();
 }
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept
+{
+  std::free(p);
+}
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept
+{
+  std::free(p);
+}
 
 namespace {
 
@@ -73,8 +79,14 @@ std::size_t addresses_used_again(gpa::resource& r)
   return again;
 }
 
-void print(std::string_view words) { static_cast<void>(::write(STDOUT_FILENO, words.data(), words.size())); }
-void print_answer(bool yes) { print(yes ? std::string_view("yes") : std::string_view("no")); }
+void print(std::string_view words)
+{
+  static_cast<void>(::write(STDOUT_FILENO, words.data(), words.size()));
+}
+void print_answer(bool yes)
+{
+  print(yes ? std::string_view("yes") : std::string_view("no"));
+}
 
 }  // namespace
 
@@ -175,9 +187,11 @@ BOOST_AUTO_TEST_CASE(leak_exit_status_is_that_of_a_process_that_leaked)
     return outcome_of([&] {
              forget_surroundings();
              ::setenv("GPA_OPTIONS", options.c_str(), 1);
-             ::execl(beside_this("programs/process").c_str(), "process", command[0].c_str(), command[1].c_str(), nullptr);
+             ::execl(beside_this("programs/process").c_str(), "process", command[0].c_str(), command[1].c_str(),
+                     nullptr);
              ::_exit(127);
-           }).status;
+           })
+        .status;
   };
   BOOST_TEST(run("", {"leaky", "0"}) == 42);
   BOOST_TEST(run("leak_exit_status=7", {"leaky", "0"}) == 7);

@@ -124,8 +124,8 @@ BOOST_AUTO_TEST_CASE(checks_are_spelled_as_in_code)
   BOOST_TEST(is_checks("by_build", checks()));
   BOOST_TEST(is_checks("one_in(1000)", checks::one_in(1'000)));
   BOOST_TEST(is_checks("one_in(1)", checks::always()));
-  for (const std::string_view word : {"", "Always", "one_in", "one_in()", "one_in(x)", "one_in(7", "one_in(-1)",
-                                      "one_in(4294967296)", "always()"})
+  for (const std::string_view word :
+       {"", "Always", "one_in", "one_in()", "one_in(x)", "one_in(7", "one_in(-1)", "one_in(4294967296)", "always()"})
     BOOST_TEST_CONTEXT(word) BOOST_TEST(is_refused(word));
 }
 

@@ -50,22 +50,27 @@ void three_leaks()
 // What a terminal in the place of stderr is sent. Fewer bytes than the terminal keeps.
 std::string shown_on_terminal(const std::string& options, bool no_color = false)
 {
-  return under(options, [no_color] {
-           if (no_color) ::setenv("NO_COLOR", "1", 1);
-           const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
-           if (master < 0 || ::grantpt(master) != 0 || ::unlockpt(master) != 0) ::_exit(77);
-           const int terminal = ::open(::ptsname(master), O_RDWR | O_NOCTTY);
-           ::dup2(terminal, STDERR_FILENO);
-           leaks();
-           char shown[4096];
-           const ssize_t count = ::read(master, shown, sizeof shown);
-           static_cast<void>(::write(STDOUT_FILENO, shown, static_cast<std::size_t>(count > 0 ? count : 0)));
-         }).out;
+  return under(options,
+               [no_color] {
+                 if (no_color) ::setenv("NO_COLOR", "1", 1);
+                 const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
+                 if (master < 0 || ::grantpt(master) != 0 || ::unlockpt(master) != 0) ::_exit(77);
+                 const int terminal = ::open(::ptsname(master), O_RDWR | O_NOCTTY);
+                 ::dup2(terminal, STDERR_FILENO);
+                 leaks();
+                 char shown[4096];
+                 const ssize_t count = ::read(master, shown, sizeof shown);
+                 static_cast<void>(::write(STDOUT_FILENO, shown, static_cast<std::size_t>(count > 0 ? count : 0)));
+               })
+      .out;
 }
 
 constexpr std::string_view red_error = "\x1b[1;31merror:\x1b[m ";
 
-bool is_coloured(std::string_view text) { return text.find(red_error) != std::string_view::npos; }
+bool is_coloured(std::string_view text)
+{
+  return text.find(red_error) != std::string_view::npos;
+}
 bool is_plain(std::string_view text)
 {
   return text.find("error: ") != std::string_view::npos && text.find('\x1b') == std::string_view::npos;
@@ -219,8 +224,9 @@ BOOST_AUTO_TEST_CASE(a_report_that_ends_the_process_is_in_the_log)
 BOOST_AUTO_TEST_CASE(where_the_log_cannot_be_opened_one_line_says_so_and_stderr_is_used)
 {
   const outcome o = under("log_path=/nowhere/at/all", [] { mistakes(2); });
-  BOOST_TEST(o.err.starts_with("gpa: warning: log_path=/nowhere/at/all cannot be opened (No such file or directory); "
-                               "reports go to stderr\n"));
+  BOOST_TEST(
+      o.err.starts_with("gpa: warning: log_path=/nowhere/at/all cannot be opened (No such file or directory); "
+                        "reports go to stderr\n"));
   BOOST_TEST(o.err.find("gpa: warning", 1) == std::string::npos);
   BOOST_TEST(o.reports().size() == 2u);
 }

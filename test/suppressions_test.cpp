@@ -26,7 +26,10 @@ frame frame_of(std::string_view function, std::string_view file, std::string_vie
   return f;
 }
 
-frame_list stack_of(std::initializer_list<frame> frames) { return frame_list(frames); }
+frame_list stack_of(std::initializer_list<frame> frames)
+{
+  return frame_list(frames);
+}
 
 bool is_suppressed_by(std::string_view words)
 {
@@ -128,7 +131,8 @@ BOOST_AUTO_TEST_CASE(the_pattern_that_is_proposed_is_the_function_without_its_ar
   BOOST_TEST(pattern_for("(anonymous namespace)::open(int)") == "(anonymous namespace)::open");
   BOOST_TEST(pattern_for("(anonymous namespace)::open") == "(anonymous namespace)::open");
   BOOST_TEST(pattern_for("a::(anonymous namespace)::open") == "a::(anonymous namespace)::open");
-  BOOST_TEST(pattern_for("std::function<void (int)>::operator()(int) const") == "std::function<void (int)>::operator()");
+  BOOST_TEST(pattern_for("std::function<void (int)>::operator()(int) const") ==
+             "std::function<void (int)>::operator()");
   BOOST_TEST(pattern_for("") == "parser");
   for (const std::string_view function : {"cache::open(int)", "(anonymous namespace)::open(int)", "a<char*>::b(int)"})
     BOOST_TEST(matches(pattern_for(function), function));
@@ -138,7 +142,8 @@ BOOST_AUTO_TEST_CASE(the_pattern_that_is_proposed_is_the_function_without_its_ar
 
 BOOST_AUTO_TEST_CASE(a_fingerprint_outlives_what_edits_and_machines_change)
 {
-  const frame_list before = stack_of({frame_of("cache::open(int)", "/src/lib/cache.cpp"), frame_of("main", "/src/main.cpp")});
+  const frame_list before =
+      stack_of({frame_of("cache::open(int)", "/src/lib/cache.cpp"), frame_of("main", "/src/main.cpp")});
   frame_list after = stack_of({frame_of("std::allocate", "/usr/include/memory", "/lib/libstdc++.so", true),
                                frame_of("cache::open(int)", "/opt/ada/lib/cache.cpp", "/opt/ada/parser"),
                                frame_of("main", "/opt/ada/main.cpp"), frame_of("_start", "", "/lib/libc.so", true)});
@@ -154,14 +159,16 @@ BOOST_AUTO_TEST_CASE(a_fingerprint_outlives_what_edits_and_machines_change)
 BOOST_AUTO_TEST_CASE(a_fingerprint_does_not_change_when_a_function_is_inlined)
 {
   const std::uint64_t known = fingerprint_of(stack_of({frame_of("open", "cache.cpp")}));
-  for (const char* const name : {"cache::open(int) const", "cache<a::b>::open<c::d>(int)", "(anonymous namespace)::open()"})
+  for (const char* const name :
+       {"cache::open(int) const", "cache<a::b>::open<c::d>(int)", "(anonymous namespace)::open()"})
     BOOST_TEST_CONTEXT(name) BOOST_TEST(fingerprint_of(stack_of({frame_of(name, "cache.cpp")})) == known);
   BOOST_TEST(fingerprint_of(stack_of({frame_of("open::cache()", "cache.cpp")})) != known);
 }
 
 BOOST_AUTO_TEST_CASE(another_function_file_or_caller_is_another_fingerprint)
 {
-  const std::uint64_t known = fingerprint_of(stack_of({frame_of("open", "/a/cache.cpp"), frame_of("main", "/a/main.cpp")}));
+  const std::uint64_t known =
+      fingerprint_of(stack_of({frame_of("open", "/a/cache.cpp"), frame_of("main", "/a/main.cpp")}));
   BOOST_TEST(known != fingerprint_of(stack_of({frame_of("close", "/a/cache.cpp"), frame_of("main", "/a/main.cpp")})));
   BOOST_TEST(known != fingerprint_of(stack_of({frame_of("open", "/a/other.cpp"), frame_of("main", "/a/main.cpp")})));
   BOOST_TEST(known != fingerprint_of(stack_of({frame_of("open", "/a/cache.cpp"), frame_of("run", "/a/main.cpp")})));

@@ -14,7 +14,7 @@ bool append_file(text& out, const char* path) noexcept
   if (file < 0) return false;
   std::array<char, 4096> piece{};
   ssize_t count = 0;
-  for (std::size_t total = 0; total < longest_file; total += count > 0 ? static_cast<std::size_t>(count) : 0) {
+  for (std::size_t total = 0; total<longest_file; total += count> 0 ? static_cast<std::size_t>(count) : 0) {
     count = ::read(file, piece.data(), piece.size());
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;

@@ -1,5 +1,5 @@
-// Colours of a report on a terminal: those of a compiler's diagnostics. Switched off, nothing is added, so that the plain
-// text is the coloured one without its escape sequences.
+// Colours of a report on a terminal: those of a compiler's diagnostics. Switched off, nothing is added: the plain text
+// is the coloured one without its escape sequences.
 #pragma once
 
 #include "os/text.hpp"

@@ -205,7 +205,8 @@ class writer {
     for (auto f = begin; f != end; ++f)
       if (all_library || style_.all_frames || !f->library) append_frame(shown++, *f);
     const auto hidden = std::count_if(begin, end, is_library);
-    if (!all_library && !style_.all_frames && hidden != 0) absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
+    if (!all_library && !style_.all_frames && hidden != 0)
+      absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
     if (all_library && stack.addresses < few_addresses)
       absl::Format(&out_, "    hint: %d frame%s did not reach your code: raise options::stack_frames\n",
                    stack.addresses, stack.addresses == 1 ? "" : "s");

@@ -1,4 +1,4 @@
-// A debugger's breakpoint at gpa_on_mistake(), without a debugger: its first byte becomes a trap, which is told on stderr.
+// A debugger's breakpoint at gpa_on_mistake(), without a debugger: its first byte becomes a trap, told on stderr.
 #pragma once
 
 #include <gpa/report.hpp>
