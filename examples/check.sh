@@ -6,6 +6,8 @@
 # GPA_COMPARE=headlines compares the reports' first lines, without columns, and the exit status: for other compilers.
 # GPA_COMPARE=write writes the file anew. Exit status: 0 as expected, 77 cannot run here, else 1.
 set -u
+# What the caller's environment says of reports is not to show in what is compared.
+unset GPA_OPTIONS GITHUB_ACTIONS
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${here%/*}
 build=$1 name=$2

@@ -3,9 +3,12 @@
 
 #include "base/tools.hpp"
 #include "checked/leak_scan.hpp"
+#include "environment.hpp"
+#include "leak_filter.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
+#include "output.hpp"
 #include "registry.hpp"
 #include "trace/interned.hpp"
 
@@ -21,6 +24,7 @@ constexpr std::size_t most_name = 63;
 gpa::options decided(const gpa::options& given, build b)
 {
   gpa::options o = given;
+  apply_environment(o);
   o.name = interned_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   if (o.quarantine_bytes == default_quarantine) o.quarantine_bytes = second_level_cache_bytes() / 2;
@@ -41,7 +45,8 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       upstream_(upstream_or_pages(upstream)),
       birth_(next_number()),
       object_(&f),
-      watched_(options_.log_operations || tools_present()),
+      numbered_(options_.log_operations || environment_settings().break_at != 0),
+      watched_(numbered_ || tools_present()),
       limit_(options_.memory_limit),
       reporter_(options_),
       supply_(upstream_ == page_resource() ? nullptr : upstream_),
@@ -101,7 +106,7 @@ void core::end(const std::pmr::memory_resource& object) noexcept
                  "gpa: warning: resource \"%s\" is destroyed while it is the default resource; "
                  "new_delete_resource() is the default again\n",
                  options_.name);
-    line.write_to_stderr();
+    write_out(line);
   }
   if (sum().live_blocks <= 0 || !supply_.from_system()) retire_core(*this);
 }
@@ -175,6 +180,7 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
   const totals t = sum();
   note_peak(t);
   list_of<gpa::report> reports;
+  leak_summary s;
   const std::int64_t unchecked = t.unchecked_blocks - inherited_blocks_;
   try {
     for (const leak_group& g : groups.sorted()) {
@@ -187,7 +193,18 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
       r.blocks = g.blocks;
       r.total_bytes = g.bytes;
       r.allocated = gpa::stack_trace(g.first.trace, g.first.thread);
-      reports.push_back(r);
+      if (numbered_) r.number = numbers_.of(r.address);
+      switch (fate_of(r)) {
+        case leak_fate::told: reports.push_back(r); break;
+        case leak_fate::suppressed:
+          s.suppressed_blocks += r.blocks;
+          s.suppressed_bytes += r.total_bytes;
+          break;
+        case leak_fate::known:
+          s.known_blocks += r.blocks;
+          s.known_bytes += r.total_bytes;
+          break;
+      }
     }
     if (unchecked > 0) {
       gpa::report r;
@@ -203,10 +220,10 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
   } catch (const std::bad_alloc&) {
     // The totals below are right all the same.
   }
-  leak_summary s;
   s.resource = options_.name;
-  s.blocks = groups.blocks() + static_cast<std::size_t>(std::max<std::int64_t>(unchecked, 0));
-  s.bytes = groups.bytes() +
+  s.blocks = groups.blocks() - s.suppressed_blocks - s.known_blocks +
+             static_cast<std::size_t>(std::max<std::int64_t>(unchecked, 0));
+  s.bytes = groups.bytes() - s.suppressed_bytes - s.known_bytes +
             static_cast<std::size_t>(unchecked > 0 ? std::max<std::int64_t>(t.unchecked_bytes - inherited_bytes_, 0) : 0);
   s.groups = reports.size();
   s.reachable_blocks = groups.reachable_blocks();
@@ -218,6 +235,13 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
   s.still_usable = occasion == leak_occasion::end && supply_.from_system();
   reporter_.tell_leaks(reports, s);
   return s.blocks;
+}
+
+void core::tell(gpa::report r) noexcept
+{
+  // A pointer that is no block's has no number; that an old block began there says nothing.
+  if (numbered_ && r.kind != mistake::invalid_pointer) r.number = numbers_.of(r.address);
+  reporter_.tell(r);
 }
 
 check core::deinit(const void* caller) noexcept

@@ -13,6 +13,7 @@
 
 #include <gpa/resource.hpp>
 
+#include "allocation_numbers.hpp"
 #include "base/attributes.hpp"
 #include "base/mutex.hpp"
 #include "blocks/owner.hpp"
@@ -77,7 +78,7 @@ class core final : public owner {
   /// process_resource() at exit: what is live, what static storage still points at counted apart.
   void report_at_exit() noexcept;
 
-  void tell(gpa::report r) noexcept override { reporter_.tell(r); }
+  void tell(gpa::report r) noexcept override;
   void heartbeat() noexcept override;
 
   // For the registry.
@@ -118,7 +119,8 @@ class core final : public owner {
   [[nodiscard]] std::uint32_t capture(const void* caller) const noexcept;
   void late_free(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
   std::size_t tell_leaks(leak_occasion occasion, const hash_set<const std::byte*>* reachable) noexcept;
-  void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) const noexcept;
+  void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] std::uint64_t number_allocation(std::size_t bytes, std::size_t alignment) noexcept;
 
   gpa::options options_;
   std::pmr::memory_resource* const upstream_;
@@ -129,7 +131,8 @@ class core final : public owner {
   bool ending_ = false;  // in deinit()
   check verdict_ = check::ok;
   bool dropped_ GPA_GUARDED_BY(lock_) = false;
-  const bool watched_;  // logs or tools: every call is careful
+  const bool numbered_;  // allocations have numbers
+  const bool watched_;   // numbers, logs or tools: every call is careful
   std::atomic<std::uint32_t> owning_thread_{0};  // thread_safe = false
   std::atomic<std::uint64_t> late_blocks_{0};    // freed after deinit()
   std::atomic<std::uint64_t> late_bytes_{0};
@@ -139,6 +142,7 @@ class core final : public owner {
   std::int64_t inherited_bytes_ = 0;
   limit limit_;
   reporter reporter_;
+  allocation_numbers numbers_;
 
   mutex lock_;
   cache_header* caches_ GPA_GUARDED_BY(lock_) = nullptr;

@@ -189,10 +189,12 @@ void core::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   lock_.lock();
   checked_.lock_for_fork();
   fast_.lock_for_fork();
+  numbers_.lock_for_fork();
 }
 
 void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
+  numbers_.unlock_after_fork();
   fast_.unlock_after_fork();
   checked_.unlock_after_fork();
   lock_.unlock();

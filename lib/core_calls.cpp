@@ -3,7 +3,9 @@
 #include "base/tools.hpp"
 #include "cache_lease.hpp"
 #include "core.hpp"
+#include "environment.hpp"
 #include "os/threads.hpp"
+#include "output.hpp"
 #include "registry.hpp"
 #include "trace/format.hpp"
 
@@ -29,7 +31,8 @@ void close_slot_of(const judgement& j) noexcept
 
 bool core::is_plain() const noexcept
 {
-  return !watched_ && !limit_.is_set() && life_.load(std::memory_order_relaxed) == life::alive;
+  return !watched_ && !limit_.is_set() && my_thread.ignoring == 0 &&
+         life_.load(std::memory_order_relaxed) == life::alive;
 }
 
 std::uint32_t core::capture(const void* caller) const noexcept { return capture_stack(options_.stack_frames, caller); }
@@ -70,12 +73,28 @@ bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::siz
   return false;
 }
 
-void core::log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) const noexcept
+void core::log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept
 {
   text line;
-  absl::Format(&line, "gpa: resource \"%s\": %s %d bytes aligned to %d at %p\n", options_.name, what, bytes, alignment,
+  absl::Format(&line, "gpa: resource \"%s\": %s %d bytes aligned to %d at %p", options_.name, what, bytes, alignment,
                p);
-  line.write_to_stderr();
+  if (const std::uint64_t number = numbers_.of(p); number != 0) absl::Format(&line, ", allocation no. %d", number);
+  line.append("\n");
+  write_out(line);
+}
+
+// Stops where GPA_OPTIONS=break_at says: a debugger's breakpoint is at gpa_on_mistake().
+std::uint64_t core::number_allocation(std::size_t bytes, std::size_t alignment) noexcept
+{
+  const std::uint64_t number = numbers_.next();
+  if (number == environment_settings().break_at) {
+    text line;
+    absl::Format(&line, "gpa: resource \"%s\": break_at: allocation no. %d, of %d bytes aligned to %d\n", options_.name,
+                 number, bytes, alignment);
+    write_out(line);
+    gpa_on_mistake();
+  }
+  return number;
 }
 
 void* core::allocate_unchecked(cache_header& k, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
@@ -116,6 +135,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   cache_header* const k = lease.cache();
   if (k == nullptr) return nullptr;
   if (right_thread && !lease.is_borrowed() && is_plain()) way_of(id) = {id, k};
+  const std::uint64_t number = numbered_ ? number_allocation(bytes, alignment) : 0;
   const bool limited = limit_.is_set();
   if (limited && !limit_.reserve(*k, bytes)) return nullptr;
   const tools_quiet quiet;
@@ -125,7 +145,9 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
     if (limited) limit_.give_back(*k, bytes);
     return nullptr;
   }
+  if (my_thread.ignoring != 0) static_cast<void>(checked_.ignore(p));
   if (limited) heartbeat();
+  if (numbered_) numbers_.put(p, number);
   if (watched_) {
     tools_open(p, bytes);
     tools_pool_allocate(this, p, bytes);

@@ -1,6 +1,7 @@
 #include "registry.hpp"
 
 #include "core.hpp"
+#include "leak_filter.hpp"
 
 #include "base/mutex.hpp"
 #include "os/containers.hpp"
@@ -37,6 +38,7 @@ void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   lock.lock();
   if (cores != nullptr)
     for (const auto& [birth, c] : *cores) c->lock_for_fork();
+  leak_filter_lock();
   interned_lock();
   sharing_lock();
   metadata_lock();
@@ -47,6 +49,7 @@ void after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   metadata_unlock();
   sharing_unlock();
   interned_unlock();
+  leak_filter_unlock();
   if (cores != nullptr)
     for (const auto& [birth, c] : *cores) c->unlock_after_fork();
   lock.unlock();

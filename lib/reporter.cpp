@@ -1,6 +1,8 @@
 #include "reporter.hpp"
 
 #include "base/attributes.hpp"
+#include "environment.hpp"
+#include "output.hpp"
 #include "trace/format.hpp"
 
 #include <algorithm>
@@ -19,9 +21,11 @@ namespace {
 
 void write_text(const gpa::report& r) noexcept
 {
+  text annotations;
+  append_wanted_annotation(annotations, r);
   text whole;
-  append_report(whole, r);
-  whole.write_to_stderr();
+  append_report(whole, r, style_of_output());
+  write_out(annotations, whole);
 }
 
 // A handler has no way to throw out of a free, so its exception ends the program, the report in plain sight.
@@ -43,7 +47,7 @@ void reporter::tell(const gpa::report& r) noexcept
   mistakes_.fetch_add(1, std::memory_order_relaxed);
   const std::size_t before = told_[static_cast<std::size_t>(r.kind)].fetch_add(1, std::memory_order_relaxed);
   const bool fatal = options_.after_mistake == after_mistake::abort;
-  const bool written = fatal || (!options_.on_report && before < most_reports);
+  const bool written = fatal || (!options_.on_report && before < environment_settings().max_reports);
   if (written) write_text(r);
   if (options_.on_report) call_handler(options_, r, written);
   if (fatal) std::abort();
@@ -51,31 +55,38 @@ void reporter::tell(const gpa::report& r) noexcept
 
 void reporter::tell_leaks(std::span<const gpa::report> groups, const leak_summary& summary) noexcept
 {
-  if (groups.empty() && summary.reachable_blocks == 0) return;
-  gpa_on_mistake();
+  const std::size_t not_counted = summary.reachable_blocks + summary.suppressed_blocks + summary.known_blocks;
+  if (groups.empty() && not_counted == 0) return;
+  if (!groups.empty()) gpa_on_mistake();
   if (options_.on_report) {
     for (const gpa::report& r : groups) call_handler(options_, r, false);
     return;
   }
+  text annotations;
   text whole;
+  const report_style style = style_of_output();
   leak_summary closing = summary;
-  closing.groups_shown = std::min(groups.size(), most_reports);
-  for (const gpa::report& r : groups.first(closing.groups_shown)) append_report(whole, r);
-  append_leak_summary(whole, closing);
-  whole.write_to_stderr();
+  closing.groups_shown = std::min(groups.size(), environment_settings().max_reports);
+  for (const gpa::report& r : groups.first(closing.groups_shown)) {
+    append_wanted_annotation(annotations, r);
+    append_report(whole, r, style);
+  }
+  append_leak_summary(whole, closing, style);
+  write_out(annotations, whole);
 }
 
 void reporter::tell_unshown() noexcept
 {
   if (options_.on_report) return;
   text whole;
+  const std::size_t most = environment_settings().max_reports;
   for (std::size_t kind = 0; kind != mistake_kinds; ++kind) {
     const std::size_t told = told_[kind].exchange(0, std::memory_order_relaxed);
-    if (told > most_reports)
+    if (told > most)
       absl::Format(&whole, "gpa: resource \"%s\": %d more reports of %s were not shown\n", options_.name,
-                   told - most_reports, to_string(static_cast<mistake>(kind)));
+                   told - most, to_string(static_cast<mistake>(kind)));
   }
-  if (!whole.empty()) whole.write_to_stderr();
+  if (!whole.empty()) write_out(whole);
 }
 
 [[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept

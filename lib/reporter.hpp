@@ -1,7 +1,7 @@
 // Telling the user: the hook to break on, the handler, the text to stderr, and what comes after.
 //
-// At most 20 texts of a kind go to stderr, then they are counted and the count is told at deinit(). A handler gets every
-// report. No lock is held while any of this runs.
+// At most `max_reports` texts of a kind are written (GPA_OPTIONS; 20), then they are counted and the count is told at
+// deinit(). A handler gets every report. No lock is held while any of this runs.
 //
 // Thread-safe.
 #pragma once
@@ -20,7 +20,6 @@ namespace gpa::detail {
 
 struct leak_group;
 
-inline constexpr std::size_t most_reports = 20;
 inline constexpr std::size_t mistake_kinds = static_cast<std::size_t>(mistake::accidental_default) + 1;
 
 class reporter {

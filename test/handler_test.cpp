@@ -3,15 +3,13 @@
 #include <gpa/resource.hpp>
 
 #include "support/accomplices.hpp"
+#include "support/breakpoint.hpp"
 #include "support/death.hpp"
 #include "support/suspects.hpp"
 #include "support/witness.hpp"
 
 #include <boost/test/unit_test.hpp>
 
-#include <dlfcn.h>
-#include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -258,38 +256,6 @@ BOOST_AUTO_TEST_CASE(at_most_20_places_of_leaks_are_written_and_the_others_count
 }
 
 // ---- the breakpoint ----
-
-namespace {
-
-unsigned char* breakpoint = nullptr;
-unsigned char original = 0;
-
-// What a debugger does: the trap is told, the instruction put back and run.
-void on_trap(int, siginfo_t*, void* context)
-{
-  static constexpr std::string_view words = "<stopped in gpa_on_mistake>\n";
-  static_cast<void>(!::write(STDERR_FILENO, words.data(), words.size()));
-  *breakpoint = original;
-  static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP] =
-      static_cast<greg_t>(reinterpret_cast<std::uintptr_t>(breakpoint));
-}
-
-bool set_breakpoint()
-{
-  breakpoint = static_cast<unsigned char*>(::dlsym(RTLD_DEFAULT, "gpa_on_mistake"));
-  if (breakpoint == nullptr) return false;
-  void* const page = moved(nullptr, reinterpret_cast<std::uintptr_t>(breakpoint) & ~std::uintptr_t{4095});
-  if (::mprotect(page, 8192, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) return false;
-  struct sigaction action = {};
-  action.sa_sigaction = on_trap;
-  action.sa_flags = SA_SIGINFO;
-  ::sigaction(SIGTRAP, &action, nullptr);
-  original = *breakpoint;
-  *breakpoint = 0xCC;
-  return true;
-}
-
-}  // namespace
 
 BOOST_AUTO_TEST_CASE(gpa_on_mistake_is_called_before_anything_else_happens)
 {

@@ -224,7 +224,10 @@ BOOST_AUTO_TEST_CASE(each_operation_is_one_line)
     BOOST_TEST(starts_with(lines[2], "gpa: resource \"logged\": resize 25 bytes aligned to 8 at 0x"));
     BOOST_TEST(starts_with(lines[3], "gpa: resource \"logged\": deallocate 200000 bytes aligned to 64 at 0x"));
     BOOST_TEST(starts_with(lines[4], "gpa: resource \"logged\": deallocate 25 bytes aligned to 8 at 0x"));
-    BOOST_TEST(lines[0].substr(lines[0].rfind(' ')) == lines[4].substr(lines[4].rfind(' ')));
+    const auto from_address = [](const std::string& line) { return line.substr(line.rfind(" at 0x")); };
+    BOOST_TEST(from_address(lines[0]) == from_address(lines[4]));
+    for (const std::size_t first : {0U, 2U, 4U}) BOOST_TEST(lines[first].ends_with(", allocation no. 1"));
+    for (const std::size_t second : {1U, 3U}) BOOST_TEST(lines[second].ends_with(", allocation no. 2"));
   }
 }
 

@@ -46,6 +46,18 @@ std::string text_of(const gpa::report& r)
   return std::string(out.view());
 }
 
+std::string text_of(const gpa::report& r, const report_style& style)
+{
+  text out;
+  append_report(out, r, &tell, style);
+  return std::string(out.view());
+}
+
+std::string without_escapes(const std::string& text)
+{
+  return std::regex_replace(text, std::regex("\x1b\\[[0-9;]*m"), "");
+}
+
 std::string summary_of(const leak_summary& s)
 {
   text out;
@@ -82,6 +94,29 @@ BOOST_AUTO_TEST_CASE(every_report_reads_as_its_golden_text)
   for (const golden_case& c : golden_cases()) test_golden(c.file, text_of(c.report));
 }
 
+BOOST_AUTO_TEST_CASE(colours_are_golden_too_and_without_them_the_text_is_the_plain_one)
+{
+  constexpr report_style coloured{.color = true};
+  for (const golden_case& c : golden_cases()) {
+    const std::string text = text_of(c.report, coloured);
+    if (c.file == "leak" || c.file == "double_free") test_golden(std::string(c.file) + ".coloured", text);
+    BOOST_TEST_CONTEXT(c.file) BOOST_TEST(text.find("\x1b[1;31merror:\x1b[m ") != std::string::npos);
+    BOOST_TEST_CONTEXT(c.file) BOOST_TEST(without_escapes(text) == text_of(c.report));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(without_source_there_is_no_excerpt_and_with_all_frames_nothing_is_hidden)
+{
+  const gpa::report r = wrong_free(mistake::double_free);
+  const std::string plain = text_of(r);
+  BOOST_TEST_REQUIRE(plain.find("      | ") != std::string::npos);
+  BOOST_TEST(text_of(r, {.source = false}).find(" | ") == std::string::npos);
+  BOOST_TEST_REQUIRE(plain.find(" library frame") != std::string::npos);
+  const std::string all = text_of(r, {.all_frames = true});
+  BOOST_TEST(all.find(" library frame") == std::string::npos);
+  BOOST_TEST(std::count(all.begin(), all.end(), '#') > std::count(plain.begin(), plain.end(), '#'));
+}
+
 BOOST_AUTO_TEST_CASE(every_mistake_has_a_golden_text_of_its_name)
 {
   std::set<mistake> seen;
@@ -115,12 +150,13 @@ BOOST_AUTO_TEST_CASE(the_headline_is_a_diagnostic_of_gcc_and_begins_with_the_wor
   }
 }
 
-BOOST_AUTO_TEST_CASE(every_mistake_but_a_leak_says_what_happened_and_where_to_read_on)
+BOOST_AUTO_TEST_CASE(every_report_says_where_to_read_on_and_every_mistake_but_a_leak_what_happened)
 {
   for (const golden_case& c : golden_cases()) {
-    const std::string anchor = "see README: " + std::string(gpa::to_string(c.report.kind)) + "\n";
-    const bool has_anchor = text_of(c.report).find(anchor) != std::string::npos;
-    BOOST_TEST_CONTEXT(c.file) BOOST_TEST(has_anchor == (c.report.kind != mistake::leak));
+    std::string anchor(gpa::to_string(c.report.kind));
+    std::replace(anchor.begin(), anchor.end(), ' ', '-');
+    const std::regex line("[ ;]see README\\.md#" + anchor + "(; suppress with: leak:.+)?\n");
+    BOOST_TEST_CONTEXT(c.file) BOOST_TEST(std::regex_search(text_of(c.report), line));
     BOOST_TEST_CONTEXT(c.file) BOOST_TEST(consequence(c.report).empty() == (c.report.kind == mistake::leak));
   }
 }

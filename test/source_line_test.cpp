@@ -32,7 +32,7 @@ struct fixture {
   [[nodiscard]] std::string excerpt(std::uint32_t line, std::uint32_t column) const
   {
     text out;
-    append_excerpt(out, path.c_str(), line, column);
+    append_excerpt(out, path.c_str(), line, column, gpa::detail::painter(out, false));
     return std::string(out.view());
   }
 

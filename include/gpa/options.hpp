@@ -72,6 +72,12 @@ enum class after_mistake : std::uint8_t {
   carry_on,  ///< the wrong call is ignored and the program goes on, its heap intact
 };
 
+/// Whether the environment variable GPA_OPTIONS has a say in a resource's options. README, "GPA_OPTIONS".
+enum class environment : std::uint8_t {
+  wins,     ///< a field whose name GPA_OPTIONS gives a value has that value, whatever stands here
+  ignored,  ///< these options are final
+};
+
 /// Every knob. The order of the fields is API: they are only ever appended.
 struct options {
   /// In every report. Copied; cut to 63 bytes. Empty = "resource".
@@ -91,10 +97,12 @@ struct options {
   /// Receives every report, on the thread that made the mistake, no lock held; it may use the resource. Empty = the
   /// whole text to stderr in one write. A handler that throws ends in std::terminate, the report already written.
   std::function<void(const gpa::report&)> on_report = {};
-  /// One line an operation, to stderr.
+  /// One line an operation, to stderr; and each allocation has a number, there and in reports.
   bool log_operations = false;
   /// Not 0: exit status of a process that would have returned 0 although this resource leaked.
   int leak_exit_status = 0;
+  /// Who decides where GPA_OPTIONS says something else.
+  gpa::environment environment = gpa::environment::wins;
 };
 
 }  // namespace gpa

@@ -47,6 +47,7 @@ struct report {
   gpa::stack_trace allocated = {};  ///< where the block was allocated
   gpa::stack_trace freed = {};      ///< where it was freed first
   gpa::stack_trace here = {};       ///< where the mistake was noticed
+  std::uint64_t number = 0;         ///< of the block's allocation, from 1 in each resource; 0 unless numbers are kept
 };
 
 /// The verdict of gpa::resource::deinit(). `leak` wins over `misuse`.

@@ -11,6 +11,7 @@
 
 #include <gpa/default_resource.hpp>
 #include <gpa/export.hpp>
+#include <gpa/ignore_scope.hpp>
 #include <gpa/options.hpp>
 #include <gpa/report.hpp>
 #include <gpa/stack_trace.hpp>

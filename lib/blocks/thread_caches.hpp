@@ -108,6 +108,7 @@ struct thread_state {
   std::uint32_t rows;  // a power of two, or 0
   std::uint32_t used;
   thread_phase phase;
+  std::uint32_t ignoring;  // gpa::ignore_scopes that live
 };
 static_assert(sizeof(thread_state) <= 128, "the thread-local storage budget of design.md");
 

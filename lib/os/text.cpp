@@ -18,10 +18,10 @@ constexpr std::size_t first_capacity = 1024;
 constexpr std::string_view cut_mark = "\n(cut here: no memory)\n";
 static_assert(cut_mark.size() < first_capacity, "the mark always fits once anything does");
 
-void write_all(std::string_view rest) noexcept
+void write_all(int descriptor, std::string_view rest) noexcept
 {
   while (!rest.empty()) {
-    const ssize_t written = ::write(STDERR_FILENO, rest.data(), rest.size());
+    const ssize_t written = ::write(descriptor, rest.data(), rest.size());
     if (written > 0) {
       rest.remove_prefix(static_cast<std::size_t>(written));
     } else if (written == 0 || errno != EINTR) {
@@ -90,10 +90,12 @@ void text::append(std::size_t count, char c) noexcept
   if (!whole) append_cut_mark();
 }
 
-void text::write_to_stderr() const noexcept
+void text::write_to(int descriptor) const noexcept
 {
   const errno_keeper keeper;
-  write_all(cut_ && size_ == 0 ? cut_mark : view());
+  write_all(descriptor, cut_ && size_ == 0 ? cut_mark : view());
 }
+
+void text::write_to_stderr() const noexcept { write_to(STDERR_FILENO); }
 
 }  // namespace gpa::detail

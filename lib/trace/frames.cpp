@@ -122,6 +122,21 @@ metadata_string current_directory()
   return ::getcwd(buffer.data(), buffer.size()) != nullptr ? metadata_string(buffer.data()) : metadata_string();
 }
 
+std::string_view suppression_pattern(const frame& f) noexcept
+{
+  std::string_view name = f.function;
+  if (name.empty()) return std::string_view(f.module).substr(f.module.rfind('/') + 1);
+  const std::size_t close = name.rfind(')');
+  if (close == std::string_view::npos) return name;
+  std::size_t depth = 0;
+  for (std::size_t i = close + 1; i-- != 0;) {
+    if (name[i] == ')') ++depth;
+    if (name[i] != '(' || --depth != 0) continue;
+    return i == 0 || name[i - 1] == ' ' || name[i - 1] == ':' ? name : name.substr(0, i);  // "(anonymous namespace)"
+  }
+  return name;
+}
+
 std::size_t frames_to_main(const frame_list& frames) noexcept
 {
   for (std::size_t i = 0; i != frames.size(); ++i)

@@ -20,6 +20,9 @@ namespace gpa::detail {
 /// The current directory; empty if it cannot be told.
 [[nodiscard]] metadata_string current_directory();
 
+/// What names the frame's function in a suppression: its name without arguments; without a name the module's.
+[[nodiscard]] std::string_view suppression_pattern(const frame& f) noexcept;
+
 /// How many frames are worth reading: up to and with `main`.
 [[nodiscard]] std::size_t frames_to_main(const frame_list& frames) noexcept;
 

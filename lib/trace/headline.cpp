@@ -172,7 +172,12 @@ void append_headline(text& out, const report& r)
 void append_rule(text& out, mistake m)
 {
   out.append("gpa-");
-  for (const char c : to_string(m)) out.append(1, c == ' ' ? '-' : c);
+  append_dashed(out, to_string(m));
+}
+
+void append_dashed(text& out, std::string_view words)
+{
+  for (const char c : words) out.append(1, c == ' ' ? '-' : c);
 }
 
 bool headline_has_reason(mistake m) noexcept

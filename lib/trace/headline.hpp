@@ -15,6 +15,9 @@ void append_headline(text& out, const report& r);
 /// "gpa-double-free".
 void append_rule(text& out, mistake m);
 
+/// "double-free" for "double free".
+void append_dashed(text& out, std::string_view words);
+
 /// Whether the headline already says r.reason.
 [[nodiscard]] bool headline_has_reason(mistake m) noexcept;
 

@@ -1,6 +1,7 @@
 #include "trace/report_text.hpp"
 
 #include "base/errno_keeper.hpp"
+#include "trace/color.hpp"
 #include "trace/depot.hpp"
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
@@ -25,9 +26,11 @@ told_stack name_stack(const stack_trace& stack)
 
 class writer {
  public:
-  writer(text& out, const report& r, stack_teller tell)
+  writer(text& out, const report& r, stack_teller tell, const report_style& style)
       : out_(out),
         r_(r),
+        style_(style),
+        paint_(out, style.color),
         directory_(current_directory()),
         allocated_(tell(r.allocated)),
         freed_(tell(r.freed)),
@@ -50,10 +53,15 @@ class writer {
   {
     const told_stack& stack = r_.kind == mistake::leak ? allocated_ : here_;
     append_location(stack);
-    out_.append("error: ");
+    paint_.put(color::error, "error:");
+    out_.append(" ");
+    paint_.begin(color::headline);
     append_headline(out_, r_);
+    paint_.end();
     out_.append(" [");
+    paint_.begin(color::error);
     append_rule(out_, r_.kind);
+    paint_.end();
     out_.append("]\n");
     append_stack(stack);
     if (r_.kind == mistake::leak) {
@@ -71,7 +79,8 @@ class writer {
       return;
     }
     append_location(stack);
-    absl::Format(&out_, "note: %s here", what);
+    paint_.put(color::note, "note:");
+    absl::Format(&out_, " %s here", what);
     if (with_size) absl::Format(&out_, ", with size %d and alignment %d", r_.bytes, r_.alignment);
     if (is_elsewhere(stack)) append_thread(stack);
     out_.append("\n");
@@ -80,12 +89,35 @@ class writer {
 
   void append_closing()
   {
+    if (r_.number != 0)
+      absl::Format(&out_, "    allocation no. %d; GPA_OPTIONS=break_at=%d stops there\n", r_.number, r_.number);
     if (r_.kind != mistake::leak) {
       out_.append("    ");
       if (!r_.resource.empty()) absl::Format(&out_, "resource \"%s\": ", r_.resource);
-      absl::Format(&out_, "%s; see README: %s\n", consequence(r_), to_string(r_.kind));
+      absl::Format(&out_, "%s; ", consequence(r_));
+      append_anchor();
+      out_.append("\n");
     }
+    if (r_.kind == mistake::leak) append_ways_on_from_leak();
     if (allocated_.frames.empty() && freed_.frames.empty() && here_.frames.empty()) append_hint_without_stacks();
+  }
+
+  // A heading of the README, as its links spell it.
+  void append_anchor()
+  {
+    out_.append("see README.md#");
+    append_dashed(out_, to_string(r_.kind));
+  }
+
+  void append_ways_on_from_leak()
+  {
+    out_.append("    ");
+    append_anchor();
+    if (const frame* const f = first_worth_showing(allocated_.frames); f != nullptr && !f->library) {
+      const std::string_view pattern = suppression_pattern(*f);  // main is in every stack
+      if (!pattern.empty() && pattern != "main") absl::Format(&out_, "; suppress with: leak:%s", pattern);
+    }
+    out_.append("\n");
   }
 
   void append_hint_without_stacks()
@@ -128,6 +160,7 @@ class writer {
   void append_location(const told_stack& stack)
   {
     const frame* const f = first_worth_showing(stack.frames);
+    paint_.begin(color::location);
     if (f == nullptr) {
       out_.append("gpa");
     } else if (f->line != 0) {
@@ -135,7 +168,9 @@ class writer {
     } else {
       append_offset(*f);
     }
-    out_.append(": ");
+    out_.append(":");
+    paint_.end();
+    out_.append(" ");
   }
 
   void append_place(const frame& f)
@@ -159,8 +194,8 @@ class writer {
     const frame* const first = first_worth_showing(stack.frames);
     if (first == nullptr) return;
     // Of a relative name the compiler kept the directory to itself: below ours another file may have that name.
-    if (first->line != 0 && first->file.starts_with('/'))
-      append_excerpt(out_, first->file.c_str(), first->line, first->column);
+    if (style_.source && first->line != 0 && first->file.starts_with('/'))
+      append_excerpt(out_, first->file.c_str(), first->line, first->column, paint_);
 
     const auto begin = stack.frames.begin();
     const auto end = begin + static_cast<std::ptrdiff_t>(frames_to_main(stack.frames));
@@ -168,9 +203,10 @@ class writer {
     const bool all_library = std::all_of(begin, end, is_library);  // then they are all there is to see
     std::size_t shown = 0;
     for (auto f = begin; f != end; ++f)
-      if (all_library || !f->library) append_frame(shown++, *f);
+      if (all_library || style_.all_frames || !f->library) append_frame(shown++, *f);
     const auto hidden = std::count_if(begin, end, is_library);
-    if (!all_library && hidden != 0) absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
+    if (!all_library && !style_.all_frames && hidden != 0)
+      absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
     if (all_library && stack.addresses < few_addresses)
       absl::Format(&out_, "    hint: %d frame%s did not reach your code: raise options::stack_frames\n",
                    stack.addresses, stack.addresses == 1 ? "" : "s");
@@ -193,6 +229,8 @@ class writer {
 
   text& out_;
   const report& r_;
+  const report_style& style_;
+  painter paint_;
   metadata_string directory_;
   told_stack allocated_;
   told_stack freed_;
@@ -216,14 +254,21 @@ void append_bare_report(text& out, const report& r) noexcept
   }
 }
 
+void append_not_counted(text& out, std::size_t bytes, std::size_t blocks, std::string_view why) noexcept
+{
+  if (blocks == 0) return;
+  absl::Format(&out, "note: not counted: %d %s in %d %s that %s\n", bytes, bytes_word(bytes), blocks,
+               blocks_word(blocks), why);
+}
+
 }  // namespace
 
-void append_report(text& out, const report& r, stack_teller tell) noexcept
+void append_report(text& out, const report& r, stack_teller tell, const report_style& style) noexcept
 {
   const errno_keeper keeper;
   text whole;
   try {
-    writer(whole, r, tell).write();
+    writer(whole, r, tell, style).write();
   } catch (...) {
     append_bare_report(out, r);
     return;
@@ -231,27 +276,29 @@ void append_report(text& out, const report& r, stack_teller tell) noexcept
   out.append(whole.view());
 }
 
-void append_report(text& out, const report& r) noexcept
+void append_report(text& out, const report& r, const report_style& style) noexcept
 {
-  append_report(out, r, &name_stack);
+  append_report(out, r, &name_stack, style);
 }
 
-void append_leak_summary(text& out, const leak_summary& s) noexcept
+void append_leak_summary(text& out, const leak_summary& s, const report_style& style) noexcept
 {
   const errno_keeper keeper;
   if (s.groups > s.groups_shown) {
     const std::size_t rest = s.groups - s.groups_shown;
     absl::Format(&out, "(%d more place%s not shown)\n", rest, rest == 1 ? "" : "s");
   }
-  absl::Format(&out, "SUMMARY: gpa: %d %s %s in %d %s from %d place%s", s.bytes, bytes_word(s.bytes),
+  const painter paint(out, style.color);
+  paint.put(color::headline, "SUMMARY:");
+  absl::Format(&out, " gpa: %d %s %s in %d %s from %d place%s", s.bytes, bytes_word(s.bytes),
                s.at_exit ? "still live at exit" : "leaked", s.blocks, blocks_word(s.blocks), s.groups,
                s.groups == 1 ? "" : "s");
   absl::Format(&out, " (resource \"%s\", peak %d %s, %d allocation%s)\n", s.resource, s.peak_bytes,
                bytes_word(s.peak_bytes), s.total_blocks, s.total_blocks == 1 ? "" : "s");
-  if (s.reachable_blocks != 0)
-    absl::Format(&out, "note: not counted: %d %s in %d %s that static storage still points at\n", s.reachable_bytes,
-                 bytes_word(s.reachable_bytes), s.reachable_blocks, blocks_word(s.reachable_blocks));
-  if (s.still_usable)
+  append_not_counted(out, s.reachable_bytes, s.reachable_blocks, "static storage still points at");
+  append_not_counted(out, s.suppressed_bytes, s.suppressed_blocks, "a suppression matches");
+  append_not_counted(out, s.known_bytes, s.known_blocks, "the baseline knows");
+  if (s.still_usable && s.blocks != 0)
     out.append(
         "note: if these are still in use, end their scope before deinit(); a later free is safe, and reported\n");
   if (s.upstream_gone)

@@ -30,11 +30,22 @@ struct leak_summary {
   std::size_t groups_shown = 0;    // how many were printed; the rest is counted in a line
   std::size_t reachable_blocks = 0;  // at exit: static storage still points at them
   std::size_t reachable_bytes = 0;
+  std::size_t suppressed_blocks = 0;  // a suppression matches
+  std::size_t suppressed_bytes = 0;
+  std::size_t known_blocks = 0;       // the baseline has them
+  std::size_t known_bytes = 0;
   std::size_t peak_bytes = 0;
   std::size_t total_blocks = 0;    // allocations in all
   bool at_exit = false;            // process_resource(): "still live at exit"
   bool upstream_gone = false;      // over a user's upstream everything was returned: later access is undefined
   bool still_usable = false;       // deinit() or destructor: freeing them later is safe; end their scope before
+};
+
+/// How a report is dressed. The plain one is that of gpa::to_string().
+struct report_style {
+  bool color = false;
+  bool source = true;       // the source line and its caret
+  bool all_frames = false;  // those of libraries, too
 };
 
 /// A stack with its names.
@@ -50,10 +61,10 @@ using stack_teller = told_stack (*)(const stack_trace& stack);
 
 /// The whole text of one report, ending in a newline. Allocates names through libdw with malloc; everything else is
 /// metadata memory. Never throws: what cannot be named is given as module+offset.
-void append_report(text& out, const gpa::report& r) noexcept;
-void append_report(text& out, const gpa::report& r, stack_teller tell) noexcept;
+void append_report(text& out, const gpa::report& r, const report_style& style = {}) noexcept;
+void append_report(text& out, const gpa::report& r, stack_teller tell, const report_style& style = {}) noexcept;
 
 /// The closing lines of a leak report, ending in a newline.
-void append_leak_summary(text& out, const leak_summary& s) noexcept;
+void append_leak_summary(text& out, const leak_summary& s, const report_style& style = {}) noexcept;
 
 }  // namespace gpa::detail

@@ -89,7 +89,8 @@ bool read_source_line(const char* path, std::uint32_t line, metadata_string& out
   return begun;  // the last line of a file that does not end in a newline
 }
 
-void append_excerpt(text& out, const char* path, std::uint32_t line, std::uint32_t column)
+void append_excerpt(text& out, const char* path, std::uint32_t line, std::uint32_t column,
+                    const painter& paint)
 {
   metadata_string whole;
   if (!read_source_line(path, line, whole)) return;
@@ -114,7 +115,8 @@ void append_excerpt(text& out, const char* path, std::uint32_t line, std::uint32
   out.append(begin != 0 ? cut_mark.size() : 0, ' ');
   for (const char c : shown.substr(0, column - 1 - begin))
     if (!continues_character(c)) out.append(1, c == '\t' ? '\t' : ' ');
-  out.append("^\n");
+  paint.put(color::caret, "^");
+  out.append("\n");
 }
 
 }  // namespace gpa::detail

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "os/text.hpp"
+#include "trace/color.hpp"
 #include "trace/frame.hpp"
 
 #include <cstddef>
@@ -23,6 +24,6 @@ inline constexpr std::size_t searched_bytes = std::size_t{16} << 20;
 [[nodiscard]] bool read_source_line(const char* path, std::uint32_t line, metadata_string& out);
 
 /// The two lines above; without `column` (1-based) only the first; nothing where the line cannot be read.
-void append_excerpt(text& out, const char* path, std::uint32_t line, std::uint32_t column);
+void append_excerpt(text& out, const char* path, std::uint32_t line, std::uint32_t column, const painter& paint);
 
 }  // namespace gpa::detail

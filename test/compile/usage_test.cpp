@@ -100,6 +100,7 @@ BOOST_AUTO_TEST_CASE(a_single_option_is_set_without_a_warning)
   gpa::resource handled({.on_report = [](const gpa::report&) {}});
   gpa::resource logging({.log_operations = false});
   gpa::resource exiting({.leak_exit_status = 3});
+  gpa::resource final({.environment = gpa::environment::ignored});
 
   BOOST_TEST(checks.options().checks.is_never());
   BOOST_TEST(sampled.options().checks.interval() == 1000u);
@@ -117,6 +118,7 @@ BOOST_AUTO_TEST_CASE(every_member_compiles)
   const gpa::options& in_effect = r.options();
   BOOST_TEST(in_effect.name == "usage");
 
+  const gpa::ignore_scope scope;
   std::pmr::polymorphic_allocator<std::byte> bytes = r.allocator();
   std::pmr::polymorphic_allocator<int> ints = r.allocator<int>();
   int* const number = ints.allocate(1);

@@ -240,6 +240,8 @@ inline std::vector<golden_case> golden_cases()
                                      r.allocated = {};
                                      r.reason = "blocks that were not sampled: totals only";
                                    })},
+      {"leak.numbered", changed(leak(10, 720), [](auto& r) { r.number = 3; })},
+      {"double_free.numbered", changed(wrong_free(mistake::double_free), [](auto& r) { r.number = 162; })},
       {"double_free.other_threads", changed(wrong_free(mistake::double_free),
                                             [](auto& r) {
                                               r.allocated = stack(allocating, worker_thread);

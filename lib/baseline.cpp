@@ -1,0 +1,86 @@
+#include "baseline.hpp"
+
+#include "trace/format.hpp"
+#include "trace/frames.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t digits = 16;
+
+// FNV-1a: the same in every build and on every machine, which hash tables' own hashes need not be.
+class fnv {
+ public:
+  void add(char c) noexcept { value_ = (value_ ^ static_cast<unsigned char>(c)) * 0x100000001B3U; }
+  void end_word() noexcept { add('\0'); }  // "ab", "c" is not "a", "bc"
+  [[nodiscard]] std::uint64_t value() const noexcept { return value_; }
+
+ private:
+  std::uint64_t value_ = 0xCBF29CE484222325U;
+};
+
+std::string_view last_part(std::string_view path) noexcept
+{
+  return path.substr(path.rfind('/') + 1);
+}
+
+// "open" of "cache<int>::open<char>(int) const". An inlined function has but its own name in the debug information, and
+// what is inlined changes with every edit.
+void add_function(fnv& hash, const frame& f) noexcept
+{
+  const std::string_view name = suppression_pattern(f);
+  std::size_t begin = 0;
+  for (int pass = 0; pass != 2; ++pass) {
+    int depth = 0;
+    for (std::size_t i = begin; i != name.size(); ++i) {
+      if (name[i] == '<') ++depth;
+      if (pass == 0 && depth == 0 && name[i] == ':') begin = i + 1;
+      if (pass == 1 && depth == 0) hash.add(name[i]);
+      if (name[i] == '>' && depth != 0) --depth;
+    }
+  }
+  hash.end_word();
+}
+
+void add_frame(fnv& hash, const frame& f) noexcept
+{
+  add_function(hash, f);
+  for (const char c : last_part(f.file.empty() ? f.module : f.file)) hash.add(c);
+  hash.end_word();
+}
+
+}  // namespace
+
+std::uint64_t fingerprint_of(const frame_list& stack) noexcept
+{
+  const auto end = stack.begin() + static_cast<std::ptrdiff_t>(frames_to_main(stack));
+  const bool all_library = std::all_of(stack.begin(), end, [](const frame& f) { return f.library; });
+  fnv hash;
+  for (auto f = stack.begin(); f != end; ++f)
+    if (all_library || !f->library) add_frame(hash, *f);
+  return hash.value();
+}
+
+baseline::baseline(std::string_view words, std::string_view path, text& complaints)
+{
+  for (std::size_t number = 1; !words.empty(); ++number) {
+    const std::size_t end = std::min(words.find('\n'), words.size());
+    const std::string_view line = words.substr(0, end);
+    words.remove_prefix(std::min(end + 1, words.size()));
+    if (line.empty() || line.starts_with('#')) continue;
+    std::uint64_t fingerprint = 0;
+    const char* const begin = line.data();
+    const auto [stopped, error] = std::from_chars(begin, begin + std::min(digits, line.size()), fingerprint, 16);
+    if (error == std::errc() && stopped == begin + digits && (line.size() == digits || line[digits] == ' ')) {
+      known_.insert(fingerprint);
+    } else {
+      absl::Format(&complaints, "gpa: warning: %s:%d: no fingerprint at the start of this line\n", path, number);
+    }
+  }
+}
+
+}  // namespace gpa::detail

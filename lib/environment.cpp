@@ -1,0 +1,283 @@
+#include "environment.hpp"
+
+#include "option_syntax.hpp"
+#include "os/text.hpp"
+#include "trace/format.hpp"
+#include "trace/interned.hpp"
+
+#include <gpa/stack_trace.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <limits>
+#include <type_traits>
+
+namespace gpa::detail {
+
+namespace {
+
+// ---- values ----
+
+bool parse(std::string_view value, bool& result) noexcept
+{
+  return parse_flag(value, result);
+}
+bool parse(std::string_view value, std::size_t& result) noexcept
+{
+  return parse_size(value, result);
+}
+bool parse(std::string_view value, gpa::checks& result) noexcept
+{
+  return parse_checks(value, result);
+}
+
+bool parse(std::string_view value, std::string_view& result) noexcept
+{
+  result = value;
+  return true;
+}
+
+template <class Choice>
+struct choice {
+  std::string_view word;
+  Choice value;
+};
+
+template <class Choice, std::size_t N>
+bool parse_choice(std::string_view value, const std::array<choice<Choice>, N>& choices, Choice& result) noexcept
+{
+  const auto found = std::find_if(choices.begin(), choices.end(), [&](const auto& c) { return c.word == value; });
+  if (found != choices.end()) result = found->value;
+  return found != choices.end();
+}
+
+bool parse(std::string_view value, gpa::after_mistake& result) noexcept
+{
+  return parse_choice(value,
+                      std::array{choice<gpa::after_mistake>{"abort", gpa::after_mistake::abort},
+                                 choice<gpa::after_mistake>{"carry_on", gpa::after_mistake::carry_on}},
+                      result);
+}
+
+bool parse(std::string_view value, when& result) noexcept
+{
+  return parse_choice(value,
+                      std::array{choice<when>{"auto", when::automatic}, choice<when>{"always", when::always},
+                                 choice<when>{"never", when::never}},
+                      result);
+}
+
+bool parse(std::string_view value, view& result) noexcept
+{
+  return parse_choice(value, std::array{choice<view>{"user", view::user}, choice<view>{"all", view::all}}, result);
+}
+
+template <class T>
+bool parse(std::string_view value, std::optional<T>& result) noexcept
+{
+  T decided{};
+  if (!parse(value, decided)) return false;
+  result = decided;
+  return true;
+}
+
+template <auto Member>
+bool read(std::string_view value, settings& s) noexcept
+{
+  return parse(value, s.*Member);
+}
+
+template <auto Member, std::uint64_t Most>
+bool read_number(std::string_view value, settings& s) noexcept
+{
+  std::uint64_t number = 0;
+  if (!parse_number(value, Most, number)) return false;
+  using field = std::remove_reference_t<decltype(s.*Member)>;
+  if constexpr (std::is_same_v<field, std::size_t>) {
+    s.*Member = number;
+  } else {
+    s.*Member = static_cast<typename field::value_type>(number);
+  }
+  return true;
+}
+
+bool read_quarantine(std::string_view value, settings& s) noexcept
+{
+  if (value == "default") {
+    s.quarantine_bytes = default_quarantine;
+    return true;
+  }
+  return read<&settings::quarantine_bytes>(value, s);
+}
+
+// ---- keys ----
+
+struct key {
+  std::string_view name;
+  std::string_view allowed;
+  std::string_view fallback;
+  std::string_view what;
+  bool (*read)(std::string_view value, settings& s) noexcept;
+};
+
+// In the order of gpa::options; then what concerns reports; then GPA_OPTIONS itself.
+constexpr std::array keys{
+    key{"checks", "always|never|by_build|one_in(n)", "by_build", "which allocations are checked",
+        read<&settings::checks>},
+    key{"thread_safe", "0|1", "1", "0: one thread at a time, calls of others are told", read<&settings::thread_safe>},
+    key{"memory_limit", "bytes[k|M|G]|unlimited", "unlimited", "what users of one resource may hold at once",
+        read<&settings::memory_limit>},
+    key{"quarantine_bytes", "bytes[k|M|G]|unlimited|default", "default",
+        "freed and kept from reuse; default: half the L2 cache", read_quarantine},
+    key{"stack_frames", "0..64", "32", "kept of each call stack", read_number<&settings::stack_frames, 64>},
+    key{"after_mistake", "abort|carry_on", "abort", "once a mistake was told", read<&settings::after_mistake>},
+    key{"log_operations", "0|1", "0", "one line an operation", read<&settings::log_operations>},
+    key{"leak_exit_status", "0..255", "0", "of a process that leaked and would return 0",
+        read_number<&settings::leak_exit_status, 255>},
+    key{"max_reports", "number|unlimited", "20", "reports of a kind to show; the others are counted",
+        read<&settings::max_reports>},
+    key{"color", "auto|always|never", "auto", "auto: on a terminal, without NO_COLOR", read<&settings::color>},
+    key{"annotations", "auto|always|never", "auto", "lines for GitHub; auto: with GITHUB_ACTIONS=true",
+        read<&settings::annotations>},
+    key{"view", "user|all", "user", "frames shown: your own, or the libraries' too", read<&settings::view>},
+    key{"source", "0|1", "1", "the source line below a headline", read<&settings::source>},
+    key{"log_path", "file", "stderr", "reports are appended there; %p is the process id", read<&settings::log_path>},
+    key{"break_at", "number", "0", "calls gpa_on_mistake() at the allocation of that number",
+        read_number<&settings::break_at, std::numeric_limits<std::uint64_t>::max()>},
+    key{"suppressions", "file", "none", "leak:pattern lines: such leaks are not reported",
+        read<&settings::suppressions>},
+    key{"baseline", "file", "none", "leaks that are known: only new ones are reported", read<&settings::baseline>},
+    key{"write_baseline", "file", "none", "leaks are appended there, for a later baseline",
+        read<&settings::write_baseline>},
+    key{"help", "0|1", "0", "this list", read<&settings::help>},
+    key{"strict", "0|1", "0", "a wrong key or value ends the process (status 2)", read<&settings::strict>},
+};
+
+const key* find_key(std::string_view name) noexcept
+{
+  const auto* const found = std::find_if(keys.begin(), keys.end(), [&](const key& k) { return k.name == name; });
+  return found == keys.end() ? nullptr : found;
+}
+
+// The key that was meant: at most half of what was written may be wrong.
+const key* nearest_key(std::string_view name) noexcept
+{
+  const auto* const nearest = std::min_element(keys.begin(), keys.end(), [&](const key& a, const key& b) {
+    return spelling_distance(name, a.name) < spelling_distance(name, b.name);
+  });
+  return spelling_distance(name, nearest->name) * 2 <= name.size() ? nearest : nullptr;
+}
+
+void append_help(text& out, const std::array<std::string_view, keys.size()>& now)
+{
+  const auto append_row = [&out](std::string_view name, std::string_view allowed, std::string_view fallback,
+                                 std::string_view given, std::string_view what) {
+    absl::Format(&out, "  %-17s %-33s %-10s %-12s %s\n", name, allowed, fallback, given, what);
+  };
+  out.append("gpa: GPA_OPTIONS is key=value:key=value; it wins over what the program says\n");
+  append_row("key", "values", "default", "now", "what");
+  for (std::size_t i = 0; i != keys.size(); ++i)
+    append_row(keys[i].name, keys[i].allowed, keys[i].fallback, now[i], keys[i].what);
+}
+
+const char* severity(const settings& s) noexcept
+{
+  return s.strict ? "error" : "warning";
+}
+
+void complain_of_key(text& out, const settings& s, std::string_view name)
+{
+  absl::Format(&out, "gpa: %s: GPA_OPTIONS has no key \"%s\"; ", severity(s), name);
+  if (const key* const meant = nearest_key(name); meant != nullptr) {
+    absl::Format(&out, "did you mean \"%s\"?\n", meant->name);
+  } else {
+    out.append("GPA_OPTIONS=help=1 lists them\n");
+  }
+}
+
+void complain_of_value(text& out, const settings& s, const key& k, const setting& wrong)
+{
+  absl::Format(&out, "gpa: %s: GPA_OPTIONS: ", severity(s));
+  switch (wrong.flaw) {
+    case setting_flaw::none: absl::Format(&out, "%s=%s is not understood", k.name, wrong.value); break;
+    case setting_flaw::no_value: absl::Format(&out, "%s has no value", k.name); break;
+    case setting_flaw::open_quote: absl::Format(&out, "the quote in %s=%s is not closed", k.name, wrong.value); break;
+  }
+  absl::Format(&out, "; allowed: %s\n", k.allowed);
+}
+
+// Empty where it is not set. Copied: the program may change its environment.
+std::string_view variable(const char* name) noexcept
+{
+  const char* const value = ::secure_getenv(name);
+  return value == nullptr || *value == '\0' ? std::string_view() : interned_name(value);
+}
+
+settings read_environment() noexcept
+{
+  text complaints;
+  text help;
+  settings s = settings_from(variable("GPA_OPTIONS"), complaints, help);
+  s.color_unwanted = !variable("NO_COLOR").empty() || variable("TERM") == "dumb";
+  s.in_github = variable("GITHUB_ACTIONS") == "true";
+  if (s.in_github) s.workspace = variable("GITHUB_WORKSPACE");
+  if (!help.empty()) help.write_to_stderr();
+  if (complaints.empty()) return s;
+  complaints.write_to_stderr();
+  if (s.strict) ::_exit(2);  // before the program began to rely on anything: no handlers, no destructors
+  return s;
+}
+
+}  // namespace
+
+settings settings_from(std::string_view words, text& complaints, text& help) noexcept
+{
+  settings s;
+  setting each;
+  // First, as it decides how everything before it is told of.
+  for (std::string_view rest = words; take_setting(rest, each);)
+    if (each.key == "strict") static_cast<void>(parse_flag(each.value, s.strict));
+
+  std::array<std::string_view, keys.size()> now{};
+  for (std::size_t i = 0; i != keys.size(); ++i) now[i] = keys[i].fallback;
+  for (std::string_view rest = words; take_setting(rest, each);) {
+    const key* const k = find_key(each.key);
+    if (k == nullptr) {
+      complain_of_key(complaints, s, each.key);
+    } else if (each.flaw != setting_flaw::none || !k->read(each.value, s)) {
+      complain_of_value(complaints, s, *k, each);
+    } else {
+      now[static_cast<std::size_t>(k - keys.data())] = each.value;
+    }
+  }
+  if (s.help) append_help(help, now);
+  return s;
+}
+
+const settings& environment_settings() noexcept
+{
+  static const settings s = read_environment();  // trivially destructible: good until the last instruction
+  return s;
+}
+
+void apply_environment(gpa::options& o) noexcept
+{
+  if (o.environment == environment::ignored) return;
+  const settings& s = environment_settings();
+  const auto set = [](auto& field, const auto& given) {
+    if (given.has_value()) field = *given;
+  };
+  set(o.checks, s.checks);
+  set(o.thread_safe, s.thread_safe);
+  set(o.memory_limit, s.memory_limit);
+  set(o.quarantine_bytes, s.quarantine_bytes);
+  set(o.stack_frames, s.stack_frames);
+  set(o.after_mistake, s.after_mistake);
+  set(o.log_operations, s.log_operations);
+  set(o.leak_exit_status, s.leak_exit_status);
+}
+
+}  // namespace gpa::detail

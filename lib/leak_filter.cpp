@@ -1,0 +1,139 @@
+#include "leak_filter.hpp"
+
+#include "base/errno_keeper.hpp"
+#include "base/mutex.hpp"
+#include "baseline.hpp"
+#include "environment.hpp"
+#include "os/files.hpp"
+#include "suppressions.hpp"
+#include "trace/format.hpp"
+#include "trace/frames.hpp"
+#include "trace/headline.hpp"
+#include "trace/interned.hpp"
+#include "trace/symbolize.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+struct filter {
+  suppressions unwanted;
+  baseline known;
+};
+
+void complain_of_file(text& complaints, std::string_view key, std::string_view path, std::string_view what) noexcept
+{
+  absl::Format(&complaints, "gpa: warning: %s=%s cannot be %s (%s)\n", key, path, what, ::strerrordesc_np(errno));
+}
+
+// Settings are views into one long text, and the system wants a path that ends.
+class c_path {
+ public:
+  explicit c_path(std::string_view path) noexcept
+  {
+    whole_.append(path);
+    whole_.append(1, '\0');
+  }
+  [[nodiscard]] const char* get() const noexcept { return whole_.view().data(); }
+
+ private:
+  text whole_;
+};
+
+// What the file holds, for the rest of the process; empty, and told, where it cannot be read.
+std::string_view content_of(std::string_view key, std::string_view path, text& complaints) noexcept
+{
+  if (path.empty()) return {};
+  text content;
+  if (append_file(content, c_path(path).get())) return interned_name(content.view());
+  complain_of_file(complaints, key, path, "read");
+  return {};
+}
+
+filter read_filter() noexcept
+{
+  const settings& s = environment_settings();
+  text complaints;
+  filter f;
+  try {
+    f.unwanted = suppressions(content_of("suppressions", s.suppressions, complaints), s.suppressions, complaints);
+    f.known = baseline(content_of("baseline", s.baseline, complaints), s.baseline, complaints);
+  } catch (const std::bad_alloc&) {
+    complaints.append("gpa: warning: no memory for all suppressions and the baseline\n");
+  }
+  if (!complaints.empty()) complaints.write_to_stderr();
+  return f;
+}
+
+// Never destroyed: the last leaks are told after the last static destructor.
+const filter& environment_filter() noexcept
+{
+  alignas(filter) static std::byte storage[sizeof(filter)];
+  static const filter* const f = new (storage) filter(read_filter());
+  return *f;
+}
+
+constinit mutex written_lock;
+
+// Whether this process has not written the fingerprint yet.
+bool is_first(std::uint64_t fingerprint)
+{
+  using fingerprints = hash_set<std::uint64_t>;
+  alignas(fingerprints) static std::byte storage[sizeof(fingerprints)];
+  static auto* const written = new (storage) fingerprints;
+  const mutex_guard guard(written_lock);
+  return written->insert(fingerprint).second;
+}
+
+void write_to_baseline(std::string_view path, std::uint64_t fingerprint, const gpa::report& leak,
+                       const frame_list& stack)
+{
+  if (!is_first(fingerprint)) return;
+  text line;
+  absl::Format(&line, "%016x ", fingerprint);
+  append_headline(line, leak);
+  if (const frame* const f = first_worth_showing(stack); f != nullptr && !f->function.empty())
+    absl::Format(&line, ": %s", std::string_view(f->function));
+  line.append("\n");
+  if (append_to_file(c_path(path).get(), line)) return;
+  text complaint;
+  complain_of_file(complaint, "write_baseline", path, "opened");
+  complaint.write_to_stderr();
+}
+
+}  // namespace
+
+void leak_filter_lock() noexcept GPA_ACQUIRE(written_lock)
+{
+  written_lock.lock();
+}
+
+void leak_filter_unlock() noexcept GPA_RELEASE(written_lock)
+{
+  written_lock.unlock();
+}
+
+leak_fate fate_of(const gpa::report& leak) noexcept
+{
+  const settings& s = environment_settings();
+  if (s.suppressions.empty() && s.baseline.empty() && s.write_baseline.empty()) return leak_fate::told;
+  const errno_keeper keeper;
+  const filter& f = environment_filter();
+  try {
+    const frame_list stack = symbolize(leak.allocated.addresses());
+    if (stack.empty()) return leak_fate::told;
+    if (f.unwanted.match(stack)) return leak_fate::suppressed;
+    const std::uint64_t fingerprint = fingerprint_of(stack);
+    if (f.known.contains(fingerprint)) return leak_fate::known;
+    if (!s.write_baseline.empty()) write_to_baseline(s.write_baseline, fingerprint, leak, stack);
+  } catch (...) {
+    // No memory for names: better told than lost.
+  }
+  return leak_fate::told;
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,24 @@
+// Which leaks are told: those that no suppression matches and the baseline does not know.
+//
+// The files that GPA_OPTIONS names are read once, at the first leak. Without any, no stack is named for this.
+//
+// Thread-safe.
+#pragma once
+
+#include <gpa/report.hpp>
+
+#include <cstdint>
+
+namespace gpa::detail {
+
+enum class leak_fate : std::uint8_t { told, suppressed, known };
+
+/// Also appends a leak that is told to the baseline that is being written, each stack once a process. No lock may be
+/// held: names are looked up. Never throws: without memory a leak is told.
+[[nodiscard]] leak_fate fate_of(const gpa::report& leak) noexcept;
+
+/// For fork.
+void leak_filter_lock() noexcept;
+void leak_filter_unlock() noexcept;
+
+}  // namespace gpa::detail

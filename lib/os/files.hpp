@@ -1,0 +1,19 @@
+// Small files that people write by hand, read whole: into metadata memory, by open and read.
+#pragma once
+
+#include "os/text.hpp"
+
+#include <cstddef>
+
+namespace gpa::detail {
+
+inline constexpr std::size_t longest_file = std::size_t{16} << 20;
+
+/// Appends what `path` holds, at most `longest_file` bytes. False, and errno, when it cannot be read.
+[[nodiscard]] bool append_file(text& out, const char* path) noexcept;
+
+/// Appends `t` to the file of that name, which is made where it is not there, in one write. False, and errno, when it
+/// cannot be opened.
+[[nodiscard]] bool append_to_file(const char* path, const text& t) noexcept;
+
+}  // namespace gpa::detail

@@ -1,0 +1,39 @@
+// Leaks that are not to be told of, in LeakSanitizer's syntax:
+//
+//   # a comment
+//   leak:third_party::cache
+//   leak:^libGL*.so$
+//
+// A pattern is looked for in the function, the file and the module of every frame of the allocation's stack. `*` is any
+// text; `^` and `$` at the ends tie the pattern to the name's. Functions are named as reports name them: a pattern with
+// `std::__cxx11::basic_string` in it, written for another tool, finds nothing.
+//
+// Immutable once made.
+#pragma once
+
+#include "os/containers.hpp"
+#include "os/text.hpp"
+#include "trace/frame.hpp"
+
+#include <string_view>
+
+namespace gpa::detail {
+
+/// Whether `pattern` is found in `name`. O(length of both, multiplied). Pure.
+[[nodiscard]] bool matches(std::string_view pattern, std::string_view name) noexcept;
+
+class suppressions {
+ public:
+  suppressions() = default;
+  /// `words` is the file, and outlives this; lines that are none are told of in `complaints`, with their number and
+  /// `path`. Throws std::bad_alloc.
+  suppressions(std::string_view words, std::string_view path, text& complaints);
+
+  [[nodiscard]] bool empty() const noexcept { return patterns_.empty(); }
+  [[nodiscard]] bool match(const frame_list& stack) const noexcept;
+
+ private:
+  list_of<std::string_view> patterns_;
+};
+
+}  // namespace gpa::detail

@@ -1,0 +1,232 @@
+// GPA_OPTIONS: the keys about reports; each shows what it changes, and what stands without it.
+#define BOOST_TEST_MODULE output
+#include <gpa/resource.hpp>
+
+#include "support/accomplices.hpp"
+#include "support/governed.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+namespace {
+
+using namespace gpa::test;
+
+constexpr auto carry_on = gpa::after_mistake::carry_on;
+
+void mistakes(int count)
+{
+  gpa::resource r({.checks = gpa::checks::always(), .after_mistake = carry_on});
+  void* const p = obtain(r, 24);
+  for (int i = 0; i != count; ++i) blunder(r, p, 23);
+  r.deallocate(p, 24);
+}
+
+void leaks()
+{
+  gpa::resource r({.checks = gpa::checks::always()});
+  static_cast<void>(obtain(r, 24));
+}
+
+// One place each.
+void three_leaks()
+{
+  gpa::resource r({.checks = gpa::checks::always()});
+  static_cast<void>(obtain(r, 1));
+  static_cast<void>(obtain(r, 2));
+  static_cast<void>(obtain(r, 3));
+}
+
+// What a terminal in the place of stderr is sent. Fewer bytes than the terminal keeps.
+std::string shown_on_terminal(const std::string& options, bool no_color = false)
+{
+  return under(options,
+               [no_color] {
+                 if (no_color) ::setenv("NO_COLOR", "1", 1);
+                 const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
+                 if (master < 0 || ::grantpt(master) != 0 || ::unlockpt(master) != 0) ::_exit(77);
+                 const int terminal = ::open(::ptsname(master), O_RDWR | O_NOCTTY);
+                 ::dup2(terminal, STDERR_FILENO);
+                 leaks();
+                 char shown[4096];
+                 const ssize_t count = ::read(master, shown, sizeof shown);
+                 static_cast<void>(::write(STDOUT_FILENO, shown, static_cast<std::size_t>(count > 0 ? count : 0)));
+               })
+      .out;
+}
+
+constexpr std::string_view red_error = "\x1b[1;31merror:\x1b[m ";
+
+bool is_coloured(std::string_view text)
+{
+  return text.find(red_error) != std::string_view::npos;
+}
+bool is_plain(std::string_view text)
+{
+  return text.find("error: ") != std::string_view::npos && text.find('\x1b') == std::string_view::npos;
+}
+
+struct folder {
+  std::filesystem::path path;
+
+  folder()
+  {
+    std::string pattern = (std::filesystem::temp_directory_path() / "gpa_output_XXXXXX").string();
+    BOOST_REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    path = pattern;
+  }
+  ~folder() { std::filesystem::remove_all(path); }
+
+  [[nodiscard]] std::string content(std::string_view name) const
+  {
+    std::ifstream file(path / name);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(max_reports_is_how_many_of_a_kind_are_shown_and_the_rest_is_counted)
+{
+  const outcome usual = under("", [] { mistakes(23); });
+  BOOST_TEST(usual.reports().size() == 20u);
+  BOOST_TEST(usual.says("3 more reports of size mismatch were not shown\n"));
+  const outcome few = under("max_reports=2", [] { mistakes(23); });
+  BOOST_TEST(few.reports().size() == 2u);
+  BOOST_TEST(few.says("21 more reports of size mismatch were not shown\n"));
+  const outcome all = under("max_reports=unlimited", [] { mistakes(23); });
+  BOOST_TEST(all.reports().size() == 23u);
+  BOOST_TEST(!all.says("not shown"));
+}
+
+BOOST_AUTO_TEST_CASE(max_reports_is_how_many_places_of_leaks_are_shown)
+{
+  const outcome few = under("max_reports=1", three_leaks);
+  BOOST_TEST(few.reports().size() == 1u);
+  BOOST_TEST(few.says("(2 more places not shown)\nSUMMARY: gpa: 6 bytes leaked in 3 blocks from 3 places"));
+  BOOST_TEST(under("", three_leaks).reports().size() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(color_is_for_terminals_unless_told_otherwise)
+{
+  BOOST_TEST(is_plain(under("", leaks).err));
+  BOOST_TEST(is_plain(under("color=never", leaks).err));
+  BOOST_TEST(is_coloured(under("color=always", leaks).err));
+  BOOST_TEST(is_coloured(shown_on_terminal("")));
+  BOOST_TEST(is_coloured(shown_on_terminal("color=auto")));
+  BOOST_TEST(is_plain(shown_on_terminal("color=never")));
+}
+
+BOOST_AUTO_TEST_CASE(no_color_turns_colours_off_but_not_those_that_were_asked_for)
+{
+  BOOST_TEST(is_plain(shown_on_terminal("", true)));
+  BOOST_TEST(is_coloured(shown_on_terminal("color=always", true)));
+}
+
+BOOST_AUTO_TEST_CASE(a_dumb_terminal_has_no_colours)
+{
+  const auto on = [](const char* kind) {
+    return under("", [kind] {
+      ::setenv("TERM", kind, 1);
+      const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
+      if (::grantpt(master) != 0 || ::unlockpt(master) != 0) ::_exit(77);
+      ::dup2(::open(::ptsname(master), O_RDWR | O_NOCTTY), STDERR_FILENO);
+      leaks();
+      char shown[4096];
+      static_cast<void>(::write(STDOUT_FILENO, shown, static_cast<std::size_t>(::read(master, shown, sizeof shown))));
+    });
+  };
+  BOOST_TEST(is_plain(on("dumb").out));
+  BOOST_TEST(is_coloured(on("xterm").out));
+}
+
+BOOST_AUTO_TEST_CASE(in_github_actions_a_line_for_it_comes_first)
+{
+  const auto in_github = [](const char* options) {
+    return under(options, [] {
+      ::setenv("GITHUB_ACTIONS", "true", 1);
+      ::setenv("GITHUB_WORKSPACE", GPA_TEST_DIR "/..", 1);
+      mistakes(1);
+    });
+  };
+  const outcome there = in_github("");
+  BOOST_TEST_CONTEXT(there)
+  {
+    BOOST_TEST(there.err.starts_with("::error file=test/support/accomplices.hpp,line="));
+    BOOST_TEST(there.says("title=gpa-size-mismatch::size mismatch: a block of 24 bytes at 0x"));
+    BOOST_TEST(there.reports().size() == 1u);
+  }
+  BOOST_TEST(!in_github("annotations=never").says("::error"));
+  BOOST_TEST(!under("", [] { mistakes(1); }).says("::error"));
+  BOOST_TEST(under("annotations=always", [] { mistakes(1); }).err.starts_with("::error "));
+  BOOST_TEST(under("annotations=always", leaks).err.starts_with("::error "));
+}
+
+BOOST_AUTO_TEST_CASE(view_is_whether_frames_of_libraries_are_shown)
+{
+  const outcome user = under("", [] { mistakes(1); });
+  const outcome all = under("view=all", [] { mistakes(1); });
+  BOOST_TEST(user.says(" library frame"));
+  BOOST_TEST(!user.says("memory_resource::deallocate"));
+  BOOST_TEST(!all.says(" library frame"));
+  BOOST_TEST(all.says("memory_resource::deallocate"));
+}
+
+BOOST_AUTO_TEST_CASE(source_is_whether_the_line_is_quoted)
+{
+  const std::string_view line = "r.deallocate(p, bytes, alignment);\n";
+  BOOST_TEST(under("", [] { mistakes(1); }).says(line));
+  BOOST_TEST(!under("source=0", [] { mistakes(1); }).says(line));
+}
+
+BOOST_AUTO_TEST_CASE(log_path_is_where_everything_goes_and_each_process_may_have_its_own)
+{
+  const folder f;
+  const outcome o = under("log_operations=1:log_path='" + (f.path / "%p.100%%.txt").string() + "'", [] {
+    leaks();
+    ::dprintf(STDOUT_FILENO, "%d.100%%.txt", ::getpid());
+  });
+  BOOST_TEST(o.err == "");
+  const std::string text = f.content(o.out);
+  BOOST_TEST(text.find("allocate 24 bytes") != std::string::npos);
+  BOOST_TEST(text.find("[gpa-leak]") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_log_is_appended_to_and_an_annotation_still_goes_to_stderr)
+{
+  const folder f;
+  const std::string options = "annotations=always:log_path=" + (f.path / "log").string();
+  for (int i = 0; i != 2; ++i) BOOST_TEST(under(options, leaks).err.starts_with("::error "));
+  const std::string text = f.content("log");
+  BOOST_TEST(text.find("::error") == std::string::npos);
+  BOOST_TEST(text.find("[gpa-leak]") != text.rfind("[gpa-leak]"));
+}
+
+BOOST_AUTO_TEST_CASE(a_report_that_ends_the_process_is_in_the_log)
+{
+  const folder f;
+  const outcome o = under("after_mistake=abort:log_path=" + (f.path / "log").string(), [] { mistakes(1); });
+  BOOST_TEST(o.status == -SIGABRT);
+  BOOST_TEST(o.err == "");
+  BOOST_TEST(f.content("log").find("[gpa-size-mismatch]") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(where_the_log_cannot_be_opened_one_line_says_so_and_stderr_is_used)
+{
+  const outcome o = under("log_path=/nowhere/at/all", [] { mistakes(2); });
+  BOOST_TEST(
+      o.err.starts_with("gpa: warning: log_path=/nowhere/at/all cannot be opened (No such file or directory); "
+                        "reports go to stderr\n"));
+  BOOST_TEST(o.err.find("gpa: warning", 1) == std::string::npos);
+  BOOST_TEST(o.reports().size() == 2u);
+}
