@@ -24,9 +24,13 @@ struct traced {
   }
 };
 
-// Larger blocks, and those whose call stacks are kept.
-GPA_NOINLINE void* allocate_more(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
-                                 const void* caller, checked_cache& k)
+// Without call stacks nobody asks who called.
+constexpr const void* no_caller = nullptr;
+
+}  // namespace
+
+void* allocate_checked(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
+                       checked_cache& k)
 {
   if (bytes < tiny_bytes) {
     void* const p = checked_heap::allocate_tiny(k, bytes, alignment, traced{k.frames, caller});
@@ -39,8 +43,8 @@ GPA_NOINLINE void* allocate_more(std::pmr::memory_resource& object, std::size_t 
   return allocate_or_throw(object, bytes, alignment, caller);
 }
 
-GPA_NOINLINE void deallocate_more(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
-                                  const void* caller, checked_cache& k) noexcept
+void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                        const void* caller, checked_cache& k) noexcept
 {
   // The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
   __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
@@ -48,28 +52,20 @@ GPA_NOINLINE void deallocate_more(std::pmr::memory_resource& object, void* p, st
   door_of(object).heart->checked().deallocate(k, p, bytes, alignment, caller);
 }
 
-}  // namespace
-
-void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
-                     checked_cache& k)
+void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, checked_cache& k)
 {
-  if (bytes < tiny_bytes && k.frames == 0) {
-    void* const p = checked_heap::allocate_tiny(k, bytes, alignment, no_trace());
-    if (p != nullptr) [[likely]] return p;
-    return allocate_or_throw(object, bytes, alignment, caller);
-  }
-  return allocate_more(object, bytes, alignment, caller, k);
+  if (bytes >= tiny_bytes) return allocate_checked(object, bytes, alignment, no_caller, k);
+  void* const p = checked_heap::allocate_tiny(k, bytes, alignment, no_trace());
+  if (p != nullptr) [[likely]] return p;
+  return allocate_or_throw(object, bytes, alignment, no_caller);
 }
 
 void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
-                      const void* caller, checked_cache& k) noexcept
+                      checked_cache& k) noexcept
 {
-  if (bytes < tiny_bytes && k.frames == 0) {
-    if (checked_heap::deallocate_tiny(k, p, bytes, alignment, no_trace())) [[likely]] return;
-    deallocate_generally(object, p, bytes, alignment, caller);
-    return;
-  }
-  deallocate_more(object, p, bytes, alignment, caller, k);
+  if (bytes >= tiny_bytes) return deallocate_checked(object, p, bytes, alignment, no_caller, k);
+  if (checked_heap::deallocate_tiny(k, p, bytes, alignment, no_trace())) [[likely]] return;
+  deallocate_generally(object, p, bytes, alignment, no_caller);
 }
 
 }  // namespace gpa::detail

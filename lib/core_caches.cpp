@@ -48,7 +48,8 @@ cache_header* core::make_cache() noexcept
     checked->checked = true;
     checked->frames = static_cast<std::uint32_t>(options_.stack_frames);
     checked->exact_peak = !options_.thread_safe;
-    checked->plain = !checked->exact_peak;
+    checked->plain = checked->frames == 0 && !checked->exact_peak;
+    checked->traced = checked->frames != 0 && !checked->exact_peak;
     checked->birth = birth_;
   }
   if (options_.checks.is_always()) return checked;

@@ -47,6 +47,7 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
 void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                       cache_header& k)
 {
+  if (k.traced) [[likely]] return allocate_checked(object, bytes, alignment, caller, static_cast<checked_cache&>(k));
   auto& fast = static_cast<fast_cache&>(k);
   if (k.sampled && k.until_sample > 1) [[likely]] {
     void* const p = bytes < fast_heap::quick_below ? fast_heap::allocate_quick(fast, bytes, alignment)
@@ -65,6 +66,10 @@ void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std:
 void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                        const void* caller, cache_header& k) noexcept
 {
+  if (k.traced) [[likely]] {
+    deallocate_checked(object, p, bytes, alignment, caller, static_cast<checked_cache&>(k));
+    return;
+  }
   auto& fast = static_cast<fast_cache&>(k);
   if (k.sampled) [[likely]] {
     const region* const r = region_of(p);

@@ -33,11 +33,15 @@ struct with_front_door {
 GPA_NOINLINE void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                        std::size_t alignment, const void* caller) noexcept;
 
-/// A block of a cache that is `plain` (checked_door.cpp).
+/// A block of a cache that is `plain` (checked_door.cpp), and of one that is `traced`.
 [[nodiscard]] GPA_NOINLINE void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes,
-                                                std::size_t alignment, const void* caller, checked_cache& k);
+                                                std::size_t alignment, checked_cache& k);
 GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
-                                   const void* caller, checked_cache& k) noexcept;
+                                   checked_cache& k) noexcept;
+[[nodiscard]] GPA_NOINLINE void* allocate_checked(std::pmr::memory_resource& object, std::size_t bytes,
+                                                  std::size_t alignment, const void* caller, checked_cache& k);
+GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                     std::size_t alignment, const void* caller, checked_cache& k) noexcept;
 
 /// The rest of a thread that has a cache: larger blocks of the fast heap take slots here, the others the general path.
 [[nodiscard]] GPA_NOINLINE void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes,
@@ -54,8 +58,7 @@ GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, 
   const way& w = way_of(id);
   if (w.id == id) [[likely]] {
     cache_header& k = *w.cache;
-    if (k.plain)
-      return allocate_plain(object, bytes, alignment, __builtin_return_address(0), static_cast<checked_cache&>(k));
+    if (k.plain) return allocate_plain(object, bytes, alignment, static_cast<checked_cache&>(k));
     if (bytes < k.quick_below) [[likely]] {
       void* const p = fast_heap::allocate_quick(static_cast<fast_cache&>(k), bytes, alignment);
       if (p != nullptr) [[likely]] return p;
@@ -73,7 +76,7 @@ GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, 
   if (w.id == id) [[likely]] {
     cache_header& k = *w.cache;
     if (k.plain) {
-      deallocate_plain(object, p, bytes, alignment, __builtin_return_address(0), static_cast<checked_cache&>(k));
+      deallocate_plain(object, p, bytes, alignment, static_cast<checked_cache&>(k));
       return;
     }
     if (bytes < k.quick_below) [[likely]] {

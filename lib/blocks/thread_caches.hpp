@@ -79,7 +79,8 @@ struct cache_header {
   bool checked = false;            // a checked_cache, else a fast_cache
   bool sampled = false;            // a fast_cache with a partner: now and then a block goes there
   bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
-  bool plain = false;              // checked, no exact peak: the shortest path will do
+  bool plain = false;              // checked, no call stacks, no exact peak: the shortest path will do
+  bool traced = false;             // as plain, but with call stacks
   std::size_t quick_below = 0;     // requests of fewer bytes take the fast heap's shortest path
   tally counts;
   std::uint32_t until_sample = 0;  // sampling: allocations to the next one picked
