@@ -33,7 +33,7 @@ struct with_front_door {
 GPA_NOINLINE void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                        std::size_t alignment, const void* caller) noexcept;
 
-/// A block of a cache that is `plain` (checked_door.cpp), and of one that is `traced`.
+/// A block of a cache that is `plain`; and of one that is `traced`, or a larger one (checked_door.cpp).
 [[nodiscard]] GPA_NOINLINE void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes,
                                                 std::size_t alignment, checked_cache& k);
 GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
@@ -43,7 +43,8 @@ GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, s
 GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                      std::size_t alignment, const void* caller, checked_cache& k) noexcept;
 
-/// The rest of a thread that has a cache: larger blocks of the fast heap take slots here, the others the general path.
+/// The rest of a thread that has a cache: those with call stacks, sampled ones, and larger blocks of the fast heap. What
+/// is left then goes the general path.
 [[nodiscard]] GPA_NOINLINE void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes,
                                                  std::size_t alignment, const void* caller, cache_header& k);
 GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes,

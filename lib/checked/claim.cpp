@@ -1,5 +1,6 @@
 #include "checked/claim.hpp"
 
+#include "base/errno_keeper.hpp"
 #include "base/mutex.hpp"
 #include "os/barrier.hpp"
 
@@ -33,6 +34,7 @@ void share(slab& s) noexcept
   const void* const owner = s.sole.load(std::memory_order_relaxed);
   if (owner == nullptr) return;
   s.sole.store(&sharing, std::memory_order_relaxed);  // no cache's address
+  const errno_keeper keep;
   process_barrier();
   wait_until_done(*static_cast<const checked_cache*>(owner), s);
   s.sole.store(nullptr, std::memory_order_release);

@@ -10,8 +10,8 @@
 //        compare and store the word          wait while the owner's claiming == slab
 //      claiming = nothing                    sole = nobody
 //
-// The barrier falls before or after the owner's look at `sole`. Before: the owner sees that it is no longer alone. After:
-// its `claiming` was written earlier still, so the other thread sees it and waits for what the owner stores in between.
+// The barrier falls before or after the owner's look at `sole`. Before: the owner sees that it is no longer alone.
+// After: its `claiming` was written earlier still, so the other thread sees it and waits for what the owner stores.
 // The owner's side needs no barrier on x86 but that the compiler keeps the order (Dice, Huang, Yang: Asymmetric Dekker
 // Synchronization, 2001; the same idea frees Java's biased locks from locked instructions).
 //
