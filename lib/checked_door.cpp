@@ -1,7 +1,7 @@
 // The front door for checked blocks: a jump behind resource's virtual functions.
 #include "front_door.hpp"
 
-#include "checked/tiny_path.hpp"
+#include "checked/small_path.hpp"
 
 #include <new>
 
@@ -32,14 +32,10 @@ constexpr const void* no_caller = nullptr;
 void* allocate_checked(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                        checked_cache& k)
 {
-  if (bytes < tiny_bytes) {
-    void* const p = checked_heap::allocate_tiny(k, bytes, alignment, traced{k.frames, caller});
-    if (p != nullptr) [[likely]] return p;
-  } else if ((alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
-    void* const p = door_of(object).heart->checked().allocate(k, bytes, alignment, caller);
-    if (p != nullptr) [[likely]] return p;
-    throw std::bad_alloc();
-  }
+  const traced trace{k.frames, caller};
+  void* const p = bytes < tiny_bytes ? checked_heap::allocate_tiny(k, bytes, alignment, trace)
+                                     : checked_heap::allocate_small(k, bytes, alignment, trace);
+  if (p != nullptr) [[likely]] return p;
   return allocate_or_throw(object, bytes, alignment, caller);
 }
 
@@ -48,13 +44,36 @@ void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t 
 {
   // The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
   __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
-  if (bytes < tiny_bytes && checked_heap::deallocate_tiny(k, p, bytes, alignment, traced{k.frames, caller})) return;
-  door_of(object).heart->checked().deallocate(k, p, bytes, alignment, caller);
+  const traced trace{k.frames, caller};
+  if (bytes < tiny_bytes ? checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)
+                         : checked_heap::deallocate_small(k, p, bytes, alignment, trace)) [[likely]]
+    return;
+  deallocate_generally(object, p, bytes, alignment, caller);
 }
+
+namespace {
+
+GPA_NOINLINE void* allocate_plain_small(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                        checked_cache& k)
+{
+  void* const p = checked_heap::allocate_small(k, bytes, alignment, no_trace());
+  if (p != nullptr) [[likely]] return p;
+  return allocate_or_throw(object, bytes, alignment, no_caller);
+}
+
+GPA_NOINLINE void deallocate_plain_small(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                         std::size_t alignment, checked_cache& k) noexcept
+{
+  __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
+  if (checked_heap::deallocate_small(k, p, bytes, alignment, no_trace())) [[likely]] return;
+  deallocate_generally(object, p, bytes, alignment, no_caller);
+}
+
+}  // namespace
 
 void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, checked_cache& k)
 {
-  if (bytes >= tiny_bytes) return allocate_checked(object, bytes, alignment, no_caller, k);
+  if (bytes >= tiny_bytes) return allocate_plain_small(object, bytes, alignment, k);
   void* const p = checked_heap::allocate_tiny(k, bytes, alignment, no_trace());
   if (p != nullptr) [[likely]] return p;
   return allocate_or_throw(object, bytes, alignment, no_caller);
@@ -63,7 +82,7 @@ void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::
 void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                       checked_cache& k) noexcept
 {
-  if (bytes >= tiny_bytes) return deallocate_checked(object, p, bytes, alignment, no_caller, k);
+  if (bytes >= tiny_bytes) return deallocate_plain_small(object, p, bytes, alignment, k);
   if (checked_heap::deallocate_tiny(k, p, bytes, alignment, no_trace())) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, no_caller);
 }

@@ -29,6 +29,7 @@ gpa::options decided(const gpa::options& given, build b)
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   if (o.quarantine_bytes == default_quarantine) o.quarantine_bytes = second_level_cache_bytes() / 2;
   if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);
+  o.poison_bytes = std::max(o.poison_bytes, default_poison);
   o.stack_frames = std::min(o.stack_frames, max_stack_frames);
   return o;
 }
@@ -50,7 +51,7 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       limit_(options_.memory_limit),
       reporter_(options_),
       supply_(upstream_ == page_resource() ? nullptr : upstream_),
-      checked_(*this, supply_, options_.quarantine_bytes),
+      checked_(*this, supply_, options_.quarantine_bytes, options_.poison_bytes),
       fast_(*this, supply_)
 {
   name_ = options_.name;

@@ -22,7 +22,7 @@ void free_cache(cache_header& k) noexcept
   }
   auto& checked = static_cast<checked_cache&>(k);
   for (bin& b : checked.bins) {
-    if (b.entries != nullptr) metadata_free(b.entries, b.capacity() * sizeof(ring_entry));
+    if (b.entries != nullptr) metadata_free(b.entries, ring_bytes(b.capacity()));
     if (b.arrays != nullptr) metadata_free(b.arrays, sizeof(bin_arrays));
   }
   metadata_free(&checked, sizeof checked);

@@ -132,6 +132,9 @@ constexpr std::array keys{
         read<&settings::memory_limit>},
     key{"quarantine_bytes", "bytes[k|M|G]|unlimited|default", "default",
         "freed and kept from reuse; default: half the L2 cache", read_quarantine},
+    key{"poison_bytes", "bytes[k|M|G]|unlimited", "512",
+        "blocks up to this are poisoned whole when freed, larger ones in places",
+        read<&settings::poison_bytes>},
     key{"stack_frames", "0..64", "32", "kept of each call stack", read_number<&settings::stack_frames, 64>},
     key{"after_mistake", "abort|carry_on", "abort", "once a mistake was told", read<&settings::after_mistake>},
     key{"log_operations", "0|1", "0", "one line an operation", read<&settings::log_operations>},
@@ -274,6 +277,7 @@ void apply_environment(gpa::options& o) noexcept
   set(o.thread_safe, s.thread_safe);
   set(o.memory_limit, s.memory_limit);
   set(o.quarantine_bytes, s.quarantine_bytes);
+  set(o.poison_bytes, s.poison_bytes);
   set(o.stack_frames, s.stack_frames);
   set(o.after_mistake, s.after_mistake);
   set(o.log_operations, s.log_operations);

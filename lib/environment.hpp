@@ -28,6 +28,7 @@ struct settings {
   std::optional<bool> thread_safe;
   std::optional<std::size_t> memory_limit;
   std::optional<std::size_t> quarantine_bytes;
+  std::optional<std::size_t> poison_bytes;
   std::optional<std::size_t> stack_frames;
   std::optional<gpa::after_mistake> after_mistake;
   std::optional<bool> log_operations;

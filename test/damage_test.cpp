@@ -161,8 +161,10 @@ BOOST_AUTO_TEST_CASE(a_write_to_a_freed_large_block_faults_and_so_does_a_read)
 
 BOOST_AUTO_TEST_CASE(a_freed_block_reads_as_a_poison_that_faults_as_a_pointer)
 {
-  gpa::resource r({.checks = gpa::checks::always()});
-  for (const std::size_t bytes : {16u, 24u, 61u, 1000u, 32'768u}) {
+  gpa::resource usual({.checks = gpa::checks::always()});
+  gpa::resource everywhere({.checks = gpa::checks::always(), .poison_bytes = gpa::unlimited});
+  for (const std::size_t bytes : {16u, 24u, 61u, 512u, 1000u, 32'768u}) {
+    gpa::resource& r = bytes <= gpa::default_poison ? usual : everywhere;
     void* const p = obtain(r, bytes);
     discard(r, p, bytes);
     const unsigned char poison = stray_read(p, 0);

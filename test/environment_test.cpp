@@ -146,6 +146,25 @@ BOOST_AUTO_TEST_CASE(quarantine_bytes_decides_when_an_address_comes_again)
              }).out == "yes");
 }
 
+BOOST_AUTO_TEST_CASE(poison_bytes_decides_which_writes_after_free_are_seen)
+{
+  const auto work = [](std::size_t poison) {
+    return [poison] {
+      gpa::resource r({.checks = gpa::checks::always(),
+                       .after_mistake = gpa::after_mistake::carry_on,
+                       .on_report = [](const gpa::report&) {},
+                       .poison_bytes = poison});
+      void* const p = r.allocate(4096, 8);
+      r.deallocate(p, 4096, 8);
+      static_cast<volatile unsigned char*>(p)[1024] = 0x41;
+      print_answer(r.verify() == 1);
+    };
+  };
+  BOOST_TEST(under("poison_bytes=512", work(gpa::unlimited)).out == "no");
+  BOOST_TEST(under("poison_bytes=4k", work(gpa::default_poison)).out == "yes");
+  BOOST_TEST(under("poison_bytes=unlimited", work(gpa::default_poison)).out == "yes");
+}
+
 BOOST_AUTO_TEST_CASE(stack_frames_decides_how_much_of_a_stack_is_kept)
 {
   const auto work = [](std::size_t frames) {

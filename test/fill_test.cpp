@@ -12,6 +12,7 @@ namespace {
 
 using namespace gpa::detail;
 
+constexpr poison_rule everywhere = poison_rule::everywhere();
 constexpr std::array<std::size_t, 5> larger_slots = {1152, 2048, 4096, 4608, 36864};
 
 struct fixture {
@@ -22,7 +23,7 @@ struct fixture {
   // Every byte of the slot behind a block of `bytes`, as the heap leaves it; the block itself filled with `user`.
   void make_live(std::size_t bytes, std::size_t size, unsigned user)
   {
-    write_poison(slot.data(), size);
+    fill_with_poison(slot.data(), size);
     write_redzone(slot.data(), bytes, size);
     for (std::size_t i = 0; i != bytes; ++i) write(i, user);
   }
@@ -65,7 +66,7 @@ BOOST_FIXTURE_TEST_CASE(poison_is_seen_as_poison, fixture)
   std::size_t wrong = 0;
   for (std::size_t size = 16; size <= slot.size(); size += 16) {
     slot.fill(std::byte{0x41});
-    write_poison(slot.data(), size);
+    fill_with_poison(slot.data(), size);
     if (!is_poison(slot.data(), size)) ++wrong;
   }
   BOOST_TEST(wrong == 0u);
@@ -76,7 +77,7 @@ BOOST_FIXTURE_TEST_CASE(bytes_in_front_of_and_behind_a_slot_do_not_count, fixtur
 {
   for (std::size_t size = 16; size <= 1024; size += 16) {
     slot.fill(std::byte{0x41});
-    write_poison(slot.data() + 64, size);
+    fill_with_poison(slot.data() + 64, size);
     BOOST_TEST(is_poison(slot.data() + 64, size));
     BOOST_TEST(!is_poison(slot.data() + 48, size + 16));
     BOOST_TEST(!is_poison(slot.data() + 64, size + 16));
@@ -87,12 +88,12 @@ BOOST_FIXTURE_TEST_CASE(a_single_changed_byte_of_poison_is_seen_whatever_its_val
 {
   std::size_t unseen = 0;
   for (std::size_t size = 16; size <= 1024; size += 16) {
-    write_poison(slot.data(), size);
+    fill_with_poison(slot.data(), size);
     unseen += unseen_changes(0, size, [&] { return is_poison(slot.data(), size); });
     BOOST_REQUIRE(is_poison(slot.data(), size));
   }
   for (const std::size_t size : larger_slots) {
-    write_poison(slot.data(), size);
+    fill_with_poison(slot.data(), size);
     for (const std::size_t at : {std::size_t{0}, size / 2 - 1, size / 2, size - 17, size - 1})
       unseen += unseen_changes(at, at + 1, [&] { return is_poison(slot.data(), size); });
   }
@@ -102,7 +103,7 @@ BOOST_FIXTURE_TEST_CASE(a_single_changed_byte_of_poison_is_seen_whatever_its_val
 BOOST_FIXTURE_TEST_CASE(two_changed_bytes_do_not_make_up_for_each_other, fixture)
 {
   for (const std::size_t second : {std::size_t{16}, std::size_t{64}, std::size_t{112}}) {
-    write_poison(slot.data(), 128);
+    fill_with_poison(slot.data(), 128);
     std::size_t unseen = 0;
     for (unsigned a = 0; a != 256; ++a) {
       for (unsigned b = 0; b != 256; ++b) {
@@ -121,8 +122,8 @@ BOOST_FIXTURE_TEST_CASE(a_live_block_is_intact_whatever_the_user_writes_into_it,
   const auto look = [&](std::size_t bytes, std::size_t size) {
     for (const unsigned user : {0x00U, 0xFFU, 0x41U, unsigned{poison_byte}, unsigned{redzone_byte}}) {
       make_live(bytes, size, user);
-      if (!redzone_intact(slot.data(), bytes, size) || !behind_intact(slot.data(), bytes, size) ||
-          find_damage_behind(slot.data(), bytes, size).count != 0)
+      if (!redzone_intact(slot.data(), bytes, size) || !behind_intact(slot.data(), bytes, size, everywhere) ||
+          find_damage_behind(slot.data(), bytes, size, everywhere).count != 0)
         ++wrong;
     }
   };
@@ -166,7 +167,7 @@ BOOST_FIXTURE_TEST_CASE(a_single_changed_byte_anywhere_behind_a_block_is_seen, f
   for (const std::size_t size : {16U, 48U, 256U, 1152U})
     for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, size / 2, size - 1}) {
       make_live(bytes, size, 0x41);
-      unseen += unseen_changes(bytes, size, [&] { return behind_intact(slot.data(), bytes, size); });
+      unseen += unseen_changes(bytes, size, [&] { return behind_intact(slot.data(), bytes, size, everywhere); });
     }
   BOOST_TEST(unseen == 0u);
 }
@@ -174,14 +175,14 @@ BOOST_FIXTURE_TEST_CASE(a_single_changed_byte_anywhere_behind_a_block_is_seen, f
 BOOST_FIXTURE_TEST_CASE(damage_of_poison_is_found_exactly, fixture)
 {
   for (const std::size_t size : {16U, 32U, 1024U, 36864U}) {
-    write_poison(slot.data(), size);
-    BOOST_TEST(find_damage_of_poison(slot.data(), size).count == 0u);
+    fill_with_poison(slot.data(), size);
+    BOOST_TEST(find_damage_of_poison(slot.data(), size, 0, everywhere).count == 0u);
     for (const std::size_t first : {std::size_t{0}, std::size_t{7}, size / 2, size - 1}) {
       for (const std::size_t last : {first, size - 1}) {
-        write_poison(slot.data(), size);
+        fill_with_poison(slot.data(), size);
         write(first, 0x41);
         write(last, 0x42);
-        const damage d = find_damage_of_poison(slot.data(), size);
+        const damage d = find_damage_of_poison(slot.data(), size, 0, everywhere);
         BOOST_TEST(d.first == first);
         BOOST_TEST(d.last == last);
         BOOST_TEST(d.count == (first == last ? 1u : 2u));
@@ -197,9 +198,9 @@ BOOST_FIXTURE_TEST_CASE(damage_behind_a_block_is_found_exactly, fixture)
     for (std::size_t first = bytes; first != size; ++first) {
       make_live(bytes, size, 0x41);
       write(first, 0x00);
-      const damage one = find_damage_behind(slot.data(), bytes, size);
+      const damage one = find_damage_behind(slot.data(), bytes, size, everywhere);
       write(size - 1, 0xFF);
-      const damage two = find_damage_behind(slot.data(), bytes, size);
+      const damage two = find_damage_behind(slot.data(), bytes, size, everywhere);
       if (one.first != first || one.last != first || one.count != 1 || two.first != first || two.last != size - 1 ||
           two.count != (first == size - 1 ? 1u : 2u))
         BOOST_ERROR("byte " << first << " behind a block of " << bytes);
@@ -216,5 +217,5 @@ BOOST_FIXTURE_TEST_CASE(poison_is_no_redzone_and_redzone_is_no_poison, fixture)
   make_live(24, 64, 0x41);
   write(40, redzone_byte);
   BOOST_TEST(redzone_intact(slot.data(), 24, 64));
-  BOOST_TEST(!behind_intact(slot.data(), 24, 64));
+  BOOST_TEST(!behind_intact(slot.data(), 24, 64, everywhere));
 }

@@ -106,7 +106,8 @@ BOOST_AUTO_TEST_CASE(what_was_given_is_in_effect)
                    .stack_frames = 5,
                    .after_mistake = gpa::after_mistake::carry_on,
                    .on_report = [](const gpa::report&) {},
-                   .leak_exit_status = 3});
+                   .leak_exit_status = 3,
+                   .poison_bytes = 4'000});
   const gpa::options& o = r.options();
   BOOST_TEST(o.name == "parser");
   BOOST_TEST((o.checks == checks::one_in(7)));
@@ -118,6 +119,7 @@ BOOST_AUTO_TEST_CASE(what_was_given_is_in_effect)
   BOOST_TEST((o.after_mistake == gpa::after_mistake::carry_on));
   BOOST_TEST(!!o.on_report);
   BOOST_TEST(o.leak_exit_status == 3);
+  BOOST_TEST(o.poison_bytes == 4'000u);
 }
 
 BOOST_AUTO_TEST_CASE(options_out_of_range_are_brought_into_it)
@@ -125,7 +127,8 @@ BOOST_AUTO_TEST_CASE(options_out_of_range_are_brought_into_it)
   gpa::resource r({.quarantine_bytes = gpa::unlimited - 2, .stack_frames = 1'000'000});
   BOOST_TEST(r.options().stack_frames == 64u);
   BOOST_TEST(r.options().quarantine_bytes < gpa::unlimited - 2);
-  gpa::resource none({.quarantine_bytes = 0, .stack_frames = 0});
+  gpa::resource none({.quarantine_bytes = 0, .stack_frames = 0, .poison_bytes = 0});
+  BOOST_TEST(none.options().poison_bytes == gpa::default_poison);
   BOOST_TEST(none.options().stack_frames == 0u);
   BOOST_TEST(none.options().quarantine_bytes == 0u);
   gpa::resource all({.quarantine_bytes = gpa::unlimited});

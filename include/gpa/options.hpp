@@ -28,6 +28,8 @@ inline constexpr build build_of_this_file = build::debug;
 inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 /// Half of the second-level cache of this machine's CPU.
 inline constexpr std::size_t default_quarantine = unlimited - 1;
+/// See options::poison_bytes.
+inline constexpr std::size_t default_poison = 512;
 
 /// Which allocations are checked. Immutable value.
 class checks {
@@ -103,6 +105,9 @@ struct options {
   int leak_exit_status = 0;
   /// Who decides where GPA_OPTIONS says something else.
   gpa::environment environment = gpa::environment::wins;
+  /// Freed blocks of up to this many bytes are poisoned whole, larger ones up to 32 KiB in their first 128 bytes, 64 in the
+  /// middle and the last 48: there a write after free is seen. At least 512; unlimited = every byte of each.
+  std::size_t poison_bytes = default_poison;
 };
 
 }  // namespace gpa

@@ -42,8 +42,12 @@ class leak_groups;
 
 class checked_heap {
  public:
-  checked_heap(owner& o, supply& s, std::size_t quarantine_bytes) noexcept
-      : owner_(o), supply_(s), rule_(quarantine_rule::of(quarantine_bytes)), large_(o, s, quarantine_bytes)
+  checked_heap(owner& o, supply& s, std::size_t quarantine_bytes, std::size_t poison_bytes) noexcept
+      : owner_(o),
+        supply_(s),
+        rule_(quarantine_rule::of(quarantine_bytes)),
+        poison_(poison_rule::up_to(poison_bytes)),
+        large_(o, s, quarantine_bytes)
   {
   }
   ~checked_heap();
@@ -60,6 +64,14 @@ class checked_heap {
   [[nodiscard]] static bool deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
                                             Trace trace_of) noexcept;
 
+  /// The same for other blocks of a slab; these call a few functions.
+  template <class Trace>
+  [[nodiscard]] static void* allocate_small(checked_cache& k, std::size_t bytes, std::size_t alignment,
+                                            Trace trace_of) noexcept;
+  template <class Trace>
+  [[nodiscard]] static bool deallocate_small(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
+                                             Trace trace_of) noexcept;
+
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                const void* caller) noexcept;
@@ -71,7 +83,11 @@ class checked_heap {
   [[nodiscard]] bool try_resize(checked_cache& k, void* p, std::size_t old_bytes, std::size_t new_bytes,
                                 std::size_t alignment, const void* caller) noexcept;
 
-  void adopt(checked_cache& k) noexcept { k.rule = rule_; }
+  void adopt(checked_cache& k) noexcept
+  {
+    k.rule = rule_;
+    k.poison = poison_;
+  }
 
   /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.
   std::size_t verify(gpa::stack_trace here) noexcept;
@@ -104,10 +120,9 @@ class checked_heap {
  private:
   friend class heap_inspector;  // tests
 
-  [[nodiscard]] void* hand_out(checked_cache& k, unsigned c, ready_slot taken, std::size_t bytes,
+  [[nodiscard]] void* hand_out(checked_cache& k, unsigned c, free_slot taken, std::size_t bytes,
                                std::size_t alignment, const void* caller) noexcept;
-  void complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes, std::uint64_t freed_word,
-                     std::size_t to_poison) noexcept;
+  void complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes, std::uint64_t freed_word) noexcept;
   GPA_COLD void complete_damaged_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
                                       std::uint64_t freed_word) noexcept;
   void put_into_ring(checked_cache& k, const slab& s, std::size_t index) noexcept;
@@ -147,6 +162,7 @@ class checked_heap {
   owner& owner_;
   supply& supply_;
   const quarantine_rule rule_;
+  const poison_rule poison_;
   std::atomic<std::size_t> held_{0};
 
   mutable mutex lock_;
@@ -164,14 +180,15 @@ inline void announce_hand_out(record& r, std::size_t bytes, std::size_t alignmen
   std::atomic_signal_fence(std::memory_order_seq_cst);  // x86 keeps stores in order; the compiler must too
 }
 
-inline void* checked_heap::hand_out(checked_cache& k, unsigned c, ready_slot taken, std::size_t bytes,
+inline void* checked_heap::hand_out(checked_cache& k, unsigned c, free_slot taken, std::size_t bytes,
                                     std::size_t alignment, const void* caller) noexcept
 {
   std::byte* const slot = taken.slot;
   record& r = *taken.record;
   const std::size_t size = slot_size(c);
   const std::uint32_t trace = k.frames != 0 ? capture_stack(k.frames, caller) : 0;
-  if (!is_poison(slot, size)) [[unlikely]] tell_damaged_slot(slot, r, c, trace, k.thread);
+  if (!holds_poison(slot, size, bytes_of(tag_of(r.word.load(std::memory_order_relaxed))), k.poison)) [[unlikely]]
+    tell_damaged_slot(slot, r, c, trace, k.thread);
   announce_hand_out(r, bytes, alignment);
   r.alloc_trace.store(trace, std::memory_order_relaxed);
   r.alloc_thread.store(k.thread, std::memory_order_relaxed);
@@ -182,30 +199,15 @@ inline void* checked_heap::hand_out(checked_cache& k, unsigned c, ready_slot tak
   return slot;
 }
 
-/// Asks for what handing out a slot a little further on will read and write. `next` is being handed out; behind the last
-/// ready slot stand stale ones, which a prefetch may name.
-inline void prefetch_ahead(const ready_slot* next, std::size_t size) noexcept
-{
-  const ready_slot& ahead = next[size > 128 ? 1 : slots_ahead];
-  __builtin_prefetch(ahead.slot, 0, 2);
-  __builtin_prefetch(ahead.record, 1, 2);
-  if (size > 128) {
-    const auto place = reinterpret_cast<std::uintptr_t>(ahead.slot);  // may be null: a number, then
-    for (std::size_t line = 64; line < size; line += 64)
-      __builtin_prefetch(reinterpret_cast<const void*>(place + line), 0, 2);
-  }
-}
-
 inline void* checked_heap::allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                     const void* caller) noexcept
 {
-  if (bytes < 1024 && alignment <= 16) [[likely]] {
-    const auto c = static_cast<unsigned>((bytes + 16) >> 4);  // the class of bytes + 1
+  if (bytes <= small_limit && alignment <= 16) [[likely]] {
+    const unsigned c = size_class(bytes + 1);
     bin& b = k.bins[c];
     if (b.next != b.end) [[likely]] {
-      const ready_slot* const next = b.next++;
-      prefetch_ahead(next, slot_size(c));
-      return hand_out(k, c, *next, bytes, alignment, caller);
+      const free_slot next = *b.next++;
+      return hand_out(k, c, next, bytes, alignment, caller);
     }
   }
   return allocate_slow(k, bytes, alignment, caller);
@@ -215,17 +217,17 @@ inline void checked_heap::put_into_ring(checked_cache& k, const slab& s, std::si
 {
   bin& b = k.bins[s.size_class];
   if (b.tail == b.stop && !make_room(k, s.size_class)) [[unlikely]] return;  // no ring: the slot rests until trim()
-  *b.tail++ = ring_entry::make(s.slot(index), index);
+  *b.tail++ = free_slot{s.slot(index), s.records + index};
   k.clock += b.step;
 }
 
 // The claim is won and what had to be seen was seen: the slot becomes poison, as far as it is none yet, and waits.
 inline void checked_heap::complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
-                                        std::uint64_t freed_word, std::size_t to_poison) noexcept
+                                        std::uint64_t freed_word) noexcept
 {
   static_assert(encode(slot_state::poisoned, 0, 0) == (encode(slot_state::freed, 0, 0) | poisoned_bit));
   record& r = s.records[index];
-  write_poison(s.slot(index), to_poison);
+  write_poison(s.slot(index), s.slot_bytes, bytes, k.poison);
   r.free_thread.store(k.thread, std::memory_order_relaxed);
   r.word.store(freed_word | poisoned_bit, std::memory_order_release);
   k.counts.count_free(bytes);
@@ -250,8 +252,8 @@ inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t byte
       }
       const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
       if (claim(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {
-        if (behind_intact(slot, bytes, s.slot_bytes)) [[likely]] {
-          complete_free(k, s, index, bytes, freed, end_of_redzone(bytes, s.slot_bytes));
+        if (behind_intact(slot, bytes, s.slot_bytes, k.poison)) [[likely]] {
+          complete_free(k, s, index, bytes, freed);
         } else {
           complete_damaged_free(k, s, index, bytes, freed);
         }

@@ -1,65 +1,81 @@
 #include "checked/fill.hpp"
 
-#include <immintrin.h>
+#include <algorithm>
 
 namespace gpa::detail {
 
-// 128 bytes a turn, the last 128 whatever the rest is: no second loop whose end the CPU would have to guess.
-[[gnu::target("avx2")]] GPA_NO_SANITIZE bool is_poison_avx2(const std::byte* p, std::size_t bytes) noexcept
-{
-  const __m256i poison = _mm256_set1_epi8(static_cast<char>(poison_byte));
-  __m256i changed = _mm256_setzero_si256();
-  const std::byte* const last = p + bytes - 128;
-  for (;; p = p + 128 < last ? p + 128 : last) {
-    const auto* const words = reinterpret_cast<const __m256i*>(p);
-    const __m256i a = _mm256_xor_si256(_mm256_loadu_si256(words), poison);
-    const __m256i b = _mm256_xor_si256(_mm256_loadu_si256(words + 1), poison);
-    const __m256i c = _mm256_xor_si256(_mm256_loadu_si256(words + 2), poison);
-    const __m256i d = _mm256_xor_si256(_mm256_loadu_si256(words + 3), poison);
-    changed = _mm256_or_si256(changed, _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d)));
-    if (p == last) return _mm256_testz_si256(changed, changed) != 0;
-  }
-}
-
 namespace {
 
-// What belongs at `offset` of a slot whose first `bytes` are the user's (bytes = 0 and no redzone: a free slot).
-constexpr std::uint8_t expected_behind(std::size_t offset, std::size_t bytes) noexcept
+// What must stand behind a live block: redzone up to `redzone_end`, then poison from `poison_begin` on.
+struct behind {
+  std::size_t redzone_end;
+  std::size_t poison_begin;
+
+  static behind of(std::size_t bytes, std::size_t size, poison_rule rule) noexcept
+  {
+    const std::size_t end = std::min(bytes + redzone_bytes, size);
+    return {end, rule.sparse(size) ? std::max(end, size - poison_line) : end};
+  }
+};
+
+// Whether all bytes of a range are poison. 16 bytes in front of its end must be readable.
+GPA_NO_SANITIZE bool all_poison(const std::byte* begin, const std::byte* end) noexcept
 {
-  return offset < bytes + redzone_bytes ? redzone_byte : poison_byte;
+  const __m128i wanted = _mm_set1_epi8(static_cast<char>(poison_byte));
+  const auto right_at = [wanted](const std::byte* p) GPA_NO_SANITIZE {
+    return static_cast<unsigned>(
+        _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), wanted)));
+  };
+  while (end - begin >= 16) {
+    if (right_at(begin) != 0xFFFFU) return false;
+    begin += 16;
+  }
+  return begin == end || (right_at(end - 16) | ((1U << (16 - (end - begin))) - 1U)) == 0xFFFFU;
 }
 
-void note(damage& d, std::size_t offset) noexcept
+template <class Expected>
+GPA_NO_SANITIZE damage find_damage(const std::byte* slot, std::size_t begin, std::size_t end, Expected expected) noexcept
 {
-  if (d.count == 0) d.first = offset;
-  d.last = offset;
-  ++d.count;
+  damage found;
+  const auto* const seen = reinterpret_cast<const volatile std::uint8_t*>(slot);
+  for (std::size_t i = begin; i != end; ++i) {
+    if (expected(i, seen[i])) continue;
+    if (found.count == 0) found.first = i;
+    found.last = i;
+    ++found.count;
+  }
+  return found;
 }
 
 }  // namespace
 
-GPA_NO_SANITIZE void write_poison_unwatched(std::byte* p, std::size_t bytes) noexcept
+bool slack_intact(const std::byte* slot, std::size_t bytes, std::size_t size, poison_rule rule) noexcept
 {
-  auto* const place = reinterpret_cast<volatile std::uint8_t*>(p);
-  for (std::size_t i = 0; i != bytes; ++i) place[i] = poison_byte;
+  return all_poison(slot + behind::of(bytes, size, rule).poison_begin, slot + size);
 }
 
-GPA_NO_SANITIZE damage find_damage_of_poison(const std::byte* slot, std::size_t size) noexcept
+damage find_damage_of_poison(const std::byte* slot, std::size_t size, std::size_t bytes, poison_rule rule) noexcept
 {
-  damage found;
-  const auto* const seen = reinterpret_cast<const volatile std::uint8_t*>(slot);
-  for (std::size_t i = 0; i != size; ++i)
-    if (seen[i] != poison_byte) note(found, i);
-  return found;
+  if (!rule.sparse(size))
+    return find_damage(slot, 0, size, [](std::size_t, std::uint8_t seen) { return seen == poison_byte; });
+  return find_damage(slot, 0, size, [lines = poison_lines::of(slot, size, bytes)](std::size_t i, std::uint8_t seen) {
+    return seen == poison_byte || !lines.cover(i);
+  });
 }
 
-GPA_NO_SANITIZE damage find_damage_behind(const std::byte* slot, std::size_t bytes, std::size_t size) noexcept
+damage find_damage_behind(const std::byte* slot, std::size_t bytes, std::size_t size, poison_rule rule) noexcept
 {
-  damage found;
-  const auto* const seen = reinterpret_cast<const volatile std::uint8_t*>(slot);
-  for (std::size_t i = bytes; i != size; ++i)
-    if (seen[i] != expected_behind(i, bytes)) note(found, i);
-  return found;
+  return find_damage(slot, bytes, size, [b = behind::of(bytes, size, rule)](std::size_t i, std::uint8_t seen) {
+    return i < b.redzone_end ? seen == redzone_byte : seen == poison_byte || i < b.poison_begin;
+  });
+}
+
+GPA_NO_SANITIZE void write_behind(std::byte* slot, std::size_t bytes, std::size_t size, poison_rule rule) noexcept
+{
+  const behind b = behind::of(bytes, size, rule);
+  auto* const place = reinterpret_cast<volatile std::uint8_t*>(slot);
+  for (std::size_t i = bytes; i != b.redzone_end; ++i) place[i] = redzone_byte;
+  write_poison_unwatched(slot + b.poison_begin, size - b.poison_begin);
 }
 
 }  // namespace gpa::detail

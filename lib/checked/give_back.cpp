@@ -220,7 +220,7 @@ void checked_heap::salvage(checked_cache& k) noexcept
     // The newest entry may have been half written: what stands there could be a slot that somebody else has by now.
     std::uint32_t end = b.tail_position();
     if (end - b.closed > b.period()) end = b.closed;  // the thread was opening one
-    for (; static_cast<std::int32_t>(end - b.head) > 1; ++b.head) put_if_free(b.entry(b.head).slot());
+    for (; static_cast<std::int32_t>(end - b.head) > 1; ++b.head) put_if_free(b.entry(b.head).slot);
     for (; b.next < b.end; ++b.next) put_if_free(b.next->slot);
     b.forget_all();
   }
@@ -283,7 +283,7 @@ void checked_heap::check() const noexcept
       bits += free ? 1 : 0;
       GPA_ASSERT(bytes_of(t) < s->slot_bytes);
       GPA_ASSERT(!free || !is_live(state));  // C1
-      GPA_ASSERT(state != slot_state::poisoned || is_poison(s->slot(i), s->slot_bytes));  // C2
+      GPA_ASSERT(state != slot_state::poisoned || holds_poison(s->slot(i), s->slot_bytes, bytes_of(t), poison_));  // C2
     }
     GPA_ASSERT(bits == s->free_slots && (bits == 0) == !s->listed);
   }

@@ -188,7 +188,7 @@ void large_blocks::close(large_block& b) noexcept
 {
   if (!supply_.from_system()) {
     tools_open(b.base, b.bytes);
-    write_poison(b.base, b.bytes);
+    fill_with_poison(b.base, b.bytes);
     tools_close(b.base, b.bytes);
     return;
   }

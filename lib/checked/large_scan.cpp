@@ -37,7 +37,7 @@ gpa::report large_blocks::overflow_report(const large_block& b, std::uint64_t wo
                                           std::string_view reason) const noexcept
 {
   const std::size_t bytes = large_bytes(word);
-  const damage d = find_damage_behind(b.base, bytes, std::min(bytes + redzone_bytes, b.bytes));
+  const damage d = find_damage_behind(b.base, bytes, std::min(bytes + redzone_bytes, b.bytes), poison_rule::everywhere());
   gpa::report r = report_about(b, word, owner_, here, reason, d);
   r.kind = mistake::overflow;
   return r;
@@ -47,7 +47,7 @@ gpa::report large_blocks::write_after_free_report(const large_block& b, gpa::sta
                                                   std::string_view reason) const noexcept
 {
   const std::uint64_t word = b.word.load(std::memory_order_relaxed);
-  gpa::report r = report_about(b, word, owner_, here, reason, find_damage_of_poison(b.base, b.bytes));
+  gpa::report r = report_about(b, word, owner_, here, reason, find_damage_of_poison(b.base, b.bytes, 0, poison_rule::everywhere()));
   r.kind = mistake::write_after_free;
   r.freed = gpa::stack_trace(b.free_trace.load(std::memory_order_relaxed),
                              b.free_thread.load(std::memory_order_relaxed));
@@ -75,7 +75,7 @@ std::size_t large_blocks::verify(gpa::stack_trace here) noexcept
       if (large_state(word) != slot_state::poisoned || is_poison(b->base, b->bytes)) continue;
       found.push_back(write_after_free_report(*b, here, "found by verify()"));
       tools_open(b->base, b->bytes);
-      write_poison(b->base, b->bytes);
+      fill_with_poison(b->base, b->bytes);
       tools_close(b->base, b->bytes);
     }
   } catch (const std::bad_alloc&) {

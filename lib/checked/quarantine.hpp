@@ -1,7 +1,7 @@
 // The order in which freed slots may be used again: a ring per class and thread, and one clock for all of them.
 //
 //               head            closed        tail
-//    entries     |oldest . . . . . |. just freed|               {slot, its index in the slab}, 8 bytes
+//    entries     |oldest . . . . . |. just freed|               {slot, its record}, 16 bytes
 //                +--------+--------+-----------+- - -
 //    times       | 17 KiB | 21 KiB |  period still open          the clock when a period was closed
 //                +--------+--------+
@@ -12,7 +12,7 @@
 // classes. So a free looks at no clock, and a hand-out neither. A class that is seldom freed fills no period: when slots
 // are wanted, a mark with the clock is set behind those that wait in the open one.
 //
-// Slots that are over move to `ready`, a batch at a time: as a rule straight from the ring (`direct`). When they pile
+// Slots that are over are handed out a batch at a time: as a rule where they stand in the ring (`direct`). When they pile
 // up, because much was freed at once, they become free bits of their slabs instead, and from there ready slots of some
 // thread, in the order of their addresses: records and slots that are used one after the other lie side by side again.
 // Rings are arrays of ours: no link ever runs through user memory, so a write after free can damage nothing but poison.
@@ -22,6 +22,7 @@
 
 #include "base/size_class.hpp"
 #include "blocks/thread_caches.hpp"
+#include "checked/poison.hpp"
 #include "checked/record.hpp"
 #include "checked/slab.hpp"
 
@@ -37,25 +38,8 @@ namespace gpa::detail {
 /// Blocks in quarantine at once; with the period still open and a batch on top they fit a ring of 16 384.
 inline constexpr std::size_t quarantine_blocks = 15 * 1024;
 
-/// A free slot and its index. Slots lie below 2^47, and a slab has fewer than 2^16 of them.
-class ring_entry {
- public:
-  ring_entry() noexcept = default;
-  static ring_entry make(const std::byte* slot, std::size_t index) noexcept
-  {
-    return ring_entry(reinterpret_cast<std::uint64_t>(slot) << 16 | index);
-  }
-  [[nodiscard]] std::byte* slot() const noexcept { return reinterpret_cast<std::byte*>(bits_ >> 16); }
-  [[nodiscard]] std::size_t index() const noexcept { return bits_ & 0xFFFF; }
-
- private:
-  explicit ring_entry(std::uint64_t bits) noexcept : bits_(bits) {}
-  std::uint64_t bits_ = 0;
-};
-static_assert(sizeof(ring_entry) == 8 && sizeof(void*) == 8);
-
-/// A slot to hand out next: poisoned, and nobody else's.
-struct ready_slot {
+/// A slot that is poisoned, or about to be, and nobody else's: waiting in a ring, or to be handed out next.
+struct free_slot {
   std::byte* slot;
   detail::record* record;
 };
@@ -101,7 +85,7 @@ inline constexpr std::uint32_t most_periods = 256;
 
 /// The arrays of a bin but for its ring.
 struct bin_arrays {
-  std::array<ready_slot, most_ready + slots_ahead> ready;
+  std::array<free_slot, most_ready + slots_ahead> ready;
   std::array<std::uint64_t, most_periods> times;  // the clock when a period was closed
   std::uint64_t mark_time;
   std::uint32_t mark;  // a position: what stands in front of it was freed at mark_time or before
@@ -109,12 +93,12 @@ struct bin_arrays {
 
 /// One class of one thread.
 struct alignas(64) bin {
-  ready_slot* next = nullptr;  // slots to hand out: from here ...
-  ready_slot* end = nullptr;   // ... to here
-  ring_entry* tail = nullptr;  // where the next freed slot is put ...
-  ring_entry* stop = nullptr;  // ... unless it is here: then the period is closed first, or the ring is made
+  free_slot* next = nullptr;  // slots to hand out: from here ...
+  free_slot* end = nullptr;   // ... to here
+  free_slot* tail = nullptr;  // where the next freed slot is put ...
+  free_slot* stop = nullptr;  // ... unless it is here: then the period is closed first, or the ring is made
   bin_arrays* arrays = nullptr;
-  ring_entry* entries = nullptr;
+  free_slot* entries = nullptr;
   std::uint32_t step = 0;    // what a free moves the clock by
   std::uint32_t head = 0;    // the oldest entry; positions count on, and are taken modulo the capacity
   std::uint32_t closed = 0;  // where the open period begins
@@ -125,7 +109,7 @@ struct alignas(64) bin {
 
   [[nodiscard]] std::uint32_t capacity() const noexcept { return std::uint32_t{1} << capacity_log2; }
   [[nodiscard]] std::uint32_t period() const noexcept { return std::uint32_t{1} << period_log2; }
-  [[nodiscard]] ring_entry& entry(std::uint32_t position) const noexcept
+  [[nodiscard]] free_slot& entry(std::uint32_t position) const noexcept
   {
     return entries[position & (capacity() - 1)];
   }
@@ -174,30 +158,44 @@ struct alignas(64) bin {
     next = end;
     forget_waiting();
   }
-  /// What stands in arrays->ready, up to `last`, is handed out next. A fork may come between any two lines of this: then
-  /// next .. end names slots that were in the ring, or are, but never any that somebody else has.
-  void set_ready(ready_slot* last) noexcept
+  /// What stands from `first` to `last` is handed out next. A fork may come between any two lines of this: then next .. end
+  /// is empty, or names slots that were in the ring, or are, but never any that somebody else has.
+  void set_ready(free_slot* first, free_slot* last) noexcept
   {
+    end = nullptr;
+    std::atomic_signal_fence(std::memory_order_release);
+    next = first;
     std::atomic_signal_fence(std::memory_order_release);
     end = last;
-    std::atomic_signal_fence(std::memory_order_release);
-    next = arrays->ready.data();
+  }
+  /// What waits to be handed out leaves the ring, whose head may then move on.
+  void take_ready_out_of_ring() noexcept
+  {
+    free_slot* const first = arrays->ready.data();
+    if (next == end || (next >= first && next < first + most_ready)) return;
+    set_ready(first, std::copy(next, end, first));
   }
 };
 static_assert(sizeof(bin) == 64);
+
+/// Bytes of a ring's array: stale slots behind the last one too.
+constexpr std::size_t ring_bytes(std::uint32_t capacity) noexcept
+{
+  return (capacity + slots_ahead) * sizeof(free_slot);
+}
 
 /// How large a ring must be for slots of one size.
 struct ring_shape {
   std::uint32_t period;
   std::uint32_t limit;     // periods
-  std::uint32_t capacity;  // a power of two, with room for the limit and the period still open
+  std::uint32_t capacity;  // a power of two, with room for the limit, the period still open and a batch being handed out
 
   static constexpr ring_shape of(const quarantine_rule& rule, std::size_t slot) noexcept
   {
     const std::uint32_t period = rule.period(slot);
     const auto needed = static_cast<std::uint32_t>(rule.most_slots(slot)) + batch_slots(slot) + period;
     const std::uint32_t limit = (needed + period - 1) / period;
-    return {period, limit, std::bit_ceil((limit + 1) * period)};
+    return {period, limit, std::bit_ceil((limit + 1) * period + batch_slots(slot))};
   }
 };
 
@@ -206,6 +204,7 @@ struct checked_cache : cache_header {
   std::uint64_t clock = 0;  // bytes freed
   std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
+  poison_rule poison;
   std::array<bin, class_count> bins;
 
   /// How many slots from that position of the ring on, to the end of its period at most, may be handed out.

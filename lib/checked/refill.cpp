@@ -34,12 +34,12 @@ void put_bit(slab& s, std::size_t index) noexcept
   s.cursor = std::min(s.cursor, static_cast<std::uint32_t>(index / 64));
 }
 
-void poison_untouched(const ready_slot& next, std::size_t size) noexcept
+void poison_untouched(const free_slot& next, std::size_t size, poison_rule rule) noexcept
 {
   tools_open(next.slot, size);
-  write_poison(next.slot, size);
-  tools_close(next.slot, size);
   const std::uint64_t word = next.record->word.load(std::memory_order_relaxed);
+  write_poison(next.slot, size, bytes_of(tag_of(word)), rule);
+  tools_close(next.slot, size);
   next.record->word.store(make_word(with_state(tag_of(word), slot_state::poisoned), free_trace_of(word)),
                           std::memory_order_release);
 }
@@ -96,7 +96,7 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
     }
     if (b.next != b.end) {
       b.direct = untouched != 0 || left < worth_ordering;
-      for (const ready_slot* next = b.end - untouched; next != b.end; ++next) poison_untouched(*next, slot_size(c));
+      for (const free_slot* next = b.end - untouched; next != b.end; ++next) poison_untouched(*next, slot_size(c), poison_);
       owner_.heartbeat();
       return true;
     }
@@ -129,27 +129,22 @@ slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
   return first;
 }
 
-// The oldest slots of the ring become ready, as far as their quarantine is over. False if there are none.
+// The oldest slots of the ring are handed out next, where they stand, as far as their quarantine is over. False if there
+// are none.
 bool checked_heap::take_from_ring(checked_cache& k, bin& b, std::uint32_t wanted) noexcept
 {
+  const std::uint32_t to_wrap = b.capacity() - (b.head & (b.capacity() - 1));
+  const std::uint32_t most = std::min(wanted, to_wrap);
   std::uint32_t over = 0;
-  while (over < wanted) {
+  while (over < most) {
     const std::uint32_t more = k.slots_over(b, b.head + over);
     if (more == 0) break;
     over += more;
   }
-  const std::uint32_t count = std::min(over, wanted);
+  const std::uint32_t count = std::min(over, most);
   if (count == 0) return false;
-  ready_slot* const ready = b.arrays->ready.data();
-  const slab* s = nullptr;
-  for (std::uint32_t i = 0; i != count; ++i) {
-    const ring_entry oldest = b.entry(b.head + i);
-    std::byte* const slot = oldest.slot();
-    if (s == nullptr || static_cast<std::size_t>(slot - s->base) >= s->bytes)
-      s = static_cast<const slab*>(region_of(slot));
-    ready[i] = {slot, s->records + oldest.index()};
-  }
-  b.set_ready(ready + count);
+  free_slot* const first = &b.entry(b.head);
+  b.set_ready(first, first + count);
   b.head += count;
   return true;
 }
@@ -191,7 +186,7 @@ std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) no
     s.listed = false;
   }
   for (std::uint32_t i = 0; i != taken; ++i) b.arrays->ready[i] = {s.slot(indices[i]), s.records + indices[i]};
-  b.set_ready(b.arrays->ready.data() + taken);
+  b.set_ready(b.arrays->ready.data(), b.arrays->ready.data() + taken);
   return untouched;
 }
 
@@ -221,12 +216,12 @@ void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
       if (!all) over = k.slots_over(b, head);
       if (over == 0) break;
     }
-    const ring_entry oldest = b.entry(head);
-    if (s == nullptr || static_cast<std::size_t>(oldest.slot() - s->base) >= s->bytes) {
-      s = static_cast<slab*>(region_of(oldest.slot()));
+    const free_slot oldest = b.entry(head);
+    if (s == nullptr || static_cast<std::size_t>(oldest.slot - s->base) >= s->bytes) {
+      s = static_cast<slab*>(region_of(oldest.slot));
       list_free(*s);
     }
-    put_bit(*s, oldest.index());
+    put_bit(*s, static_cast<std::size_t>(oldest.record - s->records));
   }
   b.head = head;
   if (all) b.forget_waiting();
@@ -280,6 +275,7 @@ bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
   if (b.entries != nullptr) {
     b.close_period(k.clock);
     if (b.has_room_for_a_period()) return true;
+    b.take_ready_out_of_ring();
     const mutex_guard guard(lock_);
     const std::uint32_t before = b.waiting();
     drain(k, b, false);
@@ -301,9 +297,9 @@ bool checked_heap::make_ring(checked_cache& k, unsigned c) noexcept
   }
   const std::size_t slot = slot_size(c);
   const ring_shape shape = ring_shape::of(k.rule, slot);
-  void* const entries = metadata_allocate(shape.capacity * sizeof(ring_entry));
+  void* const entries = metadata_allocate(ring_bytes(shape.capacity));
   if (entries == nullptr) return false;
-  b.entries = static_cast<ring_entry*>(entries);
+  b.entries = static_cast<free_slot*>(entries);
   b.step = static_cast<std::uint32_t>(k.rule.step(slot));
   b.limit = static_cast<std::uint16_t>(shape.limit);
   b.capacity_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.capacity));

@@ -60,11 +60,13 @@ void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size
   if (!is_tiny_alignment(alignment)) [[unlikely]] return nullptr;
   const std::size_t size = (bytes + 16) & ~std::size_t{15};
   bin& b = k.bins[size >> 4];
-  ready_slot* const next = b.next;
+  free_slot* const next = b.next;
   if (next == b.end) [[unlikely]] return nullptr;
   std::byte* const slot = next->slot;
   record& r = *next->record;
-  prefetch_ahead(next, tiny_bytes);
+  // Behind the last ready slot stand stale ones, which a prefetch may name.
+  __builtin_prefetch(next[slots_ahead].slot, 0, 2);
+  __builtin_prefetch(next[slots_ahead].record, 1, 2);
   if (!is_poison_tiny(slot, size)) [[unlikely]] return nullptr;
   const std::uint32_t trace = trace_of(r);
   b.next = next + 1;
@@ -103,7 +105,7 @@ bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes,
   r.word.store(make_word(encode(slot_state::poisoned, bytes, alignment), trace), std::memory_order_release);
   k.counts.count_free(bytes);
   k.clock += b.step;
-  *b.tail++ = ring_entry::make(slot, index);
+  *b.tail++ = free_slot{slot, &r};
   return true;
 }
 

@@ -99,7 +99,7 @@ void checked_heap::tell_damaged_slot(std::byte* slot, record& r, unsigned c, std
   {
     const mutex_guard guard(damage_lock_);
     const std::uint64_t word = r.word.load(std::memory_order_acquire);
-    const damage d = find_damage_of_poison(slot, slot_size(c));
+    const damage d = find_damage_of_poison(slot, slot_size(c), bytes_of(tag_of(word)), poison_);
     const bool known = state_of(tag_of(word)) == slot_state::poisoned_inspected;
     if (!known && d.count != 0) {
       const auto& s = static_cast<const slab&>(*region_of(slot));
@@ -107,7 +107,7 @@ void checked_heap::tell_damaged_slot(std::byte* slot, record& r, unsigned c, std
                            "found when the slot was about to be handed out again", gpa::stack_trace(trace, thread));
     }
     tools_open(slot, slot_size(c));
-    write_poison(slot, slot_size(c));
+    write_poison(slot, slot_size(c), bytes_of(tag_of(word)), poison_);
     tools_close(slot, slot_size(c));
   }
   if (told.address != nullptr) owner_.tell(told);
@@ -116,10 +116,10 @@ void checked_heap::tell_damaged_slot(std::byte* slot, record& r, unsigned c, std
 void checked_heap::complete_damaged_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
                                          std::uint64_t freed_word) noexcept
 {
-  const damage d = find_damage_behind(s.slot(index), bytes, s.slot_bytes);
+  const damage d = find_damage_behind(s.slot(index), bytes, s.slot_bytes, poison_);
   const gpa::report told = overflow_report(s, index, bytes, d, "found when the block was freed",
                                            gpa::stack_trace(free_trace_of(freed_word), k.thread));
-  complete_free(k, s, index, bytes, freed_word, s.slot_bytes);
+  complete_free(k, s, index, bytes, freed_word);
   owner_.tell(told);
 }
 
@@ -133,7 +133,7 @@ void checked_heap::verify_poisoned(slab& s, std::size_t index, gpa::stack_trace 
   const std::uint64_t marked = make_word(with_state(tag_of(word), slot_state::poisoned_inspected),
                                          free_trace_of(word));
   if (!r.word.compare_exchange_strong(word, marked, std::memory_order_acq_rel)) return;
-  const damage d = find_damage_of_poison(s.slot(index), s.slot_bytes);
+  const damage d = find_damage_of_poison(s.slot(index), s.slot_bytes, bytes_of(tag_of(word)), poison_);
   if (d.count == 0) {
     std::uint64_t mine = marked;
     r.word.compare_exchange_strong(mine, word, std::memory_order_acq_rel);
@@ -155,7 +155,7 @@ void checked_heap::verify_live(slab& s, std::size_t index, gpa::stack_trace here
   const std::uint64_t marked = make_word(with_state(tag_of(word), inspected), 0);
   if (!r.word.compare_exchange_strong(word, marked, std::memory_order_acq_rel)) return;
   const std::size_t bytes = bytes_of(tag_of(word));
-  const damage d = find_damage_behind(s.slot(index), bytes, s.slot_bytes);
+  const damage d = find_damage_behind(s.slot(index), bytes, s.slot_bytes, poison_);
   if (d.count == 0) {
     std::uint64_t mine = marked;
     r.word.compare_exchange_strong(mine, word, std::memory_order_acq_rel);
@@ -172,11 +172,13 @@ void checked_heap::verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::repo
     const std::uint64_t word = s.records[i].word.load(std::memory_order_acquire);
     switch (state_of(tag_of(word))) {
       case slot_state::poisoned:
-        if (!is_poison(s.slot(i), s.slot_bytes)) verify_poisoned(s, i, here, found);
+        if (!holds_poison(s.slot(i), s.slot_bytes, bytes_of(tag_of(word)), poison_))
+          verify_poisoned(s, i, here, found);
         break;
       case slot_state::live:
       case slot_state::live_ignored:
-        if (!behind_intact(s.slot(i), bytes_of(tag_of(word)), s.slot_bytes)) verify_live(s, i, here, found);
+        if (!behind_intact(s.slot(i), bytes_of(tag_of(word)), s.slot_bytes, poison_))
+          verify_live(s, i, here, found);
         break;
       case slot_state::fresh:
       case slot_state::freed:

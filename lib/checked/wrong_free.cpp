@@ -29,8 +29,8 @@ bool checked_heap::deallocate_slow(checked_cache& k, void* p, std::size_t bytes,
     if (!claim_flagged(j, trace, damage_told)) continue;
     const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
     const auto index = static_cast<std::size_t>(j.small - j.in_slab->records);
-    if (damage_told || behind_intact(static_cast<std::byte*>(p), bytes, j.in_slab->slot_bytes)) {
-      complete_free(k, *j.in_slab, index, bytes, freed, j.in_slab->slot_bytes);
+    if (damage_told || behind_intact(static_cast<std::byte*>(p), bytes, j.in_slab->slot_bytes, poison_)) {
+      complete_free(k, *j.in_slab, index, bytes, freed);
     } else {
       complete_damaged_free(k, *j.in_slab, index, bytes, freed);
     }
@@ -71,17 +71,15 @@ bool checked_heap::try_resize(checked_cache& k, void* p, std::size_t old_bytes, 
     } else {
       if (j.small == nullptr || new_bytes >= j.in_slab->slot_bytes || new_bytes > small_limit) return false;
       const mutex_guard guard(damage_lock_);  // against verify(), which would see the new size before its redzone
-      const damage d = find_damage_behind(static_cast<std::byte*>(p), old_bytes, j.in_slab->slot_bytes);
+      const damage d = find_damage_behind(static_cast<std::byte*>(p), old_bytes, j.in_slab->slot_bytes, poison_);
       if (j.small->word.load(std::memory_order_acquire) != j.word) continue;  // freed meanwhile: that is its poison
       if (d.count != 0) return false;  // leave the evidence for the free
       const tag resized = encode(state_of(tag_of(j.word)), new_bytes, alignment);
       if (!claim(k, *j.in_slab, j.small->word, j.word, make_word(resized, 0))) continue;
       auto* const slot = static_cast<std::byte*>(p);
       const std::size_t size = j.in_slab->slot_bytes;
-      const std::size_t behind = new_bytes + redzone_bytes < size ? new_bytes + redzone_bytes : size;
       tools_open(slot, size);
-      for (std::size_t i = new_bytes; i != behind; ++i) slot[i] = std::byte{redzone_byte};
-      write_poison(slot + behind, size - behind);
+      write_behind(slot, new_bytes, size, poison_);
       tools_close(slot + new_bytes, size - new_bytes);
     }
     k.counts.count_resize(old_bytes, new_bytes);
