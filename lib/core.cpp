@@ -50,7 +50,7 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       limit_(options_.memory_limit),
       reporter_(options_),
       supply_(upstream_ == page_resource() ? nullptr : upstream_),
-      checked_(*this, supply_, options_.quarantine_bytes),
+      checked_(*this, is_sampled() ? sampled_supply_ : supply_, options_.quarantine_bytes),
       fast_(*this, supply_)
 {
   name_ = options_.name;
@@ -91,7 +91,15 @@ void core::publish_id(std::uint64_t id) noexcept
   handle_.door.id.store(id, std::memory_order_relaxed);
 }
 
-void core::publish_new_id() noexcept { publish_id(next_number() * id_step); }
+// Careful are the ids of resources that a thread must not get back to by its table of caches: that asks nobody.
+std::uint64_t core::new_id() const noexcept
+{
+  constinit static std::atomic<std::uint64_t> ids{0};
+  const bool asks_for_thread = !options_.thread_safe && !options_.checks.is_never();
+  return make_id(ids.fetch_add(1, std::memory_order_relaxed) + 1, watched_ || limit_.is_set() || asks_for_thread);
+}
+
+void core::publish_new_id() noexcept { publish_id(new_id()); }
 
 void core::end(const std::pmr::memory_resource& object) noexcept
 {
@@ -119,7 +127,7 @@ core::totals core::sum() noexcept
     for (const cache_header* part = k; part != nullptr; part = part->partner) {
       t.live_blocks += part->counts.live_blocks();
       t.live_bytes += part->counts.live_bytes();
-      t.all_blocks += part->counts.allocated_blocks.load(std::memory_order_relaxed);
+      t.all_blocks += part->counts.allocated_blocks();
       t.all_bytes += part->counts.allocated_bytes.load(std::memory_order_relaxed);
       if (part->checked) continue;
       t.unchecked_blocks += part->counts.live_blocks();

@@ -35,8 +35,6 @@ namespace gpa::detail {
 /// When leaks are looked for: by detect_leaks(), at the end of the resource, after the last static destructor.
 enum class leak_occasion : std::uint8_t { scan, end, exit };
 
-inline constexpr std::uint64_t dead_id = ~std::uint64_t{0};
-
 enum class life : std::uint8_t { alive, deinitialised, dead };
 
 class core final : public owner {
@@ -106,8 +104,10 @@ class core final : public owner {
   [[nodiscard]] totals sum() noexcept;
   void note_peak(const totals& t) noexcept;
 
+  [[nodiscard]] bool is_sampled() const noexcept { return options_.checks.interval() > 1; }
   [[nodiscard]] bool is_plain() const noexcept;
   void publish_id(std::uint64_t id) noexcept;
+  [[nodiscard]] std::uint64_t new_id() const noexcept;
   void publish_new_id() noexcept;
   void add_orphan(cache_header& k) noexcept GPA_REQUIRES(lock_);
   void flush_caches() noexcept;
@@ -149,6 +149,7 @@ class core final : public owner {
   cache_header* orphans_ GPA_GUARDED_BY(lock_) = nullptr;
 
   supply supply_;
+  supply sampled_supply_{supply::of_sampled_blocks()};
   checked_heap checked_;
   fast_heap fast_;
 };

@@ -1,10 +1,12 @@
 // The thread caches of one resource: made at a thread's first call, orphaned at its end, adopted by the next thread.
 #include "base/tools.hpp"
+#include "blocks/sampled_range.hpp"
 #include "cache_lease.hpp"
 #include "core.hpp"
 #include "os/metadata.hpp"
 #include "os/threads.hpp"
 #include "registry.hpp"
+#include "sampling.hpp"
 
 #include <new>
 
@@ -61,10 +63,12 @@ cache_header* core::make_cache() noexcept
   fast->birth = birth_;
   fast->exact_peak = !options_.thread_safe;
   fast->partner = checked;
-  if (checked == nullptr && !fast->exact_peak) fast->quick_below = fast_heap::quick_below;
-  fast->sampled = checked != nullptr && !fast->exact_peak;
-  fast->until_sample = 1 + options_.checks.interval() / 2;
-  fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
+  if (!fast->exact_peak) fast->quick_below = fast_heap::quick_below;
+  if (checked != nullptr) {
+    fast->sampled_end = sampled_range_end();
+    fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
+    fast->counts.set_due(0, first_sampling_gap(fast->dice, options_.checks.interval()));
+  }
   return fast;
 }
 
@@ -188,6 +192,7 @@ cache_lease::~cache_lease()
 void core::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   lock_.lock();
+  if (is_sampled()) supply_.lock_for_fork();  // else the checked heap's own
   checked_.lock_for_fork();
   fast_.lock_for_fork();
   numbers_.lock_for_fork();
@@ -198,6 +203,7 @@ void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analy
   numbers_.unlock_after_fork();
   fast_.unlock_after_fork();
   checked_.unlock_after_fork();
+  if (is_sampled()) supply_.unlock_after_fork();
   lock_.unlock();
 }
 

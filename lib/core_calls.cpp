@@ -7,6 +7,7 @@
 #include "os/threads.hpp"
 #include "output.hpp"
 #include "registry.hpp"
+#include "sampling.hpp"
 #include "trace/format.hpp"
 
 namespace gpa::detail {
@@ -100,14 +101,12 @@ std::uint64_t core::number_allocation(std::size_t bytes, std::size_t alignment) 
 void* core::allocate_unchecked(cache_header& k, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
 {
   auto& fast = static_cast<fast_cache&>(k);
-  if (k.partner == nullptr || --k.until_sample != 0) return fast_.allocate(fast, bytes, alignment);
-  // Between 1 and 2n - 1 with equal chance: n on average, and no loop of the program can fall in step with it.
-  k.dice ^= k.dice << 13;
-  k.dice ^= k.dice >> 17;
-  k.dice ^= k.dice << 5;
-  const std::uint64_t span = 2 * std::uint64_t{options_.checks.interval()} - 1;
-  k.until_sample = 1 + static_cast<std::uint32_t>((k.dice * span) >> 32);
-  return checked_.allocate(static_cast<checked_cache&>(*k.partner), bytes, alignment, caller);
+  if (k.partner != nullptr && k.counts.is_due()) [[unlikely]] {
+    k.counts.set_next_due(sampling_gap(k.dice, options_.checks.interval()));
+    void* const p = checked_.allocate(static_cast<checked_cache&>(*k.partner), bytes, alignment, caller);
+    if (p != nullptr) return p;  // else the range that picked blocks lie in is full
+  }
+  return fast_.allocate(fast, bytes, alignment);
 }
 
 bool core::deallocate_unchecked(cache_header& k, void* p, std::size_t bytes, std::size_t alignment,
@@ -305,7 +304,7 @@ void core::release() noexcept
           fast_heap::reset_cache(static_cast<fast_cache&>(*part));
         }
         tally& n = part->counts;
-        n.freed_blocks.store(n.allocated_blocks.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        n.freed_blocks.store(n.allocated_blocks(), std::memory_order_relaxed);
         n.freed_bytes.store(n.allocated_bytes.load(std::memory_order_relaxed), std::memory_order_relaxed);
       }
       k->budgeted.store(0, std::memory_order_relaxed);

@@ -29,10 +29,10 @@ constexpr std::size_t accounted = std::size_t{1} << 30;
 constexpr int mremap_dontunmap = 4;       // Linux 5.7
 constexpr int madv_dontneed_locked = 24;  // Linux 5.18
 
-std::byte* map(std::size_t bytes, int protection) noexcept
+std::byte* map(std::size_t bytes, int protection, void* wish = nullptr) noexcept
 {
   const int flags = protection == opened && bytes >= accounted ? fresh & ~MAP_NORESERVE : fresh;
-  void* const p = ::mmap(nullptr, bytes, protection, flags, -1, 0);
+  void* const p = ::mmap(wish, bytes, protection, flags, -1, 0);
   return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
 }
 
@@ -44,10 +44,10 @@ void unmap(void* p, std::size_t bytes) noexcept
   ::madvise(p, bytes, MADV_DONTNEED);
 }
 
-void* map_aligned(std::size_t bytes, std::size_t alignment, int protection) noexcept
+void* map_aligned(std::size_t bytes, std::size_t alignment, int protection, void* wish = nullptr) noexcept
 {
   const errno_keeper keep;
-  std::byte* const lucky = map(bytes, protection);  // mostly: the kernel places a mapping right below the last one
+  std::byte* const lucky = map(bytes, protection, wish);  // mostly: the kernel places a mapping right below the last one
   if (lucky == nullptr || is_aligned(lucky, alignment)) return lucky;
   unmap(lucky, bytes);
 
@@ -96,9 +96,9 @@ void* map_pages(std::size_t bytes, std::size_t alignment) noexcept
   return map_aligned(bytes, alignment, opened);
 }
 
-void* reserve_pages(std::size_t bytes, std::size_t alignment) noexcept
+void* reserve_pages(std::size_t bytes, std::size_t alignment, void* wish) noexcept
 {
-  return map_aligned(bytes, alignment, closed);
+  return map_aligned(bytes, alignment, closed, wish);
 }
 
 void unmap_pages(void* p, std::size_t bytes) noexcept
