@@ -102,9 +102,11 @@ void* core::allocate_unchecked(cache_header& k, std::size_t bytes, std::size_t a
 {
   auto& fast = static_cast<fast_cache&>(k);
   if (k.partner != nullptr && k.counts.is_due()) [[unlikely]] {
-    k.counts.set_next_due(sampling_gap(k.dice, options_.checks.interval()));
+    const std::uint64_t gap = sampling_gap(k.dice, options_.checks.interval());
+    k.counts.set_next_due(gap);
     void* const p = checked_.allocate(static_cast<checked_cache&>(*k.partner), bytes, alignment, caller);
-    if (p != nullptr) return p;  // else the range that picked blocks lie in is full
+    if (p != nullptr) return p;
+    k.counts.set_due(k.counts.allocated_blocks(), gap + 1);  // the range of picked blocks is full: this one is none
   }
   return fast_.allocate(fast, bytes, alignment);
 }

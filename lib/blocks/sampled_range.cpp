@@ -4,6 +4,7 @@
 #include "base/mutex.hpp"
 #include "os/pages.hpp"
 
+#include <algorithm>
 #include <bit>
 
 namespace gpa::detail {
@@ -12,8 +13,7 @@ namespace {
 
 // Above what a program that is not position-independent has at the bottom, below what others ask for by address.
 constexpr std::uintptr_t wished_start = std::uintptr_t{64} << 30;
-constexpr std::size_t most_bytes = std::size_t{256} << 30;
-constexpr std::size_t least_bytes = std::size_t{256} << 20;  // where addresses are rationed (RLIMIT_AS)
+constexpr std::size_t most_bytes = std::size_t{16} << 30;
 constexpr std::size_t bits_of_word = 64;
 
 struct range {
@@ -32,17 +32,17 @@ bool have_range() noexcept GPA_REQUIRES(all.lock)
   all.refused = true;
   auto* const used = static_cast<std::uint64_t*>(map_pages(most_bytes / granule_size / 8, page_size));
   if (used == nullptr) return false;
-  for (std::size_t bytes = most_bytes; bytes >= least_bytes; bytes /= 4) {
-    void* const start = reserve_pages(bytes, granule_size, reinterpret_cast<void*>(wished_start));
-    if (start == nullptr) continue;
-    all.start = static_cast<std::byte*>(start);
-    all.granules = bytes / granule_size;
-    all.used = used;
-    all.refused = false;
-    return true;
+  const std::size_t bytes = std::min(most_bytes, round_down(most_addresses() / 64, granule_size));
+  void* const start = reserve_pages(bytes, granule_size, reinterpret_cast<void*>(wished_start));
+  if (start == nullptr) {
+    unmap_pages(used, most_bytes / granule_size / 8);
+    return false;
   }
-  unmap_pages(used, most_bytes / granule_size / 8);
-  return false;
+  all.start = static_cast<std::byte*>(start);
+  all.granules = bytes / granule_size;
+  all.used = used;
+  all.refused = false;
+  return true;
 }
 
 void mark(std::size_t first, std::size_t count, bool used) noexcept GPA_REQUIRES(all.lock)

@@ -3,13 +3,13 @@
 //
 //    0          start                      end                                            2^47
 //    +----------+--------------------------+----- - - - - - - - - - - - - - - - - - - - ----+
-//    |          |  up to 256 GiB, reserved |   whatever else the process has               |
+//    |          |  16 GiB, reserved        |   whatever else the process has               |
 //    +----------+--------------------------+----- - - - - - - - - - - - - - - - - - - - ----+
 //
 // It is asked for at the bottom of the address space, where nothing else is put: whatever lies at or above its end was
 // not picked. Where the system puts it somewhere else (under AddressSanitizer, say), more frees have to ask the page map
-// and nothing is wrong. Only what is used costs memory; one bit a granule says which are. A granule given back is
-// the last to be used again.
+// and nothing is wrong. A program with a limit on its addresses (RLIMIT_AS) has a range of a 64th of that. Only what is
+// used costs memory; one bit a granule says which are. A granule given back is the last to be used again.
 //
 // When it is full, or the system refuses to reserve it, blocks are not picked.
 //

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t most_freed = 65536;                      // blocks whose addresses are kept
 constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;  // of address space
-constexpr std::size_t most_freed_sampled = std::size_t{1} << 32;  // of the range that all resources share
+constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
 constexpr std::size_t most_spare_bytes = std::size_t{32} << 20;
 constexpr std::size_t largest_spare = std::size_t{8} << 20;
 constexpr std::size_t largest_reserve = std::size_t{4} << 30;

@@ -1,6 +1,7 @@
 #include "os/pages.hpp"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -99,6 +100,14 @@ void* map_pages(std::size_t bytes, std::size_t alignment) noexcept
 void* reserve_pages(std::size_t bytes, std::size_t alignment, void* wish) noexcept
 {
   return map_aligned(bytes, alignment, closed, wish);
+}
+
+std::size_t most_addresses() noexcept
+{
+  const errno_keeper keep;
+  rlimit bound{};
+  return ::getrlimit(RLIMIT_AS, &bound) != 0 || bound.rlim_cur == RLIM_INFINITY ? static_cast<std::size_t>(-1)
+                                                                                 : bound.rlim_cur;
 }
 
 void unmap_pages(void* p, std::size_t bytes) noexcept
