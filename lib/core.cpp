@@ -27,7 +27,8 @@ gpa::options decided(const gpa::options& given, build b)
   apply_environment(o);
   o.name = interned_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
-  if (o.quarantine_bytes == default_quarantine) o.quarantine_bytes = second_level_cache_bytes() / 2;
+  if (o.quarantine_bytes == default_quarantine)
+    o.quarantine_bytes = o.checks.is_never() ? 0 : second_level_cache_bytes() / 2;  // two microseconds, the first time
   if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);
   o.stack_frames = std::min(o.stack_frames, max_stack_frames);
   return o;

@@ -30,10 +30,10 @@ constexpr std::size_t accounted = std::size_t{1} << 30;
 constexpr int mremap_dontunmap = 4;       // Linux 5.7
 constexpr int madv_dontneed_locked = 24;  // Linux 5.18
 
-std::byte* map(std::size_t bytes, int protection, void* wish = nullptr) noexcept
+std::byte* map(std::size_t bytes, int protection, void* wish = nullptr, int more_flags = 0) noexcept
 {
   const int flags = protection == opened && bytes >= accounted ? fresh & ~MAP_NORESERVE : fresh;
-  void* const p = ::mmap(wish, bytes, protection, flags, -1, 0);
+  void* const p = ::mmap(wish, bytes, protection, flags | more_flags, -1, 0);
   return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
 }
 
@@ -50,6 +50,14 @@ void* map_aligned(std::size_t bytes, std::size_t alignment, int protection, void
   const errno_keeper keep;
   std::byte* const lucky = map(bytes, protection, wish);  // mostly: the kernel places a mapping right below the last one
   if (lucky == nullptr || is_aligned(lucky, alignment)) return lucky;
+  // What lies right below is mostly free as well: then it is enough to move down by some pages.
+  const std::size_t gap = address(lucky) % alignment;
+  if (std::byte* const below = map(gap, protection, lucky - gap, MAP_FIXED_NOREPLACE); below == lucky - gap) {
+    unmap(below + bytes, gap);
+    return below;
+  } else if (below != nullptr) {
+    unmap(below, gap);  // before Linux 4.17 the address is only a wish
+  }
   unmap(lucky, bytes);
 
   const std::size_t spare = alignment - page_size;
