@@ -114,6 +114,7 @@ class core final : public owner {
   void flush_orphans() noexcept;
   [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] cache_header* make_cache() noexcept;
+  void name_owner(cache_header& k) const noexcept;
   [[nodiscard]] cache_header* adopt_or_make_cache() noexcept;
   [[nodiscard]] void* refuse(mistake kind, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
   [[nodiscard]] std::uint32_t capture(const void* caller) const noexcept;

@@ -39,6 +39,14 @@ Cache* new_cache() noexcept
 
 }  // namespace
 
+// Records name threads; the fast heap has none, and asks the system for no names.
+void core::name_owner(cache_header& k) const noexcept
+{
+  if (options_.checks.is_never()) return;
+  k.thread = static_cast<std::uint16_t>(this_thread_number());
+  if (k.partner != nullptr) k.partner->thread = k.thread;
+}
+
 cache_header* core::make_cache() noexcept
 {
   checked_cache* checked = nullptr;
@@ -91,8 +99,7 @@ cache_header* core::adopt_or_make_cache() noexcept
     k->next = caches_;
     caches_ = k;
   }
-  k->thread = static_cast<std::uint16_t>(this_thread_number());
-  if (k->partner != nullptr) k->partner->thread = k->thread;
+  name_owner(*k);
   return k;
 }
 
@@ -212,13 +219,13 @@ void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analy
 void core::become_child(std::uint32_t survivor) noexcept
 {
   const totals t = sum();
+  const cache_header* const own = find_cache(birth_);
   const mutex_guard guard(lock_);
   inherited_blocks_ = t.unchecked_blocks;
   inherited_bytes_ = t.unchecked_bytes;
   for (cache_header* k = caches_; k != nullptr; k = k->next) {
-    if (k->thread == survivor || k->orphan) {
-      k->thread = static_cast<std::uint16_t>(this_thread_number());
-      if (k->partner != nullptr) k->partner->thread = k->thread;
+    if (k == own || k->orphan) {
+      name_owner(*k);
       continue;
     }
     if (k->checked) checked_.salvage(static_cast<checked_cache&>(*k));

@@ -119,7 +119,7 @@ struct tally {
 /// stands in one line of the CPU's cache.
 struct cache_header {
   std::uint32_t frames = 0;        // call stacks: how deep
-  std::uint16_t thread = 0;        // number of the thread it belongs to
+  std::uint16_t thread = 0;        // number of the thread it belongs to; 0 if nothing is checked
   bool checked = false;            // a checked_cache, else a fast_cache
   bool plain = false;              // checked, no call stacks, no exact peak: the shortest path will do
   bool traced = false;             // as plain, but with call stacks
