@@ -150,6 +150,10 @@ void core::note_peak(const totals& t) noexcept
   };
   raise(peak_blocks_, t.live_blocks);
   raise(peak_bytes_, t.live_bytes);
+  if (const cache_header* const k = sole_.load(std::memory_order_acquire); k != nullptr) {
+    raise(peak_blocks_, k->peak_blocks.load(std::memory_order_relaxed));
+    raise(peak_bytes_, k->peak_bytes.load(std::memory_order_relaxed));
+  }
 }
 
 void core::heartbeat() noexcept { note_peak(sum()); }

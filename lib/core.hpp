@@ -116,6 +116,7 @@ class core final : public owner {
   [[nodiscard]] cache_header* make_cache() noexcept;
   void name_owner(cache_header& k) const noexcept;
   [[nodiscard]] cache_header* adopt_or_make_cache() noexcept;
+  [[nodiscard]] bool has_sole_cache() const noexcept { return !options_.thread_safe && options_.checks.is_never(); }
   [[nodiscard]] void* refuse(mistake kind, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
   [[nodiscard]] std::uint32_t capture(const void* caller) const noexcept;
   void late_free(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
@@ -148,6 +149,7 @@ class core final : public owner {
   mutex lock_;
   cache_header* caches_ GPA_GUARDED_BY(lock_) = nullptr;
   cache_header* orphans_ GPA_GUARDED_BY(lock_) = nullptr;
+  std::atomic<cache_header*> sole_{nullptr};  // thread_safe = false, without checks: every thread's
 
   supply supply_;
   supply sampled_supply_{supply::of_sampled_blocks()};

@@ -69,9 +69,11 @@ cache_header* core::make_cache() noexcept
     return nullptr;
   }
   fast->birth = birth_;
-  fast->exact_peak = !options_.thread_safe;
+  fast->sole = has_sole_cache();
+  fast->exact_peak = !options_.thread_safe && !fast->sole;
   fast->partner = checked;
   if (!fast->exact_peak) fast->quick_below = fast_heap::quick_below;
+  if (fast->sole) fast->sampled_end = ~std::uintptr_t{0};
   if (checked != nullptr) {
     fast->sampled_end = sampled_range_end();
     fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
@@ -98,6 +100,7 @@ cache_header* core::adopt_or_make_cache() noexcept
     const mutex_guard guard(lock_);
     k->next = caches_;
     caches_ = k;
+    if (k->sole) sole_.store(k, std::memory_order_release);
   }
   name_owner(*k);
   return k;
@@ -169,6 +172,7 @@ void core::drop_heaps() noexcept
     dropped_ = true;
     all = caches_;
     caches_ = orphans_ = nullptr;
+    sole_.store(nullptr, std::memory_order_relaxed);
   }
   tools_destroy_pool(this);  // closes what is in it, so before memory goes back
   const tools_quiet quiet;
@@ -183,10 +187,10 @@ void core::drop_heaps() noexcept
 
 cache_lease::cache_lease(core& c) noexcept : core_(c)
 {
-  cache_ = find_cache(c.birth());
+  cache_ = c.has_sole_cache() ? c.sole_.load(std::memory_order_acquire) : find_cache(c.birth());
   if (cache_ != nullptr) return;
   cache_ = c.adopt_or_make_cache();
-  if (cache_ == nullptr) return;
+  if (cache_ == nullptr || cache_->sole) return;
   borrowed_ = !remember_cache(c.birth(), cache_, registry_thread_exit_handler());
 }
 
@@ -224,7 +228,7 @@ void core::become_child(std::uint32_t survivor) noexcept
   inherited_blocks_ = t.unchecked_blocks;
   inherited_bytes_ = t.unchecked_bytes;
   for (cache_header* k = caches_; k != nullptr; k = k->next) {
-    if (k == own || k->orphan) {
+    if (k == own || k->orphan || k->sole) {  // a sole one is the survivor's who forks
       name_owner(*k);
       continue;
     }

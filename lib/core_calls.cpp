@@ -120,6 +120,7 @@ bool core::deallocate_unchecked(cache_header& k, void* p, std::size_t bytes, std
         r->kind == region_kind::checked_large)
       return checked_.deallocate(static_cast<checked_cache&>(*k.partner), p, bytes, alignment, caller);
   }
+  if (k.sole) k.note_own_peak();
   fast_.deallocate(static_cast<fast_cache&>(k), p, bytes, alignment);
   return true;
 }
@@ -202,6 +203,7 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
   const bool grows = new_bytes > old_bytes;
   if (limited && grows && !limit_.reserve(*k, new_bytes - old_bytes)) return false;
   const tools_quiet quiet;
+  if (k->sole) k->note_own_peak();
   bool done = false;
   const region* const r = region_of(p);
   const bool fast = r != nullptr && r->owner == this &&
@@ -294,6 +296,7 @@ void core::ignore(const void* p, const void* caller) noexcept
 
 void core::release() noexcept
 {
+  note_peak(sum());
   tools_destroy_pool(this);
   tools_create_pool(this);
   {

@@ -62,9 +62,15 @@ void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t b
     deallocate_checked(object, p, bytes, alignment, caller, static_cast<checked_cache&>(k));
     return;
   }
-  if (k.quick_below != 0 && !may_be_sampled(k, p) &&
-      fast_heap::deallocate_slot(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]]
+  auto& fast = static_cast<fast_cache&>(k);
+  if (k.sole) {
+    k.note_own_peak();
+    if (bytes < fast_heap::quick_below && fast_heap::deallocate_quick(fast, p, bytes, alignment)) [[likely]] return;
+  } else if (k.quick_below == 0 || may_be_sampled(k, p)) {
+    deallocate_generally(object, p, bytes, alignment, caller);
     return;
+  }
+  if (fast_heap::deallocate_slot(fast, p, bytes, alignment)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 

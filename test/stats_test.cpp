@@ -262,6 +262,37 @@ BOOST_AUTO_TEST_CASE(held_bytes_are_what_the_upstream_gave)
   });
 }
 
+// Threads that take turns share what is free, and their peak is that of all of them.
+BOOST_AUTO_TEST_CASE(an_unchecked_resource_of_one_thread_at_a_time_is_exact_whoever_calls)
+{
+  gpa::resource r({.checks = gpa::checks::never(), .thread_safe = false});
+  std::vector<void*> blocks;
+  const auto elsewhere = [](auto work) { std::thread(work).join(); };
+  std::size_t held = 0;
+  for (int i = 0; i != 200; ++i) {
+    elsewhere([&] {
+      for (int k = 0; k != 100; ++k) blocks.push_back(r.allocate(k < 50 ? 100 : 3'000, 8));
+    });
+    BOOST_TEST(r.stats().live_blocks == 100u);
+    elsewhere([&] {
+      void* const p = r.allocate(200'000, 8);
+      for (std::size_t k = 0; k != 100; ++k) r.deallocate(blocks[k], k < 50 ? 100 : 3'000, 8);
+      r.deallocate(p, 200'000, 8);
+      blocks.clear();
+    });
+    const gpa::statistics s = r.stats();
+    BOOST_TEST(s.live_blocks == 0u);
+    BOOST_TEST(s.live_bytes == 0u);
+    BOOST_TEST(s.peak_blocks == 101u);
+    BOOST_TEST(s.peak_bytes == 50u * 3'100 + 200'000);
+    BOOST_TEST(s.total_blocks == static_cast<std::size_t>(i + 1) * 101);
+    if (i == 0) held = s.held_bytes;
+    BOOST_TEST(s.held_bytes == held);
+  }
+  BOOST_TEST((r.deinit() == gpa::check::ok));
+  BOOST_TEST(r.stats().held_bytes == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(picked_blocks_cost_the_upstream_nothing)
 {
   recording_upstream upstream;

@@ -124,16 +124,30 @@ struct cache_header {
   bool plain = false;              // checked, no call stacks, no exact peak: the shortest path will do
   bool traced = false;             // as plain, but with call stacks
   bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
+  bool sole = false;               // a fast_cache of a resource that has no other: one thread calls it at a time
   bool orphan = false;
   std::size_t quick_below = 0;     // requests of fewer bytes take the fast heap's shortest path
-  std::uintptr_t sampled_end = 0;  // sampling: no block at or above this address was picked
+  std::uintptr_t sampled_end = 0;  // frees below this address leave the hot path; picked blocks are all below it
   tally counts;
   std::uint64_t birth = 0;         // of the resource
   cache_header* partner = nullptr;  // sampling: the checked heap's cache of the same thread
   std::uint32_t dice = 0;          // sampling: the state of its random numbers
   std::atomic<std::int64_t> budgeted{0};  // live bytes already counted against a limit
-  cache_header* next = nullptr;           // of the same resource
+  std::atomic<std::int64_t> peak_blocks{0};  // of a sole cache: the most that were live
+  std::atomic<std::int64_t> peak_bytes{0};
+  cache_header* next = nullptr;  // of the same resource
   cache_header* next_orphan = nullptr;
+
+  /// Before something is freed: more than then was live at no moment since. Of a sole cache, whose frees leave the hot
+  /// path for that.
+  void note_own_peak() noexcept
+  {
+    const auto raise = [](std::atomic<std::int64_t>& peak, std::int64_t now) {
+      if (now > peak.load(std::memory_order_relaxed)) peak.store(now, std::memory_order_relaxed);
+    };
+    raise(peak_blocks, counts.live_blocks());
+    raise(peak_bytes, counts.live_bytes());
+  }
 };
 
 /// False: the block is certainly of the fast heap.
