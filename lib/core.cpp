@@ -27,7 +27,8 @@ gpa::options decided(const gpa::options& given, build b)
   apply_environment(o);
   o.name = interned_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
-  if (o.quarantine_bytes == default_quarantine) o.quarantine_bytes = second_level_cache_bytes() / 2;
+  if (o.quarantine_bytes == default_quarantine)
+    o.quarantine_bytes = o.checks.is_never() ? 0 : second_level_cache_bytes() / 2;  // two microseconds, the first time
   if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);
   o.poison_bytes = std::max(o.poison_bytes, default_poison);
   o.stack_frames = std::min(o.stack_frames, max_stack_frames);
@@ -51,7 +52,7 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       limit_(options_.memory_limit),
       reporter_(options_),
       supply_(upstream_ == page_resource() ? nullptr : upstream_),
-      checked_(*this, supply_, options_.quarantine_bytes, options_.poison_bytes),
+      checked_(*this, is_sampled() ? sampled_supply_ : supply_, options_.quarantine_bytes, options_.poison_bytes),
       fast_(*this, supply_)
 {
   name_ = options_.name;
@@ -92,7 +93,15 @@ void core::publish_id(std::uint64_t id) noexcept
   handle_.door.id.store(id, std::memory_order_relaxed);
 }
 
-void core::publish_new_id() noexcept { publish_id(next_number() * id_step); }
+// Careful are the ids of resources that a thread must not get back to by its table of caches: that asks nobody.
+std::uint64_t core::new_id() const noexcept
+{
+  constinit static std::atomic<std::uint64_t> ids{0};
+  const bool asks_for_thread = !options_.thread_safe && !options_.checks.is_never();
+  return make_id(ids.fetch_add(1, std::memory_order_relaxed) + 1, watched_ || limit_.is_set() || asks_for_thread);
+}
+
+void core::publish_new_id() noexcept { publish_id(new_id()); }
 
 void core::end(const std::pmr::memory_resource& object) noexcept
 {
@@ -120,7 +129,7 @@ core::totals core::sum() noexcept
     for (const cache_header* part = k; part != nullptr; part = part->partner) {
       t.live_blocks += part->counts.live_blocks();
       t.live_bytes += part->counts.live_bytes();
-      t.all_blocks += part->counts.allocated_blocks.load(std::memory_order_relaxed);
+      t.all_blocks += part->counts.allocated_blocks();
       t.all_bytes += part->counts.allocated_bytes.load(std::memory_order_relaxed);
       if (part->checked) continue;
       t.unchecked_blocks += part->counts.live_blocks();
@@ -142,6 +151,10 @@ void core::note_peak(const totals& t) noexcept
   };
   raise(peak_blocks_, t.live_blocks);
   raise(peak_bytes_, t.live_bytes);
+  if (const cache_header* const k = sole_.load(std::memory_order_acquire); k != nullptr) {
+    raise(peak_blocks_, k->peak_blocks.load(std::memory_order_relaxed));
+    raise(peak_bytes_, k->peak_bytes.load(std::memory_order_relaxed));
+  }
 }
 
 void core::heartbeat() noexcept { note_peak(sum()); }

@@ -35,8 +35,6 @@ namespace gpa::detail {
 /// When leaks are looked for: by detect_leaks(), at the end of the resource, after the last static destructor.
 enum class leak_occasion : std::uint8_t { scan, end, exit };
 
-inline constexpr std::uint64_t dead_id = ~std::uint64_t{0};
-
 enum class life : std::uint8_t { alive, deinitialised, dead };
 
 class core final : public owner {
@@ -106,15 +104,19 @@ class core final : public owner {
   [[nodiscard]] totals sum() noexcept;
   void note_peak(const totals& t) noexcept;
 
+  [[nodiscard]] bool is_sampled() const noexcept { return options_.checks.interval() > 1; }
   [[nodiscard]] bool is_plain() const noexcept;
   void publish_id(std::uint64_t id) noexcept;
+  [[nodiscard]] std::uint64_t new_id() const noexcept;
   void publish_new_id() noexcept;
   void add_orphan(cache_header& k) noexcept GPA_REQUIRES(lock_);
   void flush_caches() noexcept;
   void flush_orphans() noexcept;
   [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] cache_header* make_cache() noexcept;
+  void name_owner(cache_header& k) const noexcept;
   [[nodiscard]] cache_header* adopt_or_make_cache() noexcept;
+  [[nodiscard]] bool has_sole_cache() const noexcept { return !options_.thread_safe && options_.checks.is_never(); }
   [[nodiscard]] void* refuse(mistake kind, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
   [[nodiscard]] std::uint32_t capture(const void* caller) const noexcept;
   void late_free(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
@@ -147,8 +149,10 @@ class core final : public owner {
   mutex lock_;
   cache_header* caches_ GPA_GUARDED_BY(lock_) = nullptr;
   cache_header* orphans_ GPA_GUARDED_BY(lock_) = nullptr;
+  std::atomic<cache_header*> sole_{nullptr};  // thread_safe = false, without checks: every thread's
 
   supply supply_;
+  supply sampled_supply_{supply::of_sampled_blocks()};
   checked_heap checked_;
   fast_heap fast_;
 };

@@ -1,10 +1,12 @@
 // The thread caches of one resource: made at a thread's first call, orphaned at its end, adopted by the next thread.
 #include "base/tools.hpp"
+#include "blocks/sampled_range.hpp"
 #include "cache_lease.hpp"
 #include "core.hpp"
 #include "os/metadata.hpp"
 #include "os/threads.hpp"
 #include "registry.hpp"
+#include "sampling.hpp"
 
 #include <new>
 
@@ -37,6 +39,14 @@ Cache* new_cache() noexcept
 
 }  // namespace
 
+// Records name threads; the fast heap has none, and asks the system for no names.
+void core::name_owner(cache_header& k) const noexcept
+{
+  if (options_.checks.is_never()) return;
+  k.thread = static_cast<std::uint16_t>(this_thread_number());
+  if (k.partner != nullptr) k.partner->thread = k.thread;
+}
+
 cache_header* core::make_cache() noexcept
 {
   checked_cache* checked = nullptr;
@@ -59,12 +69,16 @@ cache_header* core::make_cache() noexcept
     return nullptr;
   }
   fast->birth = birth_;
-  fast->exact_peak = !options_.thread_safe;
+  fast->sole = has_sole_cache();
+  fast->exact_peak = !options_.thread_safe && !fast->sole;
   fast->partner = checked;
-  if (checked == nullptr && !fast->exact_peak) fast->quick_below = fast_heap::quick_below;
-  fast->sampled = checked != nullptr && !fast->exact_peak;
-  fast->until_sample = 1 + options_.checks.interval() / 2;
-  fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
+  if (!fast->exact_peak) fast->quick_below = fast_heap::quick_below;
+  if (fast->sole) fast->sampled_end = ~std::uintptr_t{0};
+  if (checked != nullptr) {
+    fast->sampled_end = sampled_range_end();
+    fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
+    fast->counts.set_due(0, first_sampling_gap(fast->dice, options_.checks.interval()));
+  }
   return fast;
 }
 
@@ -86,9 +100,9 @@ cache_header* core::adopt_or_make_cache() noexcept
     const mutex_guard guard(lock_);
     k->next = caches_;
     caches_ = k;
+    if (k->sole) sole_.store(k, std::memory_order_release);
   }
-  k->thread = static_cast<std::uint16_t>(this_thread_number());
-  if (k->partner != nullptr) k->partner->thread = k->thread;
+  name_owner(*k);
   return k;
 }
 
@@ -158,6 +172,7 @@ void core::drop_heaps() noexcept
     dropped_ = true;
     all = caches_;
     caches_ = orphans_ = nullptr;
+    sole_.store(nullptr, std::memory_order_relaxed);
   }
   tools_destroy_pool(this);  // closes what is in it, so before memory goes back
   const tools_quiet quiet;
@@ -172,10 +187,10 @@ void core::drop_heaps() noexcept
 
 cache_lease::cache_lease(core& c) noexcept : core_(c)
 {
-  cache_ = find_cache(c.birth());
+  cache_ = c.has_sole_cache() ? c.sole_.load(std::memory_order_acquire) : find_cache(c.birth());
   if (cache_ != nullptr) return;
   cache_ = c.adopt_or_make_cache();
-  if (cache_ == nullptr) return;
+  if (cache_ == nullptr || cache_->sole) return;
   borrowed_ = !remember_cache(c.birth(), cache_, registry_thread_exit_handler());
 }
 
@@ -188,6 +203,7 @@ cache_lease::~cache_lease()
 void core::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   lock_.lock();
+  if (is_sampled()) supply_.lock_for_fork();  // else the checked heap's own
   checked_.lock_for_fork();
   fast_.lock_for_fork();
   numbers_.lock_for_fork();
@@ -198,6 +214,7 @@ void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analy
   numbers_.unlock_after_fork();
   fast_.unlock_after_fork();
   checked_.unlock_after_fork();
+  if (is_sampled()) supply_.unlock_after_fork();
   lock_.unlock();
 }
 
@@ -206,13 +223,13 @@ void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analy
 void core::become_child(std::uint32_t survivor) noexcept
 {
   const totals t = sum();
+  const cache_header* const own = find_cache(birth_);
   const mutex_guard guard(lock_);
   inherited_blocks_ = t.unchecked_blocks;
   inherited_bytes_ = t.unchecked_bytes;
   for (cache_header* k = caches_; k != nullptr; k = k->next) {
-    if (k->thread == survivor || k->orphan) {
-      k->thread = static_cast<std::uint16_t>(this_thread_number());
-      if (k->partner != nullptr) k->partner->thread = k->thread;
+    if (k == own || k->orphan || k->sole) {  // a sole one is the survivor's who forks
+      name_owner(*k);
       continue;
     }
     if (k->checked) checked_.salvage(static_cast<checked_cache&>(*k));

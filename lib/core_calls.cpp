@@ -7,6 +7,7 @@
 #include "os/threads.hpp"
 #include "output.hpp"
 #include "registry.hpp"
+#include "sampling.hpp"
 #include "trace/format.hpp"
 
 namespace gpa::detail {
@@ -100,14 +101,14 @@ std::uint64_t core::number_allocation(std::size_t bytes, std::size_t alignment) 
 void* core::allocate_unchecked(cache_header& k, std::size_t bytes, std::size_t alignment, const void* caller) noexcept
 {
   auto& fast = static_cast<fast_cache&>(k);
-  if (k.partner == nullptr || --k.until_sample != 0) return fast_.allocate(fast, bytes, alignment);
-  // Between 1 and 2n - 1 with equal chance: n on average, and no loop of the program can fall in step with it.
-  k.dice ^= k.dice << 13;
-  k.dice ^= k.dice >> 17;
-  k.dice ^= k.dice << 5;
-  const std::uint64_t span = 2 * std::uint64_t{options_.checks.interval()} - 1;
-  k.until_sample = 1 + static_cast<std::uint32_t>((k.dice * span) >> 32);
-  return checked_.allocate(static_cast<checked_cache&>(*k.partner), bytes, alignment, caller);
+  if (k.partner != nullptr && k.counts.is_due()) [[unlikely]] {
+    const std::uint64_t gap = sampling_gap(k.dice, options_.checks.interval());
+    k.counts.set_next_due(gap);
+    void* const p = checked_.allocate(static_cast<checked_cache&>(*k.partner), bytes, alignment, caller);
+    if (p != nullptr) return p;
+    k.counts.set_due(k.counts.allocated_blocks(), gap + 1);  // the range of picked blocks is full: this one is none
+  }
+  return fast_.allocate(fast, bytes, alignment);
 }
 
 bool core::deallocate_unchecked(cache_header& k, void* p, std::size_t bytes, std::size_t alignment,
@@ -119,6 +120,7 @@ bool core::deallocate_unchecked(cache_header& k, void* p, std::size_t bytes, std
         r->kind == region_kind::checked_large)
       return checked_.deallocate(static_cast<checked_cache&>(*k.partner), p, bytes, alignment, caller);
   }
+  if (k.sole) k.note_own_peak();
   fast_.deallocate(static_cast<fast_cache&>(k), p, bytes, alignment);
   return true;
 }
@@ -201,6 +203,7 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
   const bool grows = new_bytes > old_bytes;
   if (limited && grows && !limit_.reserve(*k, new_bytes - old_bytes)) return false;
   const tools_quiet quiet;
+  if (k->sole) k->note_own_peak();
   bool done = false;
   const region* const r = region_of(p);
   const bool fast = r != nullptr && r->owner == this &&
@@ -293,6 +296,7 @@ void core::ignore(const void* p, const void* caller) noexcept
 
 void core::release() noexcept
 {
+  note_peak(sum());
   tools_destroy_pool(this);
   tools_create_pool(this);
   {
@@ -305,7 +309,7 @@ void core::release() noexcept
           fast_heap::reset_cache(static_cast<fast_cache&>(*part));
         }
         tally& n = part->counts;
-        n.freed_blocks.store(n.allocated_blocks.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        n.freed_blocks.store(n.allocated_blocks(), std::memory_order_relaxed);
         n.freed_bytes.store(n.allocated_bytes.load(std::memory_order_relaxed), std::memory_order_relaxed);
       }
       k->budgeted.store(0, std::memory_order_relaxed);

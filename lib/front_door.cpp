@@ -48,16 +48,8 @@ void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std:
                       cache_header& k)
 {
   if (k.traced) [[likely]] return allocate_checked(object, bytes, alignment, caller, static_cast<checked_cache&>(k));
-  auto& fast = static_cast<fast_cache&>(k);
-  if (k.sampled && k.until_sample > 1) [[likely]] {
-    void* const p = bytes < fast_heap::quick_below ? fast_heap::allocate_quick(fast, bytes, alignment)
-                                                   : fast_heap::allocate_slot(fast, bytes, alignment);
-    if (p != nullptr) [[likely]] {
-      --k.until_sample;
-      return p;
-    }
-  } else if (k.quick_below != 0) {
-    void* const p = fast_heap::allocate_slot(fast, bytes, alignment);
+  if (k.quick_below != 0 && bytes >= k.quick_below) [[likely]] {  // below, the hot path has tried
+    void* const p = fast_heap::allocate_slot(static_cast<fast_cache&>(k), bytes, alignment);
     if (p != nullptr) [[likely]] return p;
   }
   return allocate_or_throw(object, bytes, alignment, caller);
@@ -71,14 +63,32 @@ void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t b
     return;
   }
   auto& fast = static_cast<fast_cache&>(k);
-  if (k.sampled) [[likely]] {
-    const region* const r = region_of(p);
-    if (r != nullptr && r->kind == region_kind::fast_slab && r->owner == door_of(object).heart) [[likely]] {
-      const bool done = bytes < fast_heap::quick_below ? fast_heap::deallocate_quick(fast, p, bytes, alignment)
-                                                       : fast_heap::deallocate_slot(fast, p, bytes, alignment);
-      if (done) [[likely]] return;
-    }
-  } else if (k.quick_below != 0 && fast_heap::deallocate_slot(fast, p, bytes, alignment)) {
+  if (k.sole) {
+    k.note_own_peak();
+    if (bytes < fast_heap::quick_below && fast_heap::deallocate_quick(fast, p, bytes, alignment)) [[likely]] return;
+  } else if (k.quick_below == 0 || may_be_sampled(k, p)) {
+    deallocate_generally(object, p, bytes, alignment, caller);
+    return;
+  }
+  if (fast_heap::deallocate_slot(fast, p, bytes, alignment)) [[likely]] return;
+  deallocate_generally(object, p, bytes, alignment, caller);
+}
+
+void* allocate_elsewhere(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                         const void* caller)
+{
+  const front& door = door_of(object);
+  if (cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.birth); k != nullptr) [[likely]]
+    return allocate_from(*k, object, bytes, alignment, given_caller{caller});
+  return allocate_or_throw(object, bytes, alignment, caller);
+}
+
+void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                          const void* caller) noexcept
+{
+  const front& door = door_of(object);
+  if (cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.birth); k != nullptr) [[likely]] {
+    deallocate_to(*k, object, p, bytes, alignment, given_caller{caller});
     return;
   }
   deallocate_generally(object, p, bytes, alignment, caller);
@@ -89,11 +99,11 @@ void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t b
 {
   front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
-  const way& w = way_of(id);
-  if (w.id == id && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
-    if (w.cache->checked) [[likely]]
-      return door.heart->checked().allocate(static_cast<checked_cache&>(*w.cache), bytes, alignment, caller);
-    return door.heart->allocate_unchecked(*w.cache, bytes, alignment, caller);
+  cache_header* k = nullptr;
+  if (has_way(id, k) && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
+    if (k->checked) [[likely]]
+      return door.heart->checked().allocate(static_cast<checked_cache&>(*k), bytes, alignment, caller);
+    return door.heart->allocate_unchecked(*k, bytes, alignment, caller);
   }
   if (id == dead_id) [[unlikely]] return allocate_at_dead_door(door, bytes, alignment, caller);
   return door.heart->allocate_careful(bytes, alignment, caller);
@@ -117,12 +127,11 @@ void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_
 {
   front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
-  const way& w = way_of(id);
-  if (w.id == id) [[likely]] {
-    if (w.cache->checked) [[likely]] {
-      door.heart->checked().deallocate(static_cast<checked_cache&>(*w.cache), p, bytes, alignment, caller);
+  if (cache_header* k = nullptr; has_way(id, k)) [[likely]] {
+    if (k->checked) [[likely]] {
+      door.heart->checked().deallocate(static_cast<checked_cache&>(*k), p, bytes, alignment, caller);
     } else {
-      door.heart->deallocate_unchecked(*w.cache, p, bytes, alignment, caller);
+      door.heart->deallocate_unchecked(*k, p, bytes, alignment, caller);
     }
     return;
   }

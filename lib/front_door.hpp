@@ -43,6 +43,12 @@ GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, s
 GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                      std::size_t alignment, const void* caller, checked_cache& k) noexcept;
 
+/// Another resource has the way: this one gets it back, and goes on where the hot path would have.
+[[nodiscard]] GPA_NOINLINE void* allocate_elsewhere(std::pmr::memory_resource& object, std::size_t bytes,
+                                                    std::size_t alignment, const void* caller);
+GPA_NOINLINE void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                       std::size_t alignment, const void* caller) noexcept;
+
 /// The rest of a thread that has a cache: those with call stacks, sampled ones, and larger blocks of the fast heap. What
 /// is left then goes the general path.
 [[nodiscard]] GPA_NOINLINE void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes,
@@ -50,43 +56,61 @@ GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p,
 GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                     std::size_t alignment, const void* caller, cache_header& k) noexcept;
 
-/// The hot path: what it cannot do is left to one of the functions above, as a tail call. Inlined whatever happens: the
-/// return address is that of the virtual function it becomes part of.
+/// Who called: looked at only where that is wanted. Of the virtual function that everything here is inlined into; or handed on.
+struct own_caller {
+  [[gnu::always_inline]] operator const void*() const noexcept { return __builtin_return_address(0); }
+};
+struct given_caller {
+  const void* caller;
+  operator const void*() const noexcept { return caller; }
+};
+
+/// Of a thread that has its cache: what cannot be done here is left to one of the functions above, as a tail call.
+template <class Caller>
+[[nodiscard, gnu::always_inline]] inline void* allocate_from(cache_header& k, std::pmr::memory_resource& object,
+                                                             std::size_t bytes, std::size_t alignment, Caller caller)
+{
+  if (k.plain) return allocate_plain(object, bytes, alignment, static_cast<checked_cache&>(k));
+  if (bytes < k.quick_below) [[likely]] {
+    void* const p = fast_heap::allocate_quick(static_cast<fast_cache&>(k), bytes, alignment);
+    if (p != nullptr) [[likely]] return p;
+  }
+  return allocate_cached(object, bytes, alignment, caller, k);
+}
+
+template <class Caller>
+[[gnu::always_inline]] inline void deallocate_to(cache_header& k, std::pmr::memory_resource& object, void* p,
+                                                 std::size_t bytes, std::size_t alignment, Caller caller) noexcept
+{
+  if (k.plain) {
+    deallocate_plain(object, p, bytes, alignment, static_cast<checked_cache&>(k));
+    return;
+  }
+  if (bytes < k.quick_below && !may_be_sampled(k, p)) [[likely]] {
+    if (fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
+  }
+  deallocate_cached(object, p, bytes, alignment, caller, k);
+}
+
+/// The hot path. Inlined whatever happens: the return address is that of the virtual function it becomes part of.
 [[nodiscard, gnu::always_inline]] inline void* allocate_through(std::pmr::memory_resource& object, std::size_t bytes,
                                                                 std::size_t alignment)
 {
   const std::uint64_t id = door_of(object).id.load(std::memory_order_relaxed);
-  const way& w = way_of(id);
-  if (w.id == id) [[likely]] {
-    cache_header& k = *w.cache;
-    if (k.plain) return allocate_plain(object, bytes, alignment, static_cast<checked_cache&>(k));
-    if (bytes < k.quick_below) [[likely]] {
-      void* const p = fast_heap::allocate_quick(static_cast<fast_cache&>(k), bytes, alignment);
-      if (p != nullptr) [[likely]] return p;
-    }
-    return allocate_cached(object, bytes, alignment, __builtin_return_address(0), k);
-  }
-  return allocate_or_throw(object, bytes, alignment, __builtin_return_address(0));
+  if (cache_header* k = nullptr; has_way(id, k)) [[likely]]
+    return allocate_from(*k, object, bytes, alignment, own_caller());
+  return allocate_elsewhere(object, bytes, alignment, own_caller());
 }
 
 [[gnu::always_inline]] inline void deallocate_through(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                                       std::size_t alignment) noexcept
 {
   const std::uint64_t id = door_of(object).id.load(std::memory_order_relaxed);
-  const way& w = way_of(id);
-  if (w.id == id) [[likely]] {
-    cache_header& k = *w.cache;
-    if (k.plain) {
-      deallocate_plain(object, p, bytes, alignment, static_cast<checked_cache&>(k));
-      return;
-    }
-    if (bytes < k.quick_below) [[likely]] {
-      if (fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
-    }
-    deallocate_cached(object, p, bytes, alignment, __builtin_return_address(0), k);
+  if (cache_header* k = nullptr; has_way(id, k)) [[likely]] {
+    deallocate_to(*k, object, p, bytes, alignment, own_caller());
     return;
   }
-  deallocate_generally(object, p, bytes, alignment, __builtin_return_address(0));
+  deallocate_elsewhere(object, p, bytes, alignment, own_caller());
 }
 
 }  // namespace gpa::detail

@@ -4,6 +4,7 @@
 #include "leak_filter.hpp"
 
 #include "base/mutex.hpp"
+#include "blocks/sampled_range.hpp"
 #include "os/containers.hpp"
 #include "os/metadata.hpp"
 #include "os/threads.hpp"
@@ -41,12 +42,14 @@ void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   leak_filter_lock();
   interned_lock();
   sharing_lock();
+  sampled_range_lock();
   metadata_lock();
 }
 
 void after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   metadata_unlock();
+  sampled_range_unlock();
   sharing_unlock();
   interned_unlock();
   leak_filter_unlock();

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <random>
@@ -223,6 +224,22 @@ BOOST_AUTO_TEST_CASE(threads_share_it)
   for (std::uint8_t value = 1; value != 5; ++value) threads.emplace_back(work, value);
   for (std::thread& t : threads) t.join();
   BOOST_TEST(intact);
+}
+
+BOOST_AUTO_TEST_CASE(a_piece_that_was_handed_out_unset_is_zero_when_that_is_asked_for)
+{
+  void* p = metadata_allocate(4'096);
+  std::memset(p, 0x41, 4'096);
+  metadata_free(p, 4'096);
+  void* const again = gpa::detail::metadata_allocate_unset(2'100);
+  BOOST_TEST_REQUIRE(again == p);
+  std::memset(again, 0x42, 2'100);
+  metadata_free(again, 2'100);
+  p = metadata_allocate(4'096);
+  BOOST_TEST_REQUIRE(again == p);
+  const auto* const bytes = static_cast<const unsigned char*>(p);
+  BOOST_TEST(std::count(bytes, bytes + 4'096, 0) == 4'096);
+  metadata_free(p, 4'096);
 }
 
 BOOST_AUTO_TEST_CASE(the_child_of_a_fork_can_use_it_while_another_thread_of_the_parent_does)

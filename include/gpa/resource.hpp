@@ -29,9 +29,10 @@ class core;
 [[nodiscard]] std::uint64_t birth_of(const std::pmr::memory_resource& r) noexcept;
 
 // What a call needs first. `id` is what thread caches compare: never reused, changed whenever hot paths must look
-// again, all ones once the resource is dead. `birth` names it in the registry for ever.
+// again, dead_id once the resource is dead. `birth` names it in the registry for ever.
+inline constexpr std::uint64_t dead_id = ~std::uint64_t{0x7E};
 struct front {
-  std::atomic<std::uint64_t> id{~std::uint64_t{0}};
+  std::atomic<std::uint64_t> id{dead_id};
   detail::core* heart = nullptr;
   std::uint64_t birth = 0;
 };

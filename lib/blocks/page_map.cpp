@@ -8,6 +8,24 @@ constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root{};
 
 namespace {
 
+// Of the first four GiB that anybody asks for: most programs need no others.
+constinit page_map_leaf first_leaf{};
+constinit std::atomic<bool> first_leaf_taken{false};
+
+void* new_leaf() noexcept
+{
+  return first_leaf_taken.exchange(true, std::memory_order_relaxed) ? map_pages(sizeof(page_map_leaf)) : &first_leaf;
+}
+
+void delete_leaf(void* p) noexcept
+{
+  if (p == &first_leaf) {
+    first_leaf_taken.store(false, std::memory_order_relaxed);
+  } else {
+    unmap_pages(p, sizeof(page_map_leaf));
+  }
+}
+
 std::atomic<region*>& entry(std::uintptr_t granule) noexcept
 {
   return page_map_root[granule >> 16].load(std::memory_order_acquire)->regions[granule & 0xFFFF];
@@ -16,13 +34,15 @@ std::atomic<region*>& entry(std::uintptr_t granule) noexcept
 bool have_leaf(std::uintptr_t root_index) noexcept
 {
   std::atomic<page_map_leaf*>& place = page_map_root[root_index];
-  if (place.load(std::memory_order_acquire) != nullptr) return true;
-  void* const fresh = map_pages(sizeof(page_map_leaf));
+  page_map_leaf* known = nullptr;
+  // Changes nothing. But a page that is read before it is written to is asked for twice.
+  if (!place.compare_exchange_strong(known, nullptr, std::memory_order_acquire)) return true;
+  void* const fresh = new_leaf();
   if (fresh == nullptr) return false;
   page_map_leaf* expected = nullptr;
   // Zero pages are valid null atomics: nothing is constructed, so nothing is touched.
   if (!place.compare_exchange_strong(expected, static_cast<page_map_leaf*>(fresh), std::memory_order_acq_rel))
-    unmap_pages(fresh, sizeof(page_map_leaf));
+    delete_leaf(fresh);
   return true;
 }
 
@@ -60,7 +80,7 @@ bool enter_region(region& r) noexcept
 {
   if (!have_page_map(r.base, r.bytes)) return false;
   const std::uintptr_t first = first_granule(r);
-  r.under = entry(first).load(std::memory_order_relaxed);
+  r.under = entry(first).exchange(&r, std::memory_order_acq_rel);
   for (std::uintptr_t i = first; i != first + r.bytes / granule_size; ++i)
     entry(i).store(&r, std::memory_order_release);
   return true;

@@ -5,8 +5,8 @@
 //             |    root     |     leaf     |  in a granule |      granule = 64 KiB
 //             +-------------+--------------+---------------+
 //
-// The root is 256 KiB of zero pages, a leaf 512 KiB reserved when the first region enters it; only touched pages
-// cost memory. Leaves are never given back. Entries are set and cleared on slow paths only.
+// The root is 256 KiB of zero pages, a leaf 512 KiB (the first one static, others reserved when the first region enters
+// them); only touched pages cost memory. Leaves are never given back. Entries are set and cleared on slow paths only.
 //
 // A resource may stand on another: its regions then lie inside the other's blocks. The innermost is the one found; when
 // it is cleared, the one under it is found again.

@@ -1,6 +1,7 @@
 #include "blocks/supply.hpp"
 
 #include "base/tools.hpp"
+#include "blocks/sampled_range.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
 
@@ -26,8 +27,19 @@ std::byte* supply::take(std::size_t bytes, std::size_t alignment) noexcept
   return p;
 }
 
+std::byte* supply::reserve(std::size_t bytes) noexcept
+{
+  return sampled_ ? take_sampled_range(bytes, granule_size)
+                  : static_cast<std::byte*>(reserve_pages(bytes, granule_size));
+}
+
 void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept
 {
+  if (sampled_) {
+    tools_open(p, bytes);
+    give_back_sampled_range(p, bytes);
+    return;
+  }
   if (from_system()) {
     unmap_pages(p, bytes);
     return;
@@ -47,6 +59,7 @@ void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) n
 
 std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment) noexcept
 {
+  if (sampled_) return take_from_range(bytes, alignment);
   if (alignment > granule_size) return static_cast<std::byte*>(map_pages(bytes, alignment));
   const mutex_guard guard(lock_);
   if (static_cast<std::size_t>(segment_end_ - segment_) < bytes) {
@@ -67,6 +80,14 @@ std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment) no
   std::byte* const p = segment_;
   segment_ += bytes;
   return p;
+}
+
+std::byte* supply::take_from_range(std::size_t bytes, std::size_t alignment) noexcept
+{
+  std::byte* const p = take_sampled_range(bytes, alignment);
+  if (p == nullptr || open_pages(p, bytes)) return p;
+  give_back_sampled_range(p, bytes);
+  return nullptr;
 }
 
 std::byte* supply::take_from_upstream(std::size_t bytes, std::size_t alignment) noexcept

@@ -1,4 +1,5 @@
-// Where one resource's user memory comes from: granules of 64 KiB, from the operating system or a user's upstream.
+// Where one resource's user memory comes from: granules of 64 KiB, from the operating system or a user's upstream; for
+// blocks that were picked out of the unchecked ones, from the operating system in the range of sampled_range.hpp.
 //
 // From the system, ranges are cut from segments that double from 1 MiB to 64 MiB, from the second on with huge pages where
 // the system grants them; an untouched page costs nothing and a returned range is unmapped at once. From a user's upstream each range is one call of allocate(), given back with
@@ -24,15 +25,21 @@ class supply {
  public:
   /// `upstream` null: the operating system.
   explicit supply(std::pmr::memory_resource* upstream) noexcept : upstream_(upstream) {}
+  struct of_sampled_blocks {};
+  explicit supply(of_sampled_blocks) noexcept : upstream_(nullptr), sampled_(true) {}
   ~supply();
   supply(const supply&) = delete;
   supply& operator=(const supply&) = delete;
 
   [[nodiscard]] bool from_system() const noexcept { return upstream_ == nullptr; }
+  /// In the range that all resources share.
+  [[nodiscard]] bool in_sampled_range() const noexcept { return sampled_; }
 
   /// `bytes` a multiple of 64 KiB, `alignment` a power of two of at least 64 KiB. Null when refused, nothing changed.
   [[nodiscard]] std::byte* take(std::size_t bytes, std::size_t alignment) noexcept;
-  /// What take() returned, with the same numbers.
+  /// The same from the system, of a mapping of its own and inaccessible. Not from a user's upstream.
+  [[nodiscard]] std::byte* reserve(std::size_t bytes) noexcept;
+  /// What take() or reserve() returned, with the same numbers.
   void give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept;
 
   /// Calls made to a user's upstream.
@@ -43,9 +50,11 @@ class supply {
 
  private:
   std::byte* take_from_system(std::size_t bytes, std::size_t alignment) noexcept;
+  static std::byte* take_from_range(std::size_t bytes, std::size_t alignment) noexcept;
   std::byte* take_from_upstream(std::size_t bytes, std::size_t alignment) noexcept;
 
   std::pmr::memory_resource* const upstream_;
+  const bool sampled_ = false;
   mutex lock_;
   std::atomic<std::uint32_t> inside_{0};  // number of the thread that is calling the upstream
   std::atomic<std::uint64_t> calls_{0};

@@ -9,39 +9,40 @@ __thread thread_state my_thread __attribute__((tls_model("initial-exec"))) = {};
 
 namespace {
 
-constexpr std::uint32_t first_rows = 64;
+constexpr std::uint64_t first_rows = 32;
 
-std::size_t table_bytes(std::uint32_t rows) noexcept { return rows * sizeof(thread_table_row); }
-
-void put(thread_table_row* table, std::uint32_t rows, std::uint64_t birth, cache_header* cache) noexcept
+std::size_t table_bytes(std::uint64_t rows) noexcept
 {
-  std::uint64_t i = birth * 0x9E3779B97F4A7C15U >> 32;
-  while (table[i & (rows - 1)].birth != 0) ++i;
-  table[i & (rows - 1)] = {birth, cache};
+  return sizeof(thread_table) + (rows - 1) * sizeof(thread_table_row);
+}
+
+void put(thread_table& table, std::uint64_t birth, cache_header* cache) noexcept
+{
+  std::uint64_t i = thread_table::first_try(birth);
+  while (table.rows[i & table.last_row].birth != 0) ++i;
+  table.rows[i & table.last_row] = {birth, cache};
+  ++table.used;
 }
 
 // Leaves out what died, then has room for at least as many again.
 bool rebuild_table(const thread_exit_handler& handler) noexcept
 {
-  thread_state& state = my_thread;
-  std::uint32_t alive = 0;
-  for (std::uint32_t i = 0; i != state.rows; ++i)
-    if (state.table[i].birth != 0 && handler.is_alive(state.table[i].birth)) ++alive;
-  std::uint32_t rows = first_rows;
+  thread_table* const old = my_thread.table;
+  const std::uint64_t old_rows = old == nullptr ? 0 : old->last_row + 1;
+  std::uint64_t alive = 0;
+  for (std::uint64_t i = 0; i != old_rows; ++i)
+    if (old->rows[i].birth != 0 && handler.is_alive(old->rows[i].birth)) ++alive;
+  std::uint64_t rows = first_rows;
   while (rows < (alive + 1) * 4) rows *= 2;
-  auto* const table = static_cast<thread_table_row*>(metadata_allocate(table_bytes(rows)));
-  if (table == nullptr) return false;
-  std::uint32_t used = 0;
-  for (std::uint32_t i = 0; i != state.rows; ++i) {
-    const thread_table_row row = state.table[i];
-    if (row.birth == 0 || !handler.is_alive(row.birth)) continue;
-    put(table, rows, row.birth, row.cache);
-    ++used;
+  auto* const fresh = static_cast<thread_table*>(metadata_allocate(table_bytes(rows)));
+  if (fresh == nullptr) return false;
+  fresh->last_row = rows - 1;
+  for (std::uint64_t i = 0; i != old_rows; ++i) {
+    const thread_table_row row = old->rows[i];
+    if (row.birth != 0 && handler.is_alive(row.birth)) put(*fresh, row.birth, row.cache);
   }
-  if (state.table != nullptr) metadata_free(state.table, table_bytes(state.rows));
-  state.table = table;
-  state.rows = rows;
-  state.used = used;
+  if (old != nullptr) metadata_free(old, table_bytes(old_rows));
+  my_thread.table = fresh;
   return true;
 }
 
@@ -51,15 +52,14 @@ struct exit_hook {
   ~exit_hook()
   {
     thread_state& state = my_thread;
-    thread_table_row* const table = state.table;
-    const std::uint32_t rows = state.rows;
+    thread_table* const table = state.table;
     state = thread_state{};
     state.phase = thread_phase::gone;
     end_stack_cache();
     if (table == nullptr) return;
-    for (std::uint32_t i = 0; i != rows; ++i)
-      if (table[i].birth != 0) handler->orphan(table[i].birth, table[i].cache);
-    metadata_free(table, table_bytes(rows));
+    for (std::uint64_t i = 0; i <= table->last_row; ++i)
+      if (table->rows[i].birth != 0) handler->orphan(table->rows[i].birth, table->rows[i].cache);
+    metadata_free(table, table_bytes(table->last_row + 1));
   }
 };
 
@@ -75,9 +75,10 @@ bool remember_cache(std::uint64_t birth, cache_header* cache, const thread_exit_
 {
   thread_state& state = my_thread;
   if (state.phase == thread_phase::gone) return false;
-  if ((state.used + 1) * 4 > state.rows * 3 && !rebuild_table(handler)) return false;
-  put(state.table, state.rows, birth, cache);
-  ++state.used;
+  const thread_table* const table = state.table;
+  const bool full = table == nullptr || (table->used + 1) * 4 > (table->last_row + 1) * 3;
+  if (full && !rebuild_table(handler)) return false;
+  put(*state.table, birth, cache);
   if (state.phase == thread_phase::fresh) {
     state.phase = thread_phase::attached;
     arm_exit_hook(handler);

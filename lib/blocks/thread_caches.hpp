@@ -1,12 +1,18 @@
 // From a resource's id to this thread's cache for it, in a few instructions and without a lock.
 //
-//    ways      four {id, cache}, direct-mapped by the id's low bits        <- hot paths compare one of them
+//    ways      seven {id, cache}, direct-mapped by the id's low bits       <- hot paths compare one of them
 //    table     {birth, cache} of every resource this thread has used       <- a miss is answered here, lock-free
 //    registry  every resource alive (registry.hpp)                          <- first use, thread exit
 //
+//    id        63             7 6     4 3        1        0
+//             +----------------+-------+----------+---------+
+//             |  never reused  |  way  |    0     | careful |
+//             +----------------+-------+----------+---------+
+//
 // Ids are 64-bit and never reused, so a stale way or table row can never match: a resource made again at the same
-// address has another id. A resource that must be noticed on every call (a limit, a log, a tool looking on) is simply
-// never put into a way.
+// address has another id. They go round the ways: resources made one after the other do not drive each other out. A
+// resource that must be noticed on every call (a limit, a log, a tool looking on) is simply never put into a way; its
+// id says so.
 //
 // The state is trivially destructible and stays valid to the thread's last instruction; a separate hook orphans the
 // caches when the thread's C++ destructors run. Afterwards the phase is `gone`, and callers borrow a cache per call.
@@ -22,17 +28,45 @@ namespace gpa::detail {
 
 /// Counters of one cache: written by its thread only, read by anybody. What a thread frees need not be its own
 /// allocations, so only the sum over all caches of a resource means anything.
+///
+/// Allocations are counted from `due` upwards, modulo 2^64: the one that makes the count zero is the one to pick, and
+/// that costs the hot path no more than a look at what the addition left in the CPU's flags. Where nothing is picked,
+/// `due` is 0, and the count never comes back to it.
 struct tally {
-  std::atomic<std::uint64_t> allocated_blocks{0};
+  std::atomic<std::uint64_t> since_due{0};
   std::atomic<std::uint64_t> allocated_bytes{0};
   std::atomic<std::uint64_t> freed_blocks{0};
   std::atomic<std::uint64_t> freed_bytes{0};
+  std::atomic<std::uint64_t> due{0};
 
   void count_allocation(std::size_t bytes) noexcept
   {
-    add(allocated_blocks, 1);
+    add(since_due, 1);
     add(allocated_bytes, bytes);
   }
+  /// False: this block is due, and is no allocation of this tally.
+  [[nodiscard]] bool count_allocation_unless_due(std::size_t bytes) noexcept
+  {
+    if (count_and_meet_due()) [[unlikely]] return false;
+    add(allocated_bytes, bytes);
+    return true;
+  }
+  [[nodiscard]] std::uint64_t allocated_blocks() const noexcept
+  {
+    // In this order: between the two stores of set_due() a reader sees too few, never too many, which would be a peak.
+    const std::uint64_t then = due.load(std::memory_order_acquire);
+    return then + since_due.load(std::memory_order_relaxed);
+  }
+  /// Whether the next allocation is the one to pick, or was already refused for that.
+  [[nodiscard]] bool is_due() const noexcept { return since_due.load(std::memory_order_relaxed) + 1 <= 1; }
+  /// `counted` allocations have been, and `more` from now one is due.
+  void set_due(std::uint64_t counted, std::uint64_t more) noexcept
+  {
+    since_due.store(0 - more, std::memory_order_relaxed);
+    due.store(counted + more, std::memory_order_release);
+  }
+  /// As set_due(), where is_due() holds.
+  void set_next_due(std::uint64_t more) noexcept { set_due(due.load(std::memory_order_relaxed) - 1, more); }
   void count_free(std::size_t bytes) noexcept
   {
     add(freed_blocks, 1);
@@ -40,8 +74,8 @@ struct tally {
   }
   [[nodiscard]] std::int64_t live_blocks() const noexcept
   {
-    return static_cast<std::int64_t>(allocated_blocks.load(std::memory_order_relaxed) -
-                                     freed_blocks.load(std::memory_order_relaxed));
+    const std::uint64_t freed = freed_blocks.load(std::memory_order_relaxed);
+    return static_cast<std::int64_t>(allocated_blocks() - freed);
   }
   [[nodiscard]] std::int64_t live_bytes() const noexcept
   {
@@ -68,28 +102,59 @@ struct tally {
     n.store(n.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
 #endif
   }
+  bool count_and_meet_due() noexcept
+  {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    bool met = false;
+    asm("addq $1, %0" : "+m"(since_due), "=@ccz"(met));
+    return met;
+#else
+    add(since_due, 1);
+    return since_due.load(std::memory_order_relaxed) == 0;
+#endif
+  }
 };
 
-/// What every cache begins with. Belongs to one thread at a time; the memory is the resource's.
+/// What every cache begins with. Belongs to one thread at a time; the memory is the resource's. What hot paths look at
+/// stands in one line of the CPU's cache.
 struct cache_header {
-  std::uint64_t birth = 0;         // of the resource
-  cache_header* partner = nullptr;  // sampling: the checked heap's cache of the same thread
   std::uint32_t frames = 0;        // call stacks: how deep
-  std::uint16_t thread = 0;        // number of the thread it belongs to
+  std::uint16_t thread = 0;        // number of the thread it belongs to; 0 if nothing is checked
   bool checked = false;            // a checked_cache, else a fast_cache
-  bool sampled = false;            // a fast_cache with a partner: now and then a block goes there
-  bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
   bool plain = false;              // checked, no call stacks, no exact peak: the shortest path will do
   bool traced = false;             // as plain, but with call stacks
+  bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
+  bool sole = false;               // a fast_cache of a resource that has no other: one thread calls it at a time
+  bool orphan = false;
   std::size_t quick_below = 0;     // requests of fewer bytes take the fast heap's shortest path
+  std::uintptr_t sampled_end = 0;  // frees below this address leave the hot path; picked blocks are all below it
   tally counts;
-  std::uint32_t until_sample = 0;  // sampling: allocations to the next one picked
+  std::uint64_t birth = 0;         // of the resource
+  cache_header* partner = nullptr;  // sampling: the checked heap's cache of the same thread
   std::uint32_t dice = 0;          // sampling: the state of its random numbers
   std::atomic<std::int64_t> budgeted{0};  // live bytes already counted against a limit
-  cache_header* next = nullptr;           // of the same resource
+  std::atomic<std::int64_t> peak_blocks{0};  // of a sole cache: the most that were live
+  std::atomic<std::int64_t> peak_bytes{0};
+  cache_header* next = nullptr;  // of the same resource
   cache_header* next_orphan = nullptr;
-  bool orphan = false;
+
+  /// Before something is freed: more than then was live at no moment since. Of a sole cache, whose frees leave the hot
+  /// path for that.
+  void note_own_peak() noexcept
+  {
+    const auto raise = [](std::atomic<std::int64_t>& peak, std::int64_t now) {
+      if (now > peak.load(std::memory_order_relaxed)) peak.store(now, std::memory_order_relaxed);
+    };
+    raise(peak_blocks, counts.live_blocks());
+    raise(peak_bytes, counts.live_bytes());
+  }
 };
+
+/// False: the block is certainly of the fast heap.
+[[nodiscard]] inline bool may_be_sampled(const cache_header& k, const void* p) noexcept
+{
+  return reinterpret_cast<std::uintptr_t>(p) < k.sampled_end;
+}
 
 struct way {
   std::uint64_t id;
@@ -103,38 +168,74 @@ struct thread_table_row {
   cache_header* cache;
 };
 
+/// Open addressing; at least a quarter of the rows is free.
+struct thread_table {
+  std::uint64_t last_row;  // the number of rows, a power of two, less one
+  std::uint64_t used;
+  thread_table_row rows[1];  // and more
+
+  [[nodiscard]] static constexpr std::uint64_t first_try(std::uint64_t birth) noexcept
+  {
+    return birth * 0x9E3779B97F4A7C15U >> 32;
+  }
+};
+
+inline constexpr std::size_t way_count = 7;
+
 struct thread_state {
-  way ways[4];
-  thread_table_row* table;
-  std::uint32_t rows;  // a power of two, or 0
-  std::uint32_t used;
-  thread_phase phase;
+  way ways[way_count];
+  thread_table* table;
   std::uint32_t ignoring;  // gpa::ignore_scopes that live
+  thread_phase phase;
 };
 static_assert(sizeof(thread_state) <= 128, "the thread-local storage budget of design.md");
 
 extern __thread thread_state my_thread __attribute__((tls_model("initial-exec")));
 
-/// Ids are multiples of this: their low bits are then the offset of their way, without a shift.
-inline constexpr std::uint64_t id_step = sizeof(way);
+inline constexpr std::uint64_t careful_bit = 1;
+
+/// The low bits of an id are the offset of its way, without a shift or a division at each call.
+[[nodiscard]] constexpr std::uint64_t make_id(std::uint64_t number, bool careful) noexcept
+{
+  return number << 7 | number % way_count * sizeof(way) | (careful ? careful_bit : 0);
+}
+
+inline constexpr std::uint64_t way_bits = 7 * sizeof(way);
 
 [[nodiscard]] inline way& way_of(std::uint64_t id) noexcept
 {
-  constexpr std::uint64_t last_way = 3 * sizeof(way);
-  return *reinterpret_cast<way*>(reinterpret_cast<std::byte*>(my_thread.ways) + (id & last_way));
+  return *reinterpret_cast<way*>(reinterpret_cast<std::byte*>(my_thread.ways) + (id & way_bits));
 }
 static_assert(sizeof(way) == 16);
+
+/// Whether that resource has its way in this thread; then `cache` is this thread's for it.
+[[nodiscard, gnu::always_inline]] inline bool has_way(std::uint64_t id, cache_header*& cache) noexcept
+{
+  const way& w = way_of(id);
+  if (w.id != id) [[unlikely]] return false;
+  cache = w.cache;
+  return true;
+}
 
 /// This thread's cache for the resource, or null. Lock-free.
 [[nodiscard]] inline cache_header* find_cache(std::uint64_t birth) noexcept
 {
-  const thread_state& state = my_thread;
-  if (state.rows == 0) return nullptr;
-  for (std::uint64_t i = birth * 0x9E3779B97F4A7C15U >> 32;; ++i) {
-    const thread_table_row& row = state.table[i & (state.rows - 1)];
+  const thread_table* const table = my_thread.table;
+  if (table == nullptr) return nullptr;
+  for (std::uint64_t i = thread_table::first_try(birth);; ++i) {
+    const thread_table_row& row = table->rows[i & table->last_row];
     if (row.birth == birth) return row.cache;
     if (row.birth == 0) return nullptr;
   }
+}
+
+/// Of a resource whose way another one has: puts it back there, as its id allows. Null: take the careful path.
+[[nodiscard]] inline cache_header* regain_way(std::uint64_t id, std::uint64_t birth) noexcept
+{
+  if ((id & careful_bit) != 0 || my_thread.ignoring != 0) return nullptr;
+  cache_header* const k = find_cache(birth);
+  if (k != nullptr) way_of(id) = {id, k};
+  return k;
 }
 
 /// Told at thread exit of every cache the thread had; and asked which births are still alive when a table is full.

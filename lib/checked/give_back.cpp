@@ -42,7 +42,7 @@ std::size_t discard_around_live(slab& s) noexcept
 std::uint32_t count_live(const slab& s) noexcept
 {
   std::uint32_t live = 0;
-  for (std::size_t i = 0; i != s.slot_count; ++i)
+  for (std::size_t i = 0; i != s.carved.load(std::memory_order_relaxed); ++i)  // records behind were never touched
     if (is_live(state_of(tag_of(s.records[i].word.load(std::memory_order_acquire))))) ++live;
   return live;
 }

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t most_freed = 65536;                      // blocks whose addresses are kept
 constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;  // of address space
+constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
 constexpr std::size_t most_spare_bytes = std::size_t{32} << 20;
 constexpr std::size_t largest_spare = std::size_t{8} << 20;
 constexpr std::size_t largest_reserve = std::size_t{4} << 30;
@@ -146,7 +147,7 @@ std::byte* large_blocks::take_range(std::size_t bytes, std::size_t alignment) no
   std::byte* const base = take_addresses(bytes);
   if (base == nullptr) return supply_.take(bytes, alignment);
   if (open_pages(base, bytes)) return base;
-  unmap_pages(base, bytes);
+  supply_.give_back(base, bytes, granule_size);
   return nullptr;
 }
 
@@ -168,13 +169,14 @@ std::byte* large_blocks::take_spare(std::size_t bytes) noexcept
 // Reserved, inaccessible addresses. Null when the system refuses to reserve as many.
 std::byte* large_blocks::take_addresses(std::size_t bytes) noexcept
 {
+  if (supply_.in_sampled_range()) return supply_.reserve(bytes);  // few blocks, many resources: no stock for each
   const mutex_guard guard(lock_);
   if (static_cast<std::size_t>(addresses_end_ - addresses_) < bytes) {
-    if (bytes > next_reserve_ / 4) return static_cast<std::byte*>(reserve_pages(bytes, granule_size));
-    void* const fresh = reserve_pages(next_reserve_, granule_size);
+    if (bytes > next_reserve_ / 4) return supply_.reserve(bytes);
+    std::byte* const fresh = supply_.reserve(next_reserve_);
     if (fresh == nullptr) return nullptr;
     if (addresses_ != addresses_end_) unmap_pages(addresses_, static_cast<std::size_t>(addresses_end_ - addresses_));
-    addresses_ = static_cast<std::byte*>(fresh);
+    addresses_ = fresh;
     addresses_end_ = addresses_ + next_reserve_;
     next_reserve_ = std::min(next_reserve_ * 2, largest_reserve);
   }
@@ -214,7 +216,7 @@ void large_blocks::close(large_block& b) noexcept
         keep_spare(next, b.bytes);
         return;
       }
-      unmap_pages(next, b.bytes);
+      supply_.give_back(next, b.bytes, granule_size);
     }
   }
   if (!close_pages(b.base, b.bytes)) discard_pages(b.base, b.bytes);
@@ -243,14 +245,17 @@ void large_blocks::keep_spare(std::byte* base, std::size_t bytes) noexcept
     }
   }
   held_.fetch_sub(dropped.bytes, std::memory_order_relaxed);
-  unmap_pages(dropped.base, dropped.bytes);
+  supply_.give_back(dropped.base, dropped.bytes, granule_size);
 }
 
 // The oldest freed blocks are forgotten when there are too many of them.
 void large_blocks::limit_quarantine() noexcept
 {
   if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return;  // an address is never reused
-  while (forget_oldest(most_freed, supply_.from_system() ? most_freed_bytes : quarantine_bytes_)) {
+  const std::size_t most_bytes = !supply_.from_system()         ? quarantine_bytes_
+                                 : supply_.in_sampled_range() ? most_freed_sampled
+                                                              : most_freed_bytes;
+  while (forget_oldest(most_freed, most_bytes)) {
   }
 }
 

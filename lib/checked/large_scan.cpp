@@ -112,7 +112,7 @@ void large_blocks::trim() noexcept
     spare_bytes_ = 0;
   }
   for (const spare& s : dropped)
-    if (s.base != nullptr) unmap_pages(s.base, s.bytes);
+    if (s.base != nullptr) supply_.give_back(s.base, s.bytes, granule_size);
 }
 
 void large_blocks::remove_all(bool live) noexcept

@@ -3,6 +3,7 @@
 #include "base/attributes.hpp"
 #include "blocks/page_map.hpp"
 #include "checked/checked_heap.hpp"
+#include "os/metadata.hpp"
 #include "os/static_storage.hpp"
 #include "os/threads.hpp"
 
@@ -102,6 +103,7 @@ void find_reachable(const owner& self, hash_set<const std::byte*>& reachable)
     const range r = waiting.back();
     waiting.pop_back();
     for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= r.bytes; i += sizeof(std::uintptr_t)) {
+      if (is_static_metadata(r.begin + i)) continue;  // our own records: they name every block there is
       std::size_t bytes = 0;
       const std::byte* const block = block_at(self, word_at(r.begin + i), bytes);
       if (block != nullptr && reachable.insert(block).second) waiting.push_back({block, bytes});

@@ -44,6 +44,13 @@ void poison_untouched(const free_slot& next, std::size_t size, poison_rule rule)
                           std::memory_order_release);
 }
 
+bin_arrays* new_arrays() noexcept
+{
+  auto* const fresh = static_cast<bin_arrays*>(metadata_allocate(sizeof(bin_arrays)));
+  if (fresh != nullptr) fresh->mark = 0;  // of a fresh page, to write before reading: else the system is asked twice for it
+  return fresh;
+}
+
 // The slot size that serves a request, or 0 when it is too large for a slab.
 std::size_t small_size(std::size_t bytes, std::size_t alignment) noexcept
 {
@@ -76,9 +83,8 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
 {
   bin& b = k.bins[c];
   if (b.arrays == nullptr) {
-    void* const place = metadata_allocate(sizeof(bin_arrays));
-    if (place == nullptr) return false;
-    b.arrays = static_cast<bin_arrays*>(place);
+    b.arrays = new_arrays();
+    if (b.arrays == nullptr) return false;
   }
   const std::uint32_t wanted = batch_slots(slot_size(c));
   if (b.direct && take_from_ring(k, b, wanted)) return true;
@@ -252,6 +258,7 @@ slab* checked_heap::new_slab(unsigned c) noexcept
     s->held = bytes;
     s->free_bits = reinterpret_cast<std::uint64_t*>(s->records + count + 1);
     s->free_slots = s->slot_count;
+    s->records[0].word.store(0, std::memory_order_relaxed);  // as in new_arrays()
     for (std::size_t i = 0; i != count; ++i) s->free_bits[i / 64] |= std::uint64_t{1} << i % 64;
     if (!enter_region(*s)) {
       supply_.give_back(base, bytes, granule_size);
@@ -290,14 +297,13 @@ bool checked_heap::make_ring(checked_cache& k, unsigned c) noexcept
 {
   bin& b = k.bins[c];
   if (b.arrays == nullptr) {
-    void* const place = metadata_allocate(sizeof(bin_arrays));
-    if (place == nullptr) return false;
-    b.arrays = static_cast<bin_arrays*>(place);
+    b.arrays = new_arrays();
+    if (b.arrays == nullptr) return false;
     b.next = b.end = b.arrays->ready.data();
   }
   const std::size_t slot = slot_size(c);
   const ring_shape shape = ring_shape::of(k.rule, slot);
-  void* const entries = metadata_allocate(ring_bytes(shape.capacity));
+  void* const entries = metadata_allocate_unset(ring_bytes(shape.capacity));
   if (entries == nullptr) return false;
   b.entries = static_cast<free_slot*>(entries);
   b.step = static_cast<std::uint32_t>(k.rule.step(slot));

@@ -277,7 +277,7 @@ bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
   const std::uint32_t after = before == 0 ? first_capacity(slot) : std::min(2 * before, most_capacity(slot));
   const std::size_t more = (after - before) * slot;
   if (before != 0 && k.could_keep + more > fast_cache::most_kept) return false;
-  auto* const fresh = static_cast<void**>(metadata_allocate(after * sizeof(void*)));
+  auto* const fresh = static_cast<void**>(metadata_allocate_unset(after * sizeof(void*)));
   if (fresh == nullptr) return false;
   const std::uint32_t count = b.count();
   if (before != 0) {

@@ -108,19 +108,21 @@ class fast_heap {
 };
 
 /// 1, 2, 4, 8 or 16.
-constexpr bool is_quick_alignment(std::size_t alignment) noexcept
+inline bool is_quick_alignment(std::size_t alignment) noexcept
 {
-  return alignment <= 16 && ((0x10116U >> alignment) & 1U) != 0;  // for a & (a - 1), clang 14 counts all bits
+  std::size_t below = alignment - 1;  // of 0: very much
+  asm("" : "+r"(below));              // else clang 14 sees what is meant, and counts all bits
+  return below < 16 && (alignment & below) == 0;
 }
 
-/// The hottest slot, or null.
+/// The hottest slot, or null: there is none, or a block that is due for a check is not ours to give.
 inline void* pop(fast_cache& k, fast_bin& b, std::size_t bytes) noexcept
 {
-  void** const top = b.top;
+  void** top = b.top;
   if (top == b.base) [[unlikely]] return nullptr;
-  void* const p = top[-1];
-  b.top = top - 1;
-  k.counts.count_allocation(bytes);
+  if (!k.counts.count_allocation_unless_due(bytes)) [[unlikely]] return nullptr;
+  b.top = --top;
+  void* const p = *top;
   if (p == nullptr) __builtin_unreachable();
   return p;
 }

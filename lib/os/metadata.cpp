@@ -33,11 +33,13 @@ struct returned_piece {
 };
 static_assert(sizeof(returned_piece) <= smallest_piece);
 
+alignas(page_size) constinit std::byte static_arena[std::size_t{512} << 10] = {};
+
 struct pieces {
   mutex lock;
   returned_piece* returned[piece_sizes] GPA_GUARDED_BY(lock) = {};
-  std::byte* next GPA_GUARDED_BY(lock) = nullptr;  // of the current arena: [next, end) was never handed out
-  std::byte* end GPA_GUARDED_BY(lock) = nullptr;
+  std::byte* next GPA_GUARDED_BY(lock) = static_arena;  // of the current arena: [next, end) was never handed out
+  std::byte* end GPA_GUARDED_BY(lock) = static_arena + sizeof static_arena;
   std::atomic<std::size_t> held{0};
 };
 constinit pieces all;
@@ -95,7 +97,6 @@ bool map_arena() noexcept GPA_REQUIRES(all.lock)
 
 bool fits_in_arena(std::size_t size) noexcept GPA_REQUIRES(all.lock)
 {
-  if (all.next == nullptr) return false;
   const std::uintptr_t start = round_up(address(all.next), piece_alignment(size));
   return start <= address(all.end) && address(all.end) - start >= size;
 }
@@ -110,6 +111,18 @@ void* carve(std::size_t size) noexcept GPA_REQUIRES(all.lock)
   void* const p = all.next;
   all.next += size;
   return p;
+}
+
+/// `fresh`: never handed out before, so it is zero; and so it is if it is refused.
+void* take(std::size_t size, bool& fresh) noexcept
+{
+  const mutex_guard guard(all.lock);
+  returned_piece*& list = list_of(size);
+  fresh = list == nullptr;
+  if (fresh) return carve(size);
+  returned_piece* const piece = list;
+  list = piece->next;
+  return piece;
 }
 
 /// A block with a mapping of its own: the bytes in the middle, and a guard page at each end if it is large.
@@ -150,16 +163,21 @@ void unmap_own(void* p, std::size_t bytes) noexcept
 void* metadata_allocate(std::size_t bytes) noexcept
 {
   if (bytes > largest_piece) return map_own(bytes);
-  const std::size_t size = piece_size(bytes);
-  returned_piece* piece = nullptr;
-  {
-    const mutex_guard guard(all.lock);
-    returned_piece*& list = list_of(size);
-    if (list == nullptr) return carve(size);
-    piece = list;
-    list = piece->next;
-  }
-  std::memset(static_cast<void*>(piece), 0, piece->used);
+  bool fresh = false;
+  void* const piece = take(piece_size(bytes), fresh);
+  if (!fresh) std::memset(piece, 0, static_cast<returned_piece*>(piece)->used);
+  return piece;
+}
+
+void* metadata_allocate_unset(std::size_t bytes) noexcept
+{
+  if (bytes > largest_piece) return map_own(bytes);
+  bool fresh = false;
+  void* const piece = take(piece_size(bytes), fresh);
+  if (fresh) return piece;
+  // What lies behind `bytes` must be zero when the piece comes back.
+  const std::size_t used = static_cast<returned_piece*>(piece)->used;
+  if (used > bytes) std::memset(static_cast<std::byte*>(piece) + bytes, 0, used - bytes);
   return piece;
 }
 
@@ -169,6 +187,11 @@ void metadata_free(void* p, std::size_t bytes) noexcept
   if (bytes > largest_piece) return unmap_own(p, bytes);
   const mutex_guard guard(all.lock);
   put(p, piece_size(bytes), bytes);
+}
+
+bool is_static_metadata(const void* p) noexcept
+{
+  return address(p) - address(static_arena) < sizeof static_arena;
 }
 
 std::size_t metadata_held() noexcept

@@ -1,8 +1,9 @@
 // Memory for gpa's own records: from the operating system, never from the user's heap, upstream or default resource.
 //
 // Powers of two from 64 bytes, each with a list of returned pieces; carved from arenas of 4 MiB (the first: 1 MiB)
-// that begin and end with an inaccessible page, so that no overrun of user memory can walk into them. Pieces above
-// 1 MiB are mappings of their own, given back when freed. Arenas are never given back: records are reused, not
+// that begin and end with an inaccessible page, so that no overrun of user memory can walk into them. Before the first
+// of them, half a MiB of our own static storage serves: a program that needs little asks the system for nothing. Pieces
+// above 1 MiB are mappings of their own, given back when freed. Arenas are never given back: records are reused, not
 // returned. The price is at most half a piece of waste, and what the peak once needed.
 //
 // Thread-safe: one lock, held for a list operation. metadata_lock() exists for fork.
@@ -16,10 +17,15 @@ namespace gpa::detail {
 
 /// Zeroed memory aligned to the smaller of 4 KiB and the power of two at or above `bytes`. Null when refused.
 [[nodiscard]] void* metadata_allocate(std::size_t bytes) noexcept;
+/// The same, but what is in it is anything: for arrays that are read only where they were written.
+[[nodiscard]] void* metadata_allocate_unset(std::size_t bytes) noexcept;
 /// `bytes` as they were asked for.
 void metadata_free(void* p, std::size_t bytes) noexcept;
 /// Bytes of addresses held from the operating system now, guard pages included; fewer are resident.
 [[nodiscard]] std::size_t metadata_held() noexcept;
+
+/// Whether `p` lies in the static storage that serves first: what is there are no variables of the program.
+[[nodiscard]] bool is_static_metadata(const void* p) noexcept;
 
 void metadata_lock() noexcept;
 void metadata_unlock() noexcept;

@@ -1,6 +1,7 @@
 #include "os/pages.hpp"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -29,10 +30,10 @@ constexpr std::size_t accounted = std::size_t{1} << 30;
 constexpr int mremap_dontunmap = 4;       // Linux 5.7
 constexpr int madv_dontneed_locked = 24;  // Linux 5.18
 
-std::byte* map(std::size_t bytes, int protection) noexcept
+std::byte* map(std::size_t bytes, int protection, void* wish = nullptr, int more_flags = 0) noexcept
 {
   const int flags = protection == opened && bytes >= accounted ? fresh & ~MAP_NORESERVE : fresh;
-  void* const p = ::mmap(nullptr, bytes, protection, flags, -1, 0);
+  void* const p = ::mmap(wish, bytes, protection, flags | more_flags, -1, 0);
   return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
 }
 
@@ -44,11 +45,19 @@ void unmap(void* p, std::size_t bytes) noexcept
   ::madvise(p, bytes, MADV_DONTNEED);
 }
 
-void* map_aligned(std::size_t bytes, std::size_t alignment, int protection) noexcept
+void* map_aligned(std::size_t bytes, std::size_t alignment, int protection, void* wish = nullptr) noexcept
 {
   const errno_keeper keep;
-  std::byte* const lucky = map(bytes, protection);  // mostly: the kernel places a mapping right below the last one
+  std::byte* const lucky = map(bytes, protection, wish);  // mostly: the kernel places a mapping right below the last one
   if (lucky == nullptr || is_aligned(lucky, alignment)) return lucky;
+  // What lies right below is mostly free as well: then it is enough to move down by some pages.
+  const std::size_t gap = address(lucky) % alignment;
+  if (std::byte* const below = map(gap, protection, lucky - gap, MAP_FIXED_NOREPLACE); below == lucky - gap) {
+    unmap(below + bytes, gap);
+    return below;
+  } else if (below != nullptr) {
+    unmap(below, gap);  // before Linux 4.17 the address is only a wish
+  }
   unmap(lucky, bytes);
 
   const std::size_t spare = alignment - page_size;
@@ -96,9 +105,17 @@ void* map_pages(std::size_t bytes, std::size_t alignment) noexcept
   return map_aligned(bytes, alignment, opened);
 }
 
-void* reserve_pages(std::size_t bytes, std::size_t alignment) noexcept
+void* reserve_pages(std::size_t bytes, std::size_t alignment, void* wish) noexcept
 {
-  return map_aligned(bytes, alignment, closed);
+  return map_aligned(bytes, alignment, closed, wish);
+}
+
+std::size_t most_addresses() noexcept
+{
+  const errno_keeper keep;
+  rlimit bound{};
+  return ::getrlimit(RLIMIT_AS, &bound) != 0 || bound.rlim_cur == RLIM_INFINITY ? static_cast<std::size_t>(-1)
+                                                                                 : bound.rlim_cur;
 }
 
 void unmap_pages(void* p, std::size_t bytes) noexcept

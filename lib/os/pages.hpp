@@ -17,8 +17,12 @@ inline constexpr std::size_t granule_size = std::size_t{64} << 10;
 /// of at least 4 KiB). Returns null when refused. A page costs memory only once it is touched.
 [[nodiscard]] void* map_pages(std::size_t bytes, std::size_t alignment = granule_size) noexcept;
 
-/// As map_pages(), but inaccessible until opened.
-[[nodiscard]] void* reserve_pages(std::size_t bytes, std::size_t alignment = granule_size) noexcept;
+/// As map_pages(), but inaccessible until opened. At `wish` if nothing is there and the system likes it.
+[[nodiscard]] void* reserve_pages(std::size_t bytes, std::size_t alignment = granule_size,
+                                  void* wish = nullptr) noexcept;
+
+/// How many bytes of addresses this process may have; the largest number where there is no limit.
+[[nodiscard]] std::size_t most_addresses() noexcept;
 
 /// Gives back what map_pages() or reserve_pages() returned, or whole pages of it. When the kernel has too many
 /// mappings to make a hole, the memory goes back and the addresses do not.

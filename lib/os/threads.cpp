@@ -25,7 +25,10 @@ static_assert(sizeof(thread_entry) == 24);
 
 constexpr std::size_t table_bytes = round_up(unknown_thread * sizeof(thread_entry), granule_size);
 
-constinit std::atomic<thread_entry*> table{nullptr};  // indexed by number; 1.5 MiB of addresses, touched as needed
+constexpr std::uint32_t first_threads = 64;
+constinit thread_entry first_entries[first_threads] = {};
+constinit std::atomic<thread_entry*> table{nullptr};  // of the others, indexed by number: 1.5 MiB of addresses, touched
+                                                      // as needed
 constinit std::atomic<std::uint64_t> next_number{1};  // 64 bits: nobody starts so many threads
 constinit std::atomic<std::uint32_t> first_number{1};
 
@@ -49,6 +52,7 @@ std::uint32_t bounded(std::uint64_t number) noexcept
 
 const thread_entry* entry_of(std::uint32_t number) noexcept
 {
+  if (number < first_threads) return first_entries + number;
   const thread_entry* const entries = table.load(std::memory_order_acquire);
   return entries == nullptr || number >= unknown_thread ? nullptr : entries + number;
 }
@@ -62,7 +66,7 @@ std::uint32_t number_this_thread() noexcept
   const std::uint32_t number = bounded(next_number.fetch_add(1, std::memory_order_relaxed));
   this_thread_cached_number = number;
   if (number == unknown_thread) return number;
-  if (thread_entry* const entries = map_table(); entries != nullptr) {
+  if (thread_entry* const entries = number < first_threads ? first_entries : map_table(); entries != nullptr) {
     thread_entry& entry = entries[number];
     ::prctl(PR_GET_NAME, entry.name);  // neither call fails, so errno is left alone
     entry.system.store(static_cast<std::uint64_t>(::syscall(SYS_gettid)), std::memory_order_release);

@@ -1,4 +1,4 @@
-// Makes pairs of calls for callgrind to count: pairs empty|fast|checked COUNT. See test/instructions_test.sh.
+// Makes pairs of calls for callgrind to count: pairs empty|fast|alone|checked COUNT. See test/instructions_test.sh.
 #include <gpa/resource.hpp>
 
 #include <charconv>
@@ -41,6 +41,9 @@ int main(int argc, char** argv)
     make_pairs(&r, count);
   } else if (heap == "fast") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::never()});
+    make_pairs(&r, count);
+  } else if (heap == "alone") {
+    gpa::resource r({.name = "pairs", .checks = gpa::checks::never(), .thread_safe = false});
     make_pairs(&r, count);
   } else if (heap == "checked") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});

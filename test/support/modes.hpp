@@ -13,6 +13,9 @@ struct mode {
   gpa::options options;
 };
 
+/// Blocks that were picked for a check do not come from a user's upstream.
+inline bool is_sampled(const mode& m) { return m.options.checks.interval() > 1; }
+
 inline std::vector<mode> every_mode()
 {
   return {
