@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t largest_segment = std::size_t{64} << 20;
 constexpr std::size_t exact_lists = 64;
 constexpr unsigned most_looked_at = 8;  // entries of the list in which some are too small
+constexpr std::size_t most_at_once = std::size_t{4} << 20;  // given back beyond what must be, to come back later
 
 // The list of spans of `granules` (1 to 1 024) granules.
 constexpr std::size_t list_of(std::size_t granules) noexcept
@@ -308,7 +309,7 @@ void span_cache::put(span& s) noexcept
     publish_held();
   }
   if (gone != nullptr) delete_segment(*gone);
-  if (much) shed(keep - keep / 8);
+  if (much) shed(keep - std::min(keep / 8, most_at_once));
 }
 
 bool span_cache::resize(span& s, std::size_t bytes) noexcept
