@@ -171,31 +171,23 @@ void fast_heap::put_slots(void* const* slots, std::size_t count) noexcept
         ++i;
         continue;
       }
-      const std::uint64_t factor = s->slot_reciprocal;
-      std::uint64_t lowest = s->cursor;
-      std::uint32_t freed = 0;
-      auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slots[i]) - s->base);
-      do {
-        const std::uint64_t index = divide(offset, factor).index;
-        std::uint64_t& word = s->free_bits[index / 64];
-        lowest = std::min(lowest, index / 64);
-        std::uint64_t run = 0;
-        if (is_run_of_eight(slots + i, count - i, s->slot_bytes)) run = run_mask(index % 64, slots[i + 1] > slots[i]);
-        if (run != 0 && (word & run) == 0) {
-          word |= run;
-          freed += 8;
-          i += 8;
-        } else {
-          // One that was freed twice must not count twice: two users would be given the same slab.
-          freed += (word >> index % 64 & 1) == 0 ? 1 : 0;
-          word |= std::uint64_t{1} << index % 64;
-          ++i;
-        }
-        if (i == count) break;
-        offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slots[i]) - s->base);
-      } while (offset < s->bytes);
-      s->cursor = static_cast<std::uint32_t>(lowest);
-      add_free(*s, freed, emptied);
+      const auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slots[i]) - s->base);
+      const std::uint64_t index = divide(offset, s->slot_reciprocal).index;
+      std::uint64_t& word = s->free_bits[index / 64];
+      s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(index / 64));
+      std::uint64_t run = 0;
+      if (is_run_of_eight(slots + i, count - i, s->slot_bytes)) run = run_mask(index % 64, slots[i + 1] > slots[i]);
+      if (run != 0 && (word & run) == 0) {
+        word |= run;
+        i += 8;
+        add_free(*s, 8, emptied);
+      } else {
+        // One that was freed twice must not count twice: two users would be given the same slab.
+        const auto fresh = static_cast<std::uint32_t>(~word >> index % 64 & 1);
+        word |= std::uint64_t{1} << index % 64;
+        ++i;
+        add_free(*s, fresh, emptied);
+      }
     }
   }
   delete_slabs(emptied);
@@ -208,7 +200,7 @@ inline void fast_heap::add_free(span& s, std::uint32_t count, span*& emptied) no
   s.free_slots = before + count;
   if (before == 0 && count != 0) [[unlikely]]
     list(s);
-  if (before + count == s.slot_count) [[unlikely]]
+  if (count != 0 && before + count == s.slot_count) [[unlikely]]
     retire(s, emptied);
 }
 
@@ -232,6 +224,7 @@ bool fast_heap::much_is_free() noexcept
 void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
+  spans_.shed_idle();
   const bool much = much_is_free();
   if (much && !k.frugal) flush(k);
   k.frugal = much;
