@@ -119,6 +119,7 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
     if (taken != 0) {
       if (taken != wanted) std::memmove(b.base, b.base + (wanted - taken), taken * sizeof(void*));
       b.top = b.base + taken;
+      b.refilled = true;
       return true;
     }
     span* const s = new_slab(c);
@@ -237,7 +238,9 @@ void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
     b.end = b.base + b.capacity;
     return;
   }
-  if (b.capacity < most_capacity(slot_size(c)) && grow_array(k, c)) return;
+  const bool refilled = b.refilled || b.base == nullptr;
+  b.refilled = false;
+  if (refilled && b.capacity < most_capacity(slot_size(c)) && grow_array(k, c)) return;
   const std::uint32_t count = b.count() - b.count() / 2;  // the older half: what was freed last is used next
   for (std::uint32_t done = 0; done != count;) {
     const std::uint32_t batch = std::min(count - done, most_in_batch);
@@ -277,7 +280,10 @@ bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
     std::memcpy(fresh, b.base, count * sizeof(void*));
     metadata_free(b.base, before * sizeof(void*));
   }
-  b = {fresh + count, fresh, fresh + after, after};
+  b.top = fresh + count;
+  b.base = fresh;
+  b.end = fresh + after;
+  b.capacity = after;
   k.could_keep += more;
   return true;
 }

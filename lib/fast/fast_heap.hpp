@@ -39,6 +39,9 @@ class fast_heap {
   fast_heap(const fast_heap&) = delete;
   fast_heap& operator=(const fast_heap&) = delete;
 
+  /// From this segment on, huge pages: 15 MiB are held by then, and rounding up to 2 MiB costs an eighth of that at most.
+  static constexpr std::size_t least_huge = std::size_t{16} << 20;
+
   /// Requests below this are for the two functions that follow, of caches whose `quick_below` says so.
   static constexpr std::size_t quick_below = 1025;
   /// Calls nothing, so its caller needs no frame. Null, or false, with nothing done: left to the functions below.

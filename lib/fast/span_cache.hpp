@@ -4,7 +4,7 @@
 // take() and put() are O(1): a bit scan, a cut, a melting with two neighbours. Segments come from the supply, doubling
 // from 1 MiB to 64 MiB; over a user's upstream each is as large as what was wanted, so that a freed one can go back.
 //
-// How much stays. Free memory beyond max(an eighth of what is used, 16 MiB) goes back, oldest first: pages are
+// How much stays. Free memory beyond max(an eighth of what is used, 14 MiB) goes back, oldest first: pages are
 // dropped, a segment that is free as a whole is returned. A burst that comes again within a second is no burst but how
 // the program works: what was given back too early is tolerated then, until as much has lain free for a whole second.
 // Nobody wakes up for this: it happens in put() and shed_idle(), when blocks are freed. A program that is idle keeps

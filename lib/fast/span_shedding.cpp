@@ -12,7 +12,7 @@ namespace gpa::detail {
 
 namespace {
 
-constexpr std::size_t least_allowance = std::size_t{16} << 20;
+constexpr std::size_t least_allowance = std::size_t{14} << 20;
 constexpr std::size_t least_allowance_of_upstream = std::size_t{1} << 20;  // others may want it
 constexpr unsigned most_passed_over = 8;
 
