@@ -207,6 +207,35 @@ BOOST_FIXTURE_TEST_CASE(a_slot_freed_twice_is_handed_out_once, fixture)
   BOOST_TEST(!seen.contains(wall));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_thread_keeps_large_blocks_up_to_a_mega_and_finds_them_again, fixture)
+{
+  std::vector<std::byte*> blocks;
+  for (const std::size_t bytes : {40'000U, 65'536U, 100'000U, 500'000U}) {
+    std::byte* const p = take(pages, k, bytes);
+    give(pages, k, p, bytes);
+    BOOST_TEST(take(pages, k, bytes) == p);
+    give(pages, k, p, bytes);
+    give(pages, k, p, bytes);  // undefined for the user; handed out once all the same
+    BOOST_TEST(take(pages, k, bytes) == p);
+    blocks.push_back(take(pages, k, bytes));
+    BOOST_TEST(blocks.back() != p);
+    give(pages, k, p, bytes);
+  }
+  BOOST_TEST(k.kept_large <= mega);
+  BOOST_TEST(k.kept_large > mega / 2);
+  for (int i = 0; i != 100; ++i) {
+    std::byte* const p = take(pages, other, 300'000);  // of another thread each time: none is found again
+    give(pages, k, p, 300'000);
+    BOOST_REQUIRE(k.kept_large <= mega);
+  }
+  pages.check();
+  pages.flush(k);
+  BOOST_TEST(k.kept_large == 0u);
+  std::byte* const far = take(pages, k, 600'000);  // too large to be kept
+  give(pages, k, far, 600'000);
+  BOOST_TEST(k.kept_large == 0u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_slab_loses_the_pages_that_only_free_slots_lie_on, fixture)
 {
   std::vector<std::byte*> blocks;
@@ -300,7 +329,7 @@ BOOST_FIXTURE_TEST_CASE(live_blocks_never_overlap_and_keep_their_contents, fixtu
         BOOST_REQUIRE(holds(p, b));
         if (dice >= 900) {
           const std::size_t bytes = random() % (2 * b.bytes + 1);
-          if (h->resize(p, b.bytes, bytes, b.alignment)) {
+          if (h->resize(mine, p, b.bytes, bytes, b.alignment)) {
             gpa::detail::tools_open(p, bytes);
             std::memset(p, static_cast<int>(b.content), bytes);
             mine.counts.count_resize(b.bytes, bytes);

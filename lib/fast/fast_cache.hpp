@@ -14,6 +14,9 @@
 // doubles, up to 256 KiB of slots, while all arrays of the cache together are for less than 2 MiB: a thread that frees
 // what others allocate keeps little.
 //
+// Large blocks of up to 512 KiB are kept as well, 1 MiB together: freed and allocated again they cost no lock and no
+// write to the page map. When they would be more, all go back to the span cache.
+//
 // Not thread-safe: its cache's thread owns it.
 #pragma once
 
@@ -61,12 +64,18 @@ constexpr std::uint32_t least_capacity(std::size_t slab) noexcept
   return slots_in(std::size_t{512} << 10, slab, 1, 8);
 }
 
+struct span;
+
 struct fast_cache : cache_header {
   static constexpr std::size_t most_kept = std::size_t{2} << 20;
+  static constexpr std::size_t most_kept_large = std::size_t{1} << 20;
+  static constexpr std::size_t kept_granules = 8;
 
   std::size_t could_keep = 0;  // bytes of slots that the arrays have room for
+  std::size_t kept_large = 0;  // bytes of the spans below
   bool frugal = false;         // the arrays were emptied because much memory lies free in slabs
   std::array<fast_bin, class_count> bins;
+  std::array<span*, kept_granules> large{};  // freed last, by granules, linked by `next`
 };
 
 }  // namespace gpa::detail

@@ -62,10 +62,8 @@ void* fast_heap::allocate(fast_cache& k, std::size_t bytes, std::size_t alignmen
     if (b.top == b.base && !refill(k, c)) [[unlikely]] return nullptr;
     p = *--b.top;
   } else {
-    if (bytes > (std::size_t{1} << 47) || alignment > (std::size_t{1} << 46)) return nullptr;
-    span* const s = spans_.take(large_size(bytes), std::max(alignment, granule_size), region_kind::fast_large);
-    if (s == nullptr) return nullptr;
-    p = s->base;
+    p = take_large(k, bytes, alignment);
+    if (p == nullptr) return nullptr;
   }
   k.counts.count_allocation(bytes);
   if (k.exact_peak) [[unlikely]]
@@ -78,7 +76,7 @@ void fast_heap::deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_
   const std::size_t size = small_size(bytes, alignment);
   k.counts.count_free(bytes);
   if (size == 0) {
-    if (span* const s = span_of(p, region_kind::fast_large); s != nullptr && s->base == p) spans_.put(*s);
+    put_large(k, p);
     return;
   }
   const unsigned c = size_class(size);
@@ -93,14 +91,70 @@ void fast_heap::deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_
   *b.top++ = p;
 }
 
-bool fast_heap::resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment) noexcept
+bool fast_heap::resize(fast_cache& k, void* p, std::size_t old_bytes, std::size_t new_bytes,
+                       std::size_t alignment) noexcept
 {
   const std::size_t before = small_size(old_bytes, alignment);
   const std::size_t after = small_size(new_bytes, alignment);
   if (before != 0 && after != 0) return size_class(before) == size_class(after);
   if (before != after) return false;
   span* const s = span_of(p, region_kind::fast_large);
-  return s != nullptr && s->base == p && spans_.resize(*s, large_size(new_bytes));
+  if (s == nullptr || s->base != p) return false;
+  if (spans_.resize(*s, large_size(new_bytes))) return true;
+  if (k.kept_large == 0) return false;
+  put_all_large(k);  // what is behind it may be ours
+  return spans_.resize(*s, large_size(new_bytes));
+}
+
+// ---- between a thread and the span cache ----
+
+void* fast_heap::take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept
+{
+  if (bytes > (std::size_t{1} << 47) || alignment > (std::size_t{1} << 46)) return nullptr;
+  const std::size_t size = large_size(bytes);
+  if (size <= fast_cache::kept_granules * granule_size && alignment <= granule_size) {
+    span*& kept = k.large[size / granule_size - 1];
+    if (kept != nullptr) {
+      span& s = *kept;
+      kept = s.next;
+      k.kept_large -= size;
+      s.next = nullptr;
+      s.kept = false;
+      return s.base;
+    }
+  }
+  span* const s = spans_.take(size, std::max(alignment, granule_size), region_kind::fast_large);
+  return s == nullptr ? nullptr : s->base;
+}
+
+void fast_heap::put_large(fast_cache& k, void* p) noexcept
+{
+  span* const s = span_of(p, region_kind::fast_large);
+  if (s == nullptr || s->base != p || s->kept) return;
+  if (s->bytes > fast_cache::kept_granules * granule_size || !supply_.from_system()) {
+    spans_.put(*s);
+    return;
+  }
+  if (k.kept_large + s->bytes > fast_cache::most_kept_large) put_all_large(k);
+  span*& kept = k.large[s->bytes / granule_size - 1];
+  s->kept = true;
+  s->next = kept;
+  kept = s;
+  k.kept_large += s->bytes;
+}
+
+void fast_heap::put_all_large(fast_cache& k) noexcept
+{
+  for (span*& kept : k.large) {
+    while (kept != nullptr) {
+      span& s = *kept;
+      kept = s.next;
+      s.next = nullptr;
+      s.kept = false;
+      spans_.put(s);
+    }
+  }
+  k.kept_large = 0;
 }
 
 // ---- between a thread and the slabs ----
@@ -263,6 +317,7 @@ void fast_heap::put_all(fast_bin& b) noexcept
 void fast_heap::flush(fast_cache& k) noexcept
 {
   for (fast_bin& b : k.bins) put_all(b);
+  put_all_large(k);
 }
 
 bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
@@ -291,6 +346,8 @@ bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
 void fast_heap::reset_cache(fast_cache& k) noexcept
 {
   for (fast_bin& b : k.bins) b.top = b.base;
+  k.large = {};
+  k.kept_large = 0;
 }
 
 void fast_heap::free_arrays(fast_cache& k) noexcept

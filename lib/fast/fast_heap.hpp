@@ -56,7 +56,8 @@ class fast_heap {
   [[nodiscard]] void* allocate(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
   /// Makes the block that large where it stands, if there is room. Nothing is counted.
-  [[nodiscard]] bool resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] bool resize(fast_cache& k, void* p, std::size_t old_bytes, std::size_t new_bytes,
+                            std::size_t alignment) noexcept;
 
   /// What the cache keeps goes to the slabs.
   void flush(fast_cache& k) noexcept;
@@ -94,6 +95,9 @@ class fast_heap {
   void add_free(span& s, std::uint32_t count, span*& emptied) noexcept GPA_REQUIRES(lock_);
   void retire(span& s, span*& emptied) noexcept GPA_REQUIRES(lock_);
   void put_all(fast_bin& b) noexcept;
+  [[nodiscard]] void* take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
+  void put_large(fast_cache& k, void* p) noexcept;
+  void put_all_large(fast_cache& k) noexcept;
   /// Whether what lies free in slabs is more than a burst should leave: a quarter of what is live, or 8 MiB.
   [[nodiscard]] bool much_is_free() noexcept;
   void list(span& s) noexcept GPA_REQUIRES(lock_);
