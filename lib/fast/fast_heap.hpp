@@ -125,9 +125,9 @@ inline void* pop(fast_cache& k, fast_bin& b, std::size_t bytes) noexcept
 {
   void** const top = b.top;
   if (top == b.base) [[unlikely]] return nullptr;
+  k.counts.count_allocation(bytes);
   void* const p = top[-1];
   b.top = top - 1;
-  k.counts.count_allocation(bytes);
   if (p == nullptr) __builtin_unreachable();
   return p;
 }
@@ -136,9 +136,9 @@ inline bool push(fast_cache& k, fast_bin& b, void* p, std::size_t bytes) noexcep
 {
   void** const top = b.top;
   if (top == b.end) [[unlikely]] return false;
-  *top = p;
-  b.top = top + 1;
   k.counts.count_free(bytes);
+  b.top = top + 1;
+  *top = p;
   return true;
 }
 
