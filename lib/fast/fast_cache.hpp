@@ -11,10 +11,10 @@
 // lies free in slabs, arrays are emptied when they overflow, and hold eight slots at most.
 //
 // An array starts with as many slots as fit 8 KiB (2 to 64). When it overflows and was refilled since it last did, it
-// doubles, up to 256 KiB of slots, while all arrays of the cache together are for less than 2 MiB: a thread that frees
+// doubles, up to 512 KiB of slots, while all arrays of the cache together are for less than 2 MiB: a thread that frees
 // what others allocate keeps little.
 //
-// Large blocks of up to 512 KiB are kept as well, 1 MiB together: freed and allocated again they cost no lock and no
+// Large blocks of up to 256 KiB are kept as well, 512 KiB together: freed and allocated again they cost no lock and no
 // write to the page map. When they would be more, all go back to the span cache.
 //
 // Not thread-safe: its cache's thread owns it.
@@ -55,7 +55,7 @@ constexpr std::uint32_t first_capacity(std::size_t slot) noexcept
 }
 constexpr std::uint32_t most_capacity(std::size_t slot) noexcept
 {
-  return slots_in(std::size_t{256} << 10, slot, 2, 4096);
+  return slots_in(std::size_t{512} << 10, slot, 2, 8192);
 }
 
 /// What an array holds while much memory lies free in slabs: a slot kept here keeps the whole slab it is in.
@@ -68,8 +68,8 @@ struct span;
 
 struct fast_cache : cache_header {
   static constexpr std::size_t most_kept = std::size_t{2} << 20;
-  static constexpr std::size_t most_kept_large = std::size_t{1} << 20;
-  static constexpr std::size_t kept_granules = 8;
+  static constexpr std::size_t most_kept_large = std::size_t{512} << 10;
+  static constexpr std::size_t kept_granules = 4;
 
   std::size_t could_keep = 0;  // bytes of slots that the arrays have room for
   std::size_t kept_large = 0;  // bytes of the spans below
