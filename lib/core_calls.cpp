@@ -210,7 +210,7 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
                     (r->kind == region_kind::fast_slab || r->kind == region_kind::fast_large);
   if (k->checked || (k->partner != nullptr && !fast)) {
     done = checked_.try_resize(lease.checked(), p, old_bytes, new_bytes, alignment, caller);
-  } else if (fast && fast_.resize(p, old_bytes, new_bytes, alignment)) {
+  } else if (fast && fast_.resize(static_cast<fast_cache&>(*k), p, old_bytes, new_bytes, alignment)) {
     k->counts.count_resize(old_bytes, new_bytes);
     done = true;
   }

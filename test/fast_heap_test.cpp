@@ -4,8 +4,8 @@
 
 #include "base/tools.hpp"
 
+#include "support/fast_heaps.hpp"
 #include "support/resident.hpp"
-#include "support/upstreams.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -22,22 +22,11 @@
 
 namespace {
 
-using gpa::detail::class_count;
-using gpa::detail::fast_bin;
 using gpa::detail::fast_cache;
 using gpa::detail::fast_heap;
-using gpa::detail::slot_size;
-using gpa::detail::small_limit;
 using gpa::test::recording_upstream;
 
 constexpr std::size_t mega = std::size_t{1} << 20;
-
-class quiet_owner final : public gpa::detail::owner {
- public:
-  void tell(gpa::report) noexcept override { ++told; }
-  void heartbeat() noexcept override {}
-  int told = 0;
-};
 
 struct block {
   std::size_t bytes;
@@ -45,50 +34,7 @@ struct block {
   std::byte content;
 };
 
-struct fixture {
-  quiet_owner owner;
-  recording_upstream upstream;
-  gpa::detail::supply from_system{nullptr};
-  gpa::detail::supply from_upstream{&upstream};
-  fast_heap pages{owner, from_system};
-  fast_heap above{owner, from_upstream};
-  fast_cache k;
-  fast_cache other;
-
-  ~fixture()
-  {
-    pages.check();
-    above.check();
-    check(k);
-    check(other);
-    fast_heap::free_arrays(k);
-    fast_heap::free_arrays(other);
-    BOOST_TEST(owner.told == 0);
-  }
-  static void check(const fast_cache& cache)
-  {
-    for (const fast_bin& b : cache.bins)
-      BOOST_REQUIRE((b.base <= b.top && b.top <= b.end && b.end <= b.base + b.capacity));
-  }
-  [[nodiscard]] static std::byte* take(fast_heap& h, fast_cache& from, std::size_t bytes, std::size_t alignment = 8)
-  {
-    // What the front door does.
-    void* p = nullptr;
-    if (bytes < fast_heap::quick_below) p = fast_heap::allocate_quick(from, bytes, alignment);
-    if (p == nullptr) p = fast_heap::allocate_slot(from, bytes, alignment);
-    if (p == nullptr) p = h.allocate(from, bytes, alignment);
-    BOOST_REQUIRE(p != nullptr);
-    BOOST_REQUIRE(reinterpret_cast<std::uintptr_t>(p) % alignment == 0);
-    gpa::detail::tools_open(p, bytes);
-    return static_cast<std::byte*>(p);
-  }
-  static void give(fast_heap& h, fast_cache& to, void* p, std::size_t bytes, std::size_t alignment = 8)
-  {
-    if (bytes < fast_heap::quick_below && fast_heap::deallocate_quick(to, p, bytes, alignment)) return;
-    if (fast_heap::deallocate_slot(to, p, bytes, alignment)) return;
-    h.deallocate(to, p, bytes, alignment);
-  }
-};
+using fixture = gpa::test::fast_heaps;
 
 bool holds(const std::byte* p, const block& b)
 {
@@ -136,44 +82,6 @@ BOOST_FIXTURE_TEST_CASE(blocks_allocated_in_a_row_lie_side_by_side_whatever_orde
   for (std::size_t i = 1; i != blocks.size(); ++i) neighbours += blocks[i] == blocks[i - 1] + 48 ? 1 : 0;
   BOOST_TEST(neighbours > blocks.size() * 9 / 10);
   for (std::byte* const p : blocks) give(pages, k, p, 48);
-}
-
-BOOST_FIXTURE_TEST_CASE(a_thread_keeps_no_more_than_its_budget, fixture)
-{
-  for (unsigned c = 1; c != class_count; ++c) {
-    const std::size_t bytes = std::min(slot_size(c), small_limit);
-    std::vector<std::byte*> blocks;
-    for (int i = 0; i != 3'000; ++i) blocks.push_back(take(pages, k, bytes));
-    for (std::byte* const p : blocks) give(pages, k, p, bytes);
-  }
-  std::size_t kept = 0;
-  for (unsigned c = 1; c != class_count; ++c) {
-    const fast_bin& b = k.bins[c];
-    kept += b.count() * slot_size(c);
-    BOOST_TEST(b.capacity * slot_size(c) <= std::max(std::size_t{64} << 10, 2 * slot_size(c)));
-  }
-  BOOST_TEST(kept <= k.could_keep);
-  BOOST_TEST(k.could_keep <= 4 * mega);
-}
-
-// A slot in an array keeps its slab: after a burst of blocks freed in random order a few thousand would keep
-// everything.
-BOOST_FIXTURE_TEST_CASE(an_array_holds_little_while_much_lies_free_in_slabs, fixture)
-{
-  std::vector<std::byte*> blocks;
-  for (int i = 0; i != 1'000'000; ++i) blocks.push_back(take(pages, k, 48));
-  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
-  const fast_bin& b = k.bins[gpa::detail::size_class(48)];
-  for (std::byte* const p : blocks) {
-    give(pages, k, p, 48);
-    if (&p > &blocks[500'000] && &p < &blocks[800'000]) BOOST_REQUIRE(b.count() <= 8u);
-  }
-  BOOST_TEST(pages.held_bytes() <= 26 * mega);  // 16 in spans, 8 in slabs
-  check(k);
-  for (std::byte*& p : blocks) p = take(pages, k, 48);  // and holds more again when it is used
-  for (std::size_t i = 0; i != 5'000; ++i) give(pages, k, blocks[i], 48);
-  BOOST_TEST(b.count() > 8u);
-  check(k);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_slot_freed_twice_is_handed_out_once, fixture)
@@ -284,7 +192,7 @@ BOOST_FIXTURE_TEST_CASE(live_blocks_never_overlap_and_keep_their_contents, fixtu
         BOOST_REQUIRE(holds(p, b));
         if (dice >= 900) {
           const std::size_t bytes = random() % (2 * b.bytes + 1);
-          if (h->resize(p, b.bytes, bytes, b.alignment)) {
+          if (h->resize(mine, p, b.bytes, bytes, b.alignment)) {
             gpa::detail::tools_open(p, bytes);
             std::memset(p, static_cast<int>(b.content), bytes);
             mine.counts.count_resize(b.bytes, bytes);

@@ -228,6 +228,44 @@ BOOST_FIXTURE_TEST_CASE(a_burst_that_comes_again_at_once_finds_its_memory_until_
   BOOST_TEST(pages.held_bytes() <= 16 * mega);
 }
 
+// Idle is what lies free while something is freed, not what waits for a burst that is late.
+BOOST_FIXTURE_TEST_CASE(bursts_with_pauses_of_over_a_second_find_their_memory, fixture)
+{
+  std::vector<span*> spans;
+  const auto burst = [&] {
+    for (int i = 0; i != 64; ++i) spans.push_back(&take(pages, 16));
+    for (span* const s : spans) pages.put(*s);
+    spans.clear();
+  };
+  burst();
+  burst();
+  const std::size_t kept = pages.held_bytes();
+  BOOST_TEST(kept >= 64 * mega);
+  for (int i = 0; i != 2; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1'100));
+    burst();
+    BOOST_TEST(pages.held_bytes() == kept);
+    burst();
+    BOOST_TEST(pages.held_bytes() == kept);
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(slow_paths_that_put_no_span_give_back_what_lay_idle, fixture)
+{
+  for (int i = 0; i != 2; ++i) {
+    std::vector<span*> spans;
+    for (int n = 0; n != 64; ++n) spans.push_back(&take(pages, 16));
+    for (span* const s : spans) pages.put(*s);
+  }
+  for (int i = 0; i != 2; ++i) {
+    pages.shed_idle();
+    BOOST_TEST(pages.held_bytes() >= 64 * mega);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1'100));
+    pages.shed_idle();
+  }
+  BOOST_TEST(pages.held_bytes() <= 16 * mega);
+}
+
 BOOST_FIXTURE_TEST_CASE(what_is_used_most_is_a_heartbeat, fixture)
 {
   span& s = take(pages, 4);

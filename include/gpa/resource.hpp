@@ -115,6 +115,9 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   std::size_t verify() noexcept;
 
   /// Gives free pages back to the operating system, after checking them; the calling thread's quarantine ends.
+  /// Without checks: what this thread and threads that have ended kept goes back as well. Until then free memory of up
+  /// to a quarter of what is held, or 32 MiB, stays for the next allocations. That of a burst that came twice within a
+  /// second stays until something is freed after a second without it: an idle process keeps it.
   /// Never throws. O(pages). Thread-safe.
   void trim() noexcept;
 

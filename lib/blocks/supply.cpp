@@ -64,9 +64,9 @@ std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment) no
   const mutex_guard guard(lock_);
   if (static_cast<std::size_t>(segment_end_ - segment_) < bytes) {
     std::size_t wanted = std::max(next_segment_, bytes);
-    const bool huge = wanted % huge_page_size == 0;  // every segment but the first
-    void* fresh = map_pages(wanted, huge ? huge_page_size : granule_size);
-    if (huge && fresh != nullptr) prefer_huge_pages(fresh, wanted);
+    const bool whole = wanted % huge_page_size == 0;  // every segment but the first
+    void* fresh = map_pages(wanted, whole ? huge_page_size : granule_size);
+    if (whole && wanted >= least_huge_ && fresh != nullptr) prefer_huge_pages(fresh, wanted);
     if (fresh == nullptr) {
       wanted = bytes;
       fresh = map_pages(wanted, granule_size);

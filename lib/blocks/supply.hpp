@@ -1,10 +1,11 @@
 // Where one resource's user memory comes from: granules of 64 KiB, from the operating system or a user's upstream; for
 // blocks that were picked out of the unchecked ones, from the operating system in the range of sampled_range.hpp.
 //
-// From the system, ranges are cut from segments that double from 1 MiB to 64 MiB, from the second on with huge pages where
-// the system grants them; an untouched page costs nothing and a returned range is unmapped at once. From a user's upstream each range is one call of allocate(), given back with
-// exactly the same pointer, size and alignment. Those calls are serialised by a lock of their own, taken with no other
-// lock held; an upstream that calls back into the same resource from the same thread is refused, not dead-locked.
+// From the system, ranges are cut from segments that double from 1 MiB to 64 MiB, from some size on with huge pages
+// where the system grants them; an untouched page costs nothing and a returned range is unmapped at once. From a user's
+// upstream each range is one call of allocate(), given back with exactly the same pointer, size and alignment. Those
+// calls are serialised by a lock of their own, taken with no other lock held; an upstream that calls back into the same
+// resource from the same thread is refused, not dead-locked.
 //
 // To ASan and Valgrind a range is closed from here on, and open again when it goes back; between the two, a block is
 // open exactly while it is the user's (core_calls.cpp, large_blocks.cpp).
@@ -13,6 +14,7 @@
 #pragma once
 
 #include "base/mutex.hpp"
+#include "os/pages.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -23,10 +25,13 @@ namespace gpa::detail {
 
 class supply {
  public:
-  /// `upstream` null: the operating system.
-  explicit supply(std::pmr::memory_resource* upstream) noexcept : upstream_(upstream) {}
+  /// `upstream` null: the operating system. Segments of at least `least_huge` bytes ask for huge pages.
+  explicit supply(std::pmr::memory_resource* upstream, std::size_t least_huge = huge_page_size) noexcept
+      : upstream_(upstream), least_huge_(least_huge)
+  {
+  }
   struct of_sampled_blocks {};
-  explicit supply(of_sampled_blocks) noexcept : upstream_(nullptr), sampled_(true) {}
+  explicit supply(of_sampled_blocks) noexcept : upstream_(nullptr), least_huge_(huge_page_size), sampled_(true) {}
   ~supply();
   supply(const supply&) = delete;
   supply& operator=(const supply&) = delete;
@@ -54,6 +59,7 @@ class supply {
   std::byte* take_from_upstream(std::size_t bytes, std::size_t alignment) noexcept;
 
   std::pmr::memory_resource* const upstream_;
+  const std::size_t least_huge_;
   const bool sampled_ = false;
   mutex lock_;
   std::atomic<std::uint32_t> inside_{0};  // number of the thread that is calling the upstream

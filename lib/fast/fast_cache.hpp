@@ -10,8 +10,12 @@
 // When a burst of blocks is freed, slots kept here would keep many slabs from being given back. So while much memory
 // lies free in slabs, arrays are emptied when they overflow, and hold eight slots at most.
 //
-// An array starts with as many slots as fit 16 KiB (2 to 64) and doubles when it overflows, up to 64 KiB of slots,
-// while all arrays of the cache together are for less than 2 MiB.
+// An array starts with as many slots as fit 8 KiB (2 to 64). When it overflows and was refilled since it last did, it
+// doubles, up to 512 KiB of slots, while all arrays of the cache together are for less than 2 MiB: a thread that frees
+// what others allocate keeps little.
+//
+// Large blocks of up to 256 KiB are kept as well, 512 KiB together: freed and allocated again they cost no lock and no
+// write to the page map. When they would be more, all go back to the span cache.
 //
 // Not thread-safe: its cache's thread owns it.
 #pragma once
@@ -34,6 +38,7 @@ struct alignas(32) fast_bin {  // a size that needs no multiplication
   void** base = nullptr;
   void** end = nullptr;
   std::uint32_t capacity = 0;  // end - base, but while much memory lies free in slabs
+  bool refilled = false;       // since it last overflowed: this thread allocates what it frees
 
   [[nodiscard]] std::uint32_t room() const noexcept { return static_cast<std::uint32_t>(end - base); }
   [[nodiscard]] std::uint32_t count() const noexcept { return static_cast<std::uint32_t>(top - base); }
@@ -46,11 +51,11 @@ constexpr std::uint32_t slots_in(std::size_t bytes, std::size_t slot, std::uint3
 }
 constexpr std::uint32_t first_capacity(std::size_t slot) noexcept
 {
-  return slots_in(std::size_t{16} << 10, slot, 2, most_in_batch);
+  return slots_in(std::size_t{8} << 10, slot, 2, most_in_batch);
 }
 constexpr std::uint32_t most_capacity(std::size_t slot) noexcept
 {
-  return slots_in(std::size_t{64} << 10, slot, 2, 2048);
+  return slots_in(std::size_t{512} << 10, slot, 2, 8192);
 }
 
 /// What an array holds while much memory lies free in slabs: a slot kept here keeps the whole slab it is in.
@@ -59,12 +64,18 @@ constexpr std::uint32_t least_capacity(std::size_t slab) noexcept
   return slots_in(std::size_t{512} << 10, slab, 1, 8);
 }
 
+struct span;
+
 struct fast_cache : cache_header {
   static constexpr std::size_t most_kept = std::size_t{2} << 20;
+  static constexpr std::size_t most_kept_large = std::size_t{512} << 10;
+  static constexpr std::size_t kept_granules = 4;
 
   std::size_t could_keep = 0;  // bytes of slots that the arrays have room for
+  std::size_t kept_large = 0;  // bytes of the spans below
   bool frugal = false;         // the arrays were emptied because much memory lies free in slabs
   std::array<fast_bin, class_count> bins;
+  std::array<span*, kept_granules> large{};  // freed last, by granules, linked by `next`
 };
 
 }  // namespace gpa::detail

@@ -62,10 +62,8 @@ void* fast_heap::allocate(fast_cache& k, std::size_t bytes, std::size_t alignmen
     if (b.top == b.base && !refill(k, c)) [[unlikely]] return nullptr;
     p = *--b.top;
   } else {
-    if (bytes > (std::size_t{1} << 47) || alignment > (std::size_t{1} << 46)) return nullptr;
-    span* const s = spans_.take(large_size(bytes), std::max(alignment, granule_size), region_kind::fast_large);
-    if (s == nullptr) return nullptr;
-    p = s->base;
+    p = take_large(k, bytes, alignment);
+    if (p == nullptr) return nullptr;
   }
   k.counts.count_allocation(bytes);
   if (k.exact_peak) [[unlikely]]
@@ -78,7 +76,7 @@ void fast_heap::deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_
   const std::size_t size = small_size(bytes, alignment);
   k.counts.count_free(bytes);
   if (size == 0) {
-    if (span* const s = span_of(p, region_kind::fast_large); s != nullptr && s->base == p) spans_.put(*s);
+    put_large(k, p);
     return;
   }
   const unsigned c = size_class(size);
@@ -93,14 +91,70 @@ void fast_heap::deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_
   *b.top++ = p;
 }
 
-bool fast_heap::resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment) noexcept
+bool fast_heap::resize(fast_cache& k, void* p, std::size_t old_bytes, std::size_t new_bytes,
+                       std::size_t alignment) noexcept
 {
   const std::size_t before = small_size(old_bytes, alignment);
   const std::size_t after = small_size(new_bytes, alignment);
   if (before != 0 && after != 0) return size_class(before) == size_class(after);
   if (before != after) return false;
   span* const s = span_of(p, region_kind::fast_large);
-  return s != nullptr && s->base == p && spans_.resize(*s, large_size(new_bytes));
+  if (s == nullptr || s->base != p) return false;
+  if (spans_.resize(*s, large_size(new_bytes))) return true;
+  if (k.kept_large == 0) return false;
+  put_all_large(k);  // what is behind it may be ours
+  return spans_.resize(*s, large_size(new_bytes));
+}
+
+// ---- between a thread and the span cache ----
+
+void* fast_heap::take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept
+{
+  if (bytes > (std::size_t{1} << 47) || alignment > (std::size_t{1} << 46)) return nullptr;
+  const std::size_t size = large_size(bytes);
+  if (size <= fast_cache::kept_granules * granule_size && alignment <= granule_size) {
+    span*& kept = k.large[size / granule_size - 1];
+    if (kept != nullptr) {
+      span& s = *kept;
+      kept = s.next;
+      k.kept_large -= size;
+      s.next = nullptr;
+      s.kept = false;
+      return s.base;
+    }
+  }
+  span* const s = spans_.take(size, std::max(alignment, granule_size), region_kind::fast_large);
+  return s == nullptr ? nullptr : s->base;
+}
+
+void fast_heap::put_large(fast_cache& k, void* p) noexcept
+{
+  span* const s = span_of(p, region_kind::fast_large);
+  if (s == nullptr || s->base != p || s->kept) return;
+  if (s->bytes > fast_cache::kept_granules * granule_size || !supply_.from_system()) {
+    spans_.put(*s);
+    return;
+  }
+  if (k.kept_large + s->bytes > fast_cache::most_kept_large) put_all_large(k);
+  span*& kept = k.large[s->bytes / granule_size - 1];
+  s->kept = true;
+  s->next = kept;
+  kept = s;
+  k.kept_large += s->bytes;
+}
+
+void fast_heap::put_all_large(fast_cache& k) noexcept
+{
+  for (span*& kept : k.large) {
+    while (kept != nullptr) {
+      span& s = *kept;
+      kept = s.next;
+      s.next = nullptr;
+      s.kept = false;
+      spans_.put(s);
+    }
+  }
+  k.kept_large = 0;
 }
 
 // ---- between a thread and the slabs ----
@@ -119,6 +173,7 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
     if (taken != 0) {
       if (taken != wanted) std::memmove(b.base, b.base + (wanted - taken), taken * sizeof(void*));
       b.top = b.base + taken;
+      b.refilled = true;
       return true;
     }
     span* const s = new_slab(c);
@@ -171,31 +226,23 @@ void fast_heap::put_slots(void* const* slots, std::size_t count) noexcept
         ++i;
         continue;
       }
-      const std::uint64_t factor = s->slot_reciprocal;
-      std::uint64_t lowest = s->cursor;
-      std::uint32_t freed = 0;
-      auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slots[i]) - s->base);
-      do {
-        const std::uint64_t index = divide(offset, factor).index;
-        std::uint64_t& word = s->free_bits[index / 64];
-        lowest = std::min(lowest, index / 64);
-        std::uint64_t run = 0;
-        if (is_run_of_eight(slots + i, count - i, s->slot_bytes)) run = run_mask(index % 64, slots[i + 1] > slots[i]);
-        if (run != 0 && (word & run) == 0) {
-          word |= run;
-          freed += 8;
-          i += 8;
-        } else {
-          // One that was freed twice must not count twice: two users would be given the same slab.
-          freed += (word >> index % 64 & 1) == 0 ? 1 : 0;
-          word |= std::uint64_t{1} << index % 64;
-          ++i;
-        }
-        if (i == count) break;
-        offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slots[i]) - s->base);
-      } while (offset < s->bytes);
-      s->cursor = static_cast<std::uint32_t>(lowest);
-      add_free(*s, freed, emptied);
+      const auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slots[i]) - s->base);
+      const std::uint64_t index = divide(offset, s->slot_reciprocal).index;
+      std::uint64_t& word = s->free_bits[index / 64];
+      s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(index / 64));
+      std::uint64_t run = 0;
+      if (is_run_of_eight(slots + i, count - i, s->slot_bytes)) run = run_mask(index % 64, slots[i + 1] > slots[i]);
+      if (run != 0 && (word & run) == 0) {
+        word |= run;
+        i += 8;
+        add_free(*s, 8, emptied);
+      } else {
+        // One that was freed twice must not count twice: two users would be given the same slab.
+        const auto fresh = static_cast<std::uint32_t>(~word >> index % 64 & 1);
+        word |= std::uint64_t{1} << index % 64;
+        ++i;
+        add_free(*s, fresh, emptied);
+      }
     }
   }
   delete_slabs(emptied);
@@ -208,7 +255,7 @@ inline void fast_heap::add_free(span& s, std::uint32_t count, span*& emptied) no
   s.free_slots = before + count;
   if (before == 0 && count != 0) [[unlikely]]
     list(s);
-  if (before + count == s.slot_count) [[unlikely]]
+  if (count != 0 && before + count == s.slot_count) [[unlikely]]
     retire(s, emptied);
 }
 
@@ -232,6 +279,7 @@ bool fast_heap::much_is_free() noexcept
 void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
+  spans_.shed_idle();
   const bool much = much_is_free();
   if (much && !k.frugal) flush(k);
   k.frugal = much;
@@ -244,7 +292,9 @@ void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
     b.end = b.base + b.capacity;
     return;
   }
-  if (b.capacity < most_capacity(slot_size(c)) && grow_array(k, c)) return;
+  const bool refilled = b.refilled || b.base == nullptr;
+  b.refilled = false;
+  if (refilled && b.capacity < most_capacity(slot_size(c)) && grow_array(k, c)) return;
   const std::uint32_t count = b.count() - b.count() / 2;  // the older half: what was freed last is used next
   for (std::uint32_t done = 0; done != count;) {
     const std::uint32_t batch = std::min(count - done, most_in_batch);
@@ -267,6 +317,7 @@ void fast_heap::put_all(fast_bin& b) noexcept
 void fast_heap::flush(fast_cache& k) noexcept
 {
   for (fast_bin& b : k.bins) put_all(b);
+  put_all_large(k);
 }
 
 bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
@@ -284,7 +335,10 @@ bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
     std::memcpy(fresh, b.base, count * sizeof(void*));
     metadata_free(b.base, before * sizeof(void*));
   }
-  b = {fresh + count, fresh, fresh + after, after};
+  b.top = fresh + count;
+  b.base = fresh;
+  b.end = fresh + after;
+  b.capacity = after;
   k.could_keep += more;
   return true;
 }
@@ -292,6 +346,8 @@ bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
 void fast_heap::reset_cache(fast_cache& k) noexcept
 {
   for (fast_bin& b : k.bins) b.top = b.base;
+  k.large = {};
+  k.kept_large = 0;
 }
 
 void fast_heap::free_arrays(fast_cache& k) noexcept

@@ -39,6 +39,9 @@ class fast_heap {
   fast_heap(const fast_heap&) = delete;
   fast_heap& operator=(const fast_heap&) = delete;
 
+  /// From this segment on, huge pages: 15 MiB are held by then, and rounding up to 2 MiB costs an eighth of that at most.
+  static constexpr std::size_t least_huge = std::size_t{16} << 20;
+
   /// Requests below this are for the two functions that follow, of caches whose `quick_below` says so.
   static constexpr std::size_t quick_below = 1025;
   /// Calls nothing, so its caller needs no frame. Null, or false, with nothing done: left to the functions below.
@@ -53,7 +56,8 @@ class fast_heap {
   [[nodiscard]] void* allocate(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
   /// Makes the block that large where it stands, if there is room. Nothing is counted.
-  [[nodiscard]] bool resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] bool resize(fast_cache& k, void* p, std::size_t old_bytes, std::size_t new_bytes,
+                            std::size_t alignment) noexcept;
 
   /// What the cache keeps goes to the slabs.
   void flush(fast_cache& k) noexcept;
@@ -91,6 +95,9 @@ class fast_heap {
   void add_free(span& s, std::uint32_t count, span*& emptied) noexcept GPA_REQUIRES(lock_);
   void retire(span& s, span*& emptied) noexcept GPA_REQUIRES(lock_);
   void put_all(fast_bin& b) noexcept;
+  [[nodiscard]] void* take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
+  void put_large(fast_cache& k, void* p) noexcept;
+  void put_all_large(fast_cache& k) noexcept;
   /// Whether what lies free in slabs is more than a burst should leave: a quarter of what is live, or 8 MiB.
   [[nodiscard]] bool much_is_free() noexcept;
   void list(span& s) noexcept GPA_REQUIRES(lock_);
@@ -118,11 +125,11 @@ inline bool is_quick_alignment(std::size_t alignment) noexcept
 /// The hottest slot, or null: there is none, or a block that is due for a check is not ours to give.
 inline void* pop(fast_cache& k, fast_bin& b, std::size_t bytes) noexcept
 {
-  void** top = b.top;
+  void** const top = b.top;
   if (top == b.base) [[unlikely]] return nullptr;
   if (!k.counts.count_allocation_unless_due(bytes)) [[unlikely]] return nullptr;
-  b.top = --top;
-  void* const p = *top;
+  void* const p = top[-1];
+  b.top = top - 1;
   if (p == nullptr) __builtin_unreachable();
   return p;
 }
@@ -131,9 +138,9 @@ inline bool push(fast_cache& k, fast_bin& b, void* p, std::size_t bytes) noexcep
 {
   void** const top = b.top;
   if (top == b.end) [[unlikely]] return false;
-  *top = p;
-  b.top = top + 1;
   k.counts.count_free(bytes);
+  b.top = top + 1;
+  *top = p;
   return true;
 }
 

@@ -30,9 +30,10 @@ struct span : region {
   std::uint32_t cursor = 0;  // no free bit before this word
 
   bool free = false;
+  bool kept = false;        // of a large block: freed, and kept by a thread
   std::uint32_t dirty = 0;  // granules, while free
   segment* home = nullptr;
-  span* next = nullptr;      // free: of about the same size. A slab: of the same class, with free slots
+  span* next = nullptr;      // free: of about the same size. A slab: of the same class, with free slots. Kept: the next
   span* previous = nullptr;  // as next
   span* older = nullptr;     // free and dirty: in the order they were freed
   span* newer = nullptr;

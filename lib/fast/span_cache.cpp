@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t largest_segment = std::size_t{64} << 20;
 constexpr std::size_t exact_lists = 64;
 constexpr unsigned most_looked_at = 8;  // entries of the list in which some are too small
+constexpr std::size_t least_for_huge_pages = std::size_t{256} << 10;  // a block of that is used as a whole, mostly
+constexpr std::size_t most_at_once = std::size_t{4} << 20;  // given back beyond what must be, to come back later
 
 // The list of spans of `granules` (1 to 1 024) granules.
 constexpr std::size_t list_of(std::size_t granules) noexcept
@@ -246,6 +248,7 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
   if (g == nullptr && wanted != bytes) g = new_segment(bytes, granule_size, false);
   if (g == nullptr && shed(0)) g = new_segment(bytes, granule_size, false);  // what we kept may be what was missing
   if (g == nullptr) return nullptr;
+  if (bytes >= least_for_huge_pages && supply_.from_system()) prefer_huge_pages(g->base, g->granules * granule_size);
   span* s = nullptr;
   {
     const mutex_guard guard(lock_);
@@ -308,7 +311,7 @@ void span_cache::put(span& s) noexcept
     publish_held();
   }
   if (gone != nullptr) delete_segment(*gone);
-  if (much) shed(keep - keep / 8);
+  if (much) shed(keep - std::min(keep / 8, most_at_once));
 }
 
 bool span_cache::resize(span& s, std::size_t bytes) noexcept

@@ -4,10 +4,11 @@
 // take() and put() are O(1): a bit scan, a cut, a melting with two neighbours. Segments come from the supply, doubling
 // from 1 MiB to 64 MiB; over a user's upstream each is as large as what was wanted, so that a freed one can go back.
 //
-// How much stays. Free memory beyond max(an eighth of what is used, 16 MiB) goes back, oldest first: pages are
+// How much stays. Free memory beyond max(an eighth of what is used, 14 MiB) goes back, oldest first: pages are
 // dropped, a segment that is free as a whole is returned. A burst that comes again within a second is no burst but how
 // the program works: what was given back too early is tolerated then, until as much has lain free for a whole second.
-// Nobody wakes up for this, it happens in put(): a program that frees nothing more keeps what it had until trim().
+// Nobody wakes up for this: it happens in put() and shed_idle(), when blocks are freed. A program that is idle keeps
+// what it had until it frees some, or until trim().
 //
 // Invariants, asserted by check():
 //   S1  the spans of a segment cover it without a gap, and edges name each one's first and last granule
@@ -48,6 +49,8 @@ class span_cache {
   /// Makes a large block's span `bytes` (a multiple of 64 KiB) where it stands. False: there is no room behind it.
   [[nodiscard]] bool resize(span& s, std::size_t bytes) noexcept;
 
+  /// Gives back what lay free for long enough. For slow paths that do not come by put(); cheap.
+  void shed_idle() noexcept;
   /// Gives back what is free.
   void trim() noexcept;
   /// From now on nothing free is kept.
@@ -105,6 +108,7 @@ class span_cache {
 
   [[nodiscard]] std::size_t allowed() noexcept GPA_REQUIRES(lock_);
   void note_need(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
+  void tolerate(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   /// False: there was nothing to give back.
   bool shed(std::size_t keep) noexcept;
   [[nodiscard]] span* take_to_shed(std::size_t keep, bool& whole) noexcept GPA_REQUIRES(lock_);
@@ -114,6 +118,7 @@ class span_cache {
   supply& supply_;
   std::atomic<std::size_t> held_{0};
   std::atomic<bool> news_{false};  // more is used than ever
+  std::atomic<bool> tolerates_{false};  // tolerated_ != 0
 
   mutex lock_;
   segment* segments_ GPA_GUARDED_BY(lock_) = nullptr;
@@ -134,6 +139,7 @@ class span_cache {
   std::size_t tolerated_ GPA_GUARDED_BY(lock_) = 0;
   std::int64_t second_began_ GPA_GUARDED_BY(lock_) = 0;
   std::size_t least_free_ GPA_GUARDED_BY(lock_) = 0;  // free and dirty, since then
+  std::size_t most_free_ GPA_GUARDED_BY(lock_) = 0;
 };
 
 }  // namespace gpa::detail

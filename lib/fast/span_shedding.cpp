@@ -12,7 +12,7 @@ namespace gpa::detail {
 
 namespace {
 
-constexpr std::size_t least_allowance = std::size_t{16} << 20;
+constexpr std::size_t least_allowance = std::size_t{14} << 20;
 constexpr std::size_t least_allowance_of_upstream = std::size_t{1} << 20;  // others may want it
 constexpr unsigned most_passed_over = 8;
 
@@ -36,15 +36,32 @@ std::size_t span_cache::allowed() noexcept
   if (!keeps_) return 0;
   const std::size_t least = supply_.from_system() ? least_allowance : least_allowance_of_upstream;
   const std::size_t allowance = std::max(used_ / 8, least);
+  most_free_ = std::max(most_free_, free_dirty_);
   if (tolerated_ == 0 || free_dirty_ <= allowance) return allowance;
   if (const std::int64_t t = now(); t - second_began_ > a_second) {
-    const std::size_t idle = least_free_ > allowance ? least_free_ - allowance : 0;  // all the time
-    tolerated_ = std::min(tolerated_, free_dirty_ - allowance);  // no more than is made use of
-    tolerated_ -= std::min(tolerated_, idle);
+    tolerate(std::min(tolerated_, most_free_ - least_free_));  // what came and went; the rest lay idle
     second_began_ = t;
-    least_free_ = free_dirty_;
+    least_free_ = most_free_ = free_dirty_;
   }
-  return allowance + tolerated_;
+  return allowance + tolerated_ + tolerated_ / 4;  // the next burst is seldom the same to the byte
+}
+
+void span_cache::tolerate(std::size_t bytes) noexcept
+{
+  tolerated_ = bytes;
+  tolerates_.store(bytes != 0, std::memory_order_relaxed);
+}
+
+void span_cache::shed_idle() noexcept
+{
+  if (!tolerates_.load(std::memory_order_relaxed)) return;
+  std::size_t keep = 0;
+  {
+    const mutex_guard guard(lock_);
+    keep = allowed();
+    if (free_dirty_ <= keep) return;
+  }
+  shed(keep);
 }
 
 // Memory without pages is about to be used: was it given back a moment ago?
@@ -60,9 +77,10 @@ void span_cache::note_need(std::size_t bytes) noexcept
   given_back_ -= again;
   if (tolerated_ == 0) {
     second_began_ = t;
-    least_free_ = free_dirty_;
+    least_free_ = most_free_ = free_dirty_;
   }
-  tolerated_ += again + again / 2;  // the next burst is seldom the same to the byte
+  tolerate(tolerated_ + again);
+  most_free_ = std::max(most_free_, free_dirty_ + tolerated_);
 }
 
 // Takes a span, or a part of one, out of its list: free to us alone, counted as used. `whole`: its segment was unlinked
@@ -129,7 +147,8 @@ void span_cache::trim() noexcept
 {
   shed(0);
   const mutex_guard guard(lock_);
-  given_back_ = tolerated_ = 0;  // asked for: nothing to learn from
+  given_back_ = 0;  // asked for: nothing to learn from
+  tolerate(0);
 }
 
 void span_cache::keep_nothing() noexcept
@@ -162,7 +181,8 @@ void span_cache::release() noexcept
     lists_ = {};
     lists_with_any_ = {};
     newest_ = oldest_ = nullptr;
-    used_ = free_dirty_ = given_back_ = tolerated_ = 0;
+    used_ = free_dirty_ = given_back_ = 0;
+    tolerate(0);
     next_segment_ = first_segment;
     publish_held();
   }

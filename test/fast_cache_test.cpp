@@ -1,0 +1,107 @@
+// What a thread keeps of the fast heap: how its arrays grow and shrink, and which large blocks stay.
+#define BOOST_TEST_MODULE fast_cache
+#include "fast/fast_cache.hpp"
+
+#include "support/fast_heaps.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <random>
+#include <vector>
+
+namespace {
+
+using gpa::detail::class_count;
+using gpa::detail::fast_bin;
+using gpa::detail::slot_size;
+using gpa::detail::small_limit;
+using fixture = gpa::test::fast_heaps;
+
+constexpr std::size_t mega = std::size_t{1} << 20;
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_thread_keeps_no_more_than_its_budget, fixture)
+{
+  for (unsigned c = 1; c != class_count; ++c) {
+    const std::size_t bytes = std::min(slot_size(c), small_limit);
+    for (int again = 0; again != 8; ++again) {
+      std::vector<std::byte*> blocks;
+      for (int i = 0; i != 3'000; ++i) blocks.push_back(take(pages, k, bytes));
+      for (std::byte* const p : blocks) give(pages, k, p, bytes);
+    }
+  }
+  std::size_t kept = 0;
+  for (unsigned c = 1; c != class_count; ++c) {
+    const fast_bin& b = k.bins[c];
+    kept += b.count() * slot_size(c);
+    BOOST_TEST(b.capacity * slot_size(c) <= std::max(std::size_t{512} << 10, 2 * slot_size(c)));
+  }
+  BOOST_TEST(kept <= k.could_keep);
+  BOOST_TEST(k.could_keep <= 4 * mega);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_thread_that_frees_what_others_allocate_keeps_little, fixture)
+{
+  for (int again = 0; again != 8; ++again) {
+    for (const std::size_t bytes : {48U, 500U, 1'000U}) {
+      std::vector<std::byte*> blocks;
+      for (int i = 0; i != 3'000; ++i) blocks.push_back(take(pages, k, bytes));
+      for (std::byte* const p : blocks) give(pages, other, p, bytes);
+    }
+  }
+  std::size_t kept = 0;
+  for (unsigned c = 1; c != class_count; ++c) kept += other.bins[c].capacity * slot_size(c);
+  BOOST_TEST(kept <= 3 * (std::size_t{8} << 10));
+}
+
+// A slot in an array keeps its slab: after a burst of blocks freed in random order a few thousand would keep
+// everything.
+BOOST_FIXTURE_TEST_CASE(an_array_holds_little_while_much_lies_free_in_slabs, fixture)
+{
+  std::vector<std::byte*> blocks;
+  for (int i = 0; i != 1'000'000; ++i) blocks.push_back(take(pages, k, 48));
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
+  const fast_bin& b = k.bins[gpa::detail::size_class(48)];
+  for (std::byte* const p : blocks) {
+    give(pages, k, p, 48);
+    if (&p > &blocks[500'000] && &p < &blocks[800'000]) BOOST_REQUIRE(b.count() <= 8u);
+  }
+  BOOST_TEST(pages.held_bytes() <= 26 * mega);  // 16 in spans, 8 in slabs
+  check(k);
+  for (std::byte*& p : blocks) p = take(pages, k, 48);  // and holds more again when it is used
+  for (std::size_t i = 0; i != 5'000; ++i) give(pages, k, blocks[i], 48);
+  BOOST_TEST(b.count() > 8u);
+  check(k);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_thread_keeps_a_few_large_blocks_and_finds_them_again, fixture)
+{
+  std::vector<std::byte*> blocks;
+  for (const std::size_t bytes : {40'000U, 65'536U, 100'000U, 250'000U}) {
+    std::byte* const p = take(pages, k, bytes);
+    give(pages, k, p, bytes);
+    BOOST_TEST(take(pages, k, bytes) == p);
+    give(pages, k, p, bytes);
+    give(pages, k, p, bytes);  // undefined for the user; handed out once all the same
+    BOOST_TEST(take(pages, k, bytes) == p);
+    blocks.push_back(take(pages, k, bytes));
+    BOOST_TEST(blocks.back() != p);
+    give(pages, k, p, bytes);
+  }
+  BOOST_TEST(k.kept_large <= mega / 2);
+  BOOST_TEST(k.kept_large > mega / 4);
+  for (int i = 0; i != 100; ++i) {
+    std::byte* const p = take(pages, other, 200'000);  // of another thread each time: none is found again
+    give(pages, k, p, 200'000);
+    BOOST_REQUIRE(k.kept_large <= mega / 2);
+  }
+  pages.check();
+  pages.flush(k);
+  BOOST_TEST(k.kept_large == 0u);
+  std::byte* const far = take(pages, k, 600'000);  // too large to be kept
+  give(pages, k, far, 600'000);
+  BOOST_TEST(k.kept_large == 0u);
+}
