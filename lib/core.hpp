@@ -32,6 +32,8 @@
 
 namespace gpa::detail {
 
+struct leak_group;
+
 /// When leaks are looked for: by detect_leaks(), at the end of the resource, after the last static destructor.
 enum class leak_occasion : std::uint8_t { scan, end, exit };
 
@@ -118,7 +120,8 @@ class core final : public owner {
   [[nodiscard]] void* refuse(mistake kind, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
   [[nodiscard]] std::uint32_t capture(const void* caller) const noexcept;
   void late_free(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
-  std::size_t tell_leaks(leak_occasion occasion, const hash_set<const std::byte*>* reachable) noexcept;
+  std::size_t tell_leaks(leak_occasion occasion) noexcept;
+  [[nodiscard]] gpa::report leak_report(const leak_group& g) noexcept;
   void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] std::uint64_t number_allocation(std::size_t bytes, std::size_t alignment) noexcept;
 

@@ -144,6 +144,8 @@ constexpr std::array keys{
         read<&settings::annotations>},
     key{"view", "user|all", "user", "frames shown: your own, or the libraries' too", read<&settings::view>},
     key{"source", "0|1", "1", "the source line below a headline", read<&settings::source>},
+    key{"contents", "0|1", "1", "bytes of leaked and of damaged memory", read<&settings::contents>},
+    key{"owned", "0|1", "0", "also reports of leaked blocks that others own", read<&settings::owned>},
     key{"log_path", "file", "stderr", "reports are appended there; %p is the process id", read<&settings::log_path>},
     key{"break_at", "number", "0", "calls gpa_on_mistake() at the allocation of that number",
         read_number<&settings::break_at, std::numeric_limits<std::uint64_t>::max()>},

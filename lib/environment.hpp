@@ -38,7 +38,9 @@ struct settings {
   when color = when::automatic;
   when annotations = when::automatic;  // lines for GitHub Actions
   detail::view view = detail::view::user;
-  bool source = true;  // excerpts
+  bool source = true;    // excerpts
+  bool contents = true;  // bytes of the program's memory
+  bool owned = false;    // leaked blocks that others lead to have reports of their own
   std::size_t break_at = 0;  // number of an allocation; 0 = none
   std::string_view log_path;
   std::string_view suppressions;    // files

@@ -34,6 +34,7 @@ void note(damage& d, std::size_t offset) noexcept
   if (d.count == 0) d.first = offset;
   d.last = offset;
   ++d.count;
+  if (offset - d.first < 64) d.changed |= std::uint64_t{1} << (offset - d.first);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
 #include "trace/headline.hpp"
+#include "trace/memory_text.hpp"
 #include "trace/source_line.hpp"
 #include "trace/symbolize.hpp"
 
@@ -66,10 +67,19 @@ class writer {
     append_stack(stack);
     if (r_.kind == mistake::leak) {
       append_first_block();
-      if (is_elsewhere(allocated_)) append_thread_line("allocated", allocated_);
+      if (is_elsewhere(allocated_)) append_thread_line(r_.blocks == 1 ? "allocated" : "the first allocated", allocated_);
     }
     if (r_.kind == mistake::wrong_thread && here_.thread != 0) append_thread_line("called", here_);
     if (!r_.reason.empty() && !headline_has_reason(r_.kind)) absl::Format(&out_, "    %s\n", r_.reason);
+    if (r_.damaged != 0 && r_.memory.count != 0) append_damage();
+  }
+
+  void append_damage()
+  {
+    append_dump(out_, r_.memory, r_.bytes, paint_);
+    text meanings;
+    append_meanings(meanings, r_.memory, r_.damaged);
+    if (!meanings.empty()) absl::Format(&out_, "    the bytes written read as %s\n", meanings.view());
   }
 
   void append_note(const told_stack& stack, std::string_view what, bool with_size)
@@ -89,8 +99,7 @@ class writer {
 
   void append_closing()
   {
-    if (r_.number != 0)
-      absl::Format(&out_, "    allocation no. %d; GPA_OPTIONS=break_at=%d stops there\n", r_.number, r_.number);
+    if (r_.number != 0) append_number();
     if (r_.kind != mistake::leak) {
       out_.append("    ");
       if (!r_.resource.empty()) absl::Format(&out_, "resource \"%s\": ", r_.resource);
@@ -100,6 +109,13 @@ class writer {
     }
     if (r_.kind == mistake::leak) append_ways_on_from_leak();
     if (allocated_.frames.empty() && freed_.frames.empty() && here_.frames.empty()) append_hint_without_stacks();
+  }
+
+  void append_number()
+  {
+    absl::Format(&out_, "    allocation no. %d", r_.number);
+    if (r_.blocks > 1 && r_.last_number != 0) absl::Format(&out_, ", of the last block no. %d", r_.last_number);
+    absl::Format(&out_, "; GPA_OPTIONS=break_at=%d stops there\n", r_.number);
   }
 
   // A heading of the README, as its links spell it.
@@ -133,8 +149,15 @@ class writer {
   void append_first_block()
   {
     if (r_.address == nullptr) return;
-    absl::Format(&out_, "    %s: %d %s aligned to %d at 0x%x\n", r_.blocks == 1 ? "block" : "first block", r_.bytes,
+    absl::Format(&out_, "    %s: %d %s aligned to %d at 0x%x", r_.blocks == 1 ? "block" : "first block", r_.bytes,
                  bytes_word(r_.bytes), r_.alignment, reinterpret_cast<std::uintptr_t>(r_.address));
+    if (r_.blocks > 1 && r_.last != nullptr)
+      absl::Format(&out_, ", last at 0x%x", reinterpret_cast<std::uintptr_t>(r_.last));
+    out_.append("\n");
+    if (r_.memory.count == 0) return;
+    out_.append("    holds: ");
+    append_preview(out_, r_.memory);
+    out_.append("\n");
   }
 
   [[nodiscard]] bool is_elsewhere(const told_stack& stack) const noexcept

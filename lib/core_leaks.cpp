@@ -1,0 +1,121 @@
+// What a resource tells of leaks: at its end, when asked, at exit.
+#include "base/tools.hpp"
+#include "checked/leak_groups.hpp"
+#include "core.hpp"
+#include "environment.hpp"
+#include "leak_filter.hpp"
+#include "os/threads.hpp"
+
+#include <algorithm>
+#include <new>
+#include <span>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t preview_bytes = 16;
+
+std::size_t not_negative(std::int64_t n) noexcept { return n > 0 ? static_cast<std::size_t>(n) : 0; }
+
+// Owned blocks that have no report of their own share the fate of their owners.
+void leave_out(const gpa::report& r, bool with_owned, std::size_t& blocks, std::size_t& bytes) noexcept
+{
+  blocks += r.blocks + (with_owned ? r.owned_blocks : 0);
+  bytes += r.total_bytes + (with_owned ? r.owned_bytes : 0);
+}
+
+}  // namespace
+
+gpa::report core::leak_report(const leak_group& g) noexcept
+{
+  gpa::report r;
+  r.kind = mistake::leak;
+  r.resource = options_.name;
+  r.address = g.first.address;
+  r.bytes = g.first.bytes;
+  r.alignment = g.first.alignment;
+  r.blocks = g.own.blocks;
+  r.total_bytes = g.own.bytes;
+  r.owned_blocks = g.owned.blocks;
+  r.owned_bytes = g.owned.bytes;
+  r.last = g.last;
+  r.allocated = gpa::stack_trace(g.first.trace, g.first.thread);
+  r.here = gpa::stack_trace(0, this_thread_number());
+  if (g.is_owned) r.reason = "owned: other leaked blocks point at these";
+  if (numbered_) r.number = numbers_.of(r.address);
+  if (numbered_) r.last_number = numbers_.of(r.last);
+  return r;
+}
+
+std::size_t core::tell_leaks(leak_occasion occasion) noexcept
+{
+  const settings& wishes = environment_settings();
+  leak_groups groups(wishes.owned);
+  {
+    const tools_quiet quiet;  // memory that the program has not written is read
+    checked_.find_leaks(groups, occasion == leak_occasion::exit);
+  }
+  const totals t = sum();
+  note_peak(t);
+  leak_teller teller(options_);
+  leak_summary s;
+  try {
+    for (const leak_group& g : groups.sorted()) {
+      gpa::report r = leak_report(g);
+      switch (fate_of(r)) {
+        case leak_fate::told:
+          if (wishes.contents && teller.will_show()) {
+            const tools_quiet quiet;
+            r.memory.count = checked_.copy_live(r.address, std::as_writable_bytes(std::span(r.memory.bytes).first<preview_bytes>()));
+          }
+          teller.tell(r);
+          break;
+        case leak_fate::suppressed: leave_out(r, !wishes.owned, s.suppressed_blocks, s.suppressed_bytes); break;
+        case leak_fate::known: leave_out(r, !wishes.owned, s.known_blocks, s.known_bytes); break;
+      }
+    }
+  } catch (const std::bad_alloc&) {
+    // The totals below are right all the same.
+  }
+  const std::size_t unchecked = not_negative(t.unchecked_blocks - inherited_blocks_);
+  const std::size_t unchecked_bytes = unchecked == 0 ? 0 : not_negative(t.unchecked_bytes - inherited_bytes_);
+  if (unchecked != 0) {
+    gpa::report r;
+    r.kind = mistake::leak;
+    r.resource = options_.name;
+    r.reason = options_.checks.is_never() ? "checks::never() keeps totals only: no addresses, no call stacks"
+                                          : "blocks that were not sampled: totals only";
+    r.blocks = unchecked;
+    r.total_bytes = unchecked_bytes;
+    r.bytes = r.total_bytes / r.blocks;
+    teller.tell(r);
+  }
+  s.resource = options_.name;
+  s.blocks = groups.leaked().blocks - s.suppressed_blocks - s.known_blocks + unchecked;
+  s.bytes = groups.leaked().bytes - s.suppressed_bytes - s.known_bytes + unchecked_bytes;
+  s.reachable_blocks = groups.reachable().blocks;
+  s.reachable_bytes = groups.reachable().bytes;
+  s.peak_bytes = peak_bytes_.load(std::memory_order_relaxed);
+  s.total_blocks = t.all_blocks;
+  s.at_exit = occasion == leak_occasion::exit;
+  s.upstream_gone = occasion == leak_occasion::end && !supply_.from_system();
+  s.still_usable = occasion == leak_occasion::end && supply_.from_system();
+  teller.finish(s);
+  return s.blocks;
+}
+
+std::size_t core::detect_leaks() noexcept
+{
+  if (life_.load(std::memory_order_relaxed) != life::alive) return 0;
+  return tell_leaks(leak_occasion::scan);
+}
+
+void core::report_at_exit() noexcept
+{
+  const tools_quiet quiet;
+  if (tell_leaks(leak_occasion::exit) != 0) demand_exit_status(options_.leak_exit_status);
+  reporter_.tell_unshown();
+}
+
+}  // namespace gpa::detail
