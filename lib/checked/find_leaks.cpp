@@ -31,7 +31,7 @@ void checked_heap::collect_live(leak_groups& groups) noexcept
     const std::size_t carved = s->carved.load(std::memory_order_acquire);
     for (std::size_t i = 0; i != carved; ++i) {
       live_block b;
-      if (read_live(*s, i, b) && !b.ignored && b.thread >= first_thread) groups.add_owner(b);
+      if (read_live(s->records[i], s->slot(i), b) && !b.ignored && b.thread >= first_thread) groups.add_owner(b);
     }
   }
   large_.collect_live(groups);
@@ -48,11 +48,11 @@ std::size_t checked_heap::copy_live(const void* block, std::span<std::byte> to) 
   const auto& s = static_cast<const slab&>(*r);
   const quotient slot = s.slot_at(static_cast<std::size_t>(place - s.base));
   live_block b;
-  if (!slot.exact || slot.index >= s.slot_count || !read_live(s, slot.index, b)) return 0;
+  if (!slot.exact || slot.index >= s.slot_count || !read_live(s.records[slot.index], place, b)) return 0;
   const std::size_t bytes = std::min(to.size(), b.bytes);
   copy_bytes(to.data(), place, bytes);
   live_block after;
-  const bool same = read_live(s, slot.index, after) && after.bytes == b.bytes && after.trace == b.trace;
+  const bool same = read_live(s.records[slot.index], place, after) && after.bytes == b.bytes && after.trace == b.trace;
   return same ? bytes : 0;  // else it was freed while we looked
 }
 

@@ -32,32 +32,49 @@ leak_scan::leak_scan(const owner& self, large_blocks& large, leak_groups& groups
 {
 }
 
-void leak_scan::add(slab& s)
+void leak_scan::add_area(const area& a, std::size_t bytes)
 {
-  const std::size_t carved = s.carved.load(std::memory_order_acquire);
-  areas_.push_back({.of = &s, .base = s.base, .small = true, .first = marks_, .slots = carved});
-  s.scan_number = static_cast<std::uint32_t>(areas_.size());
-  marks_ += (carved + 63) / 64 * 64;
-  lowest_ = std::min(lowest_, reinterpret_cast<std::uintptr_t>(s.base));
-  highest_ = std::max(highest_, reinterpret_cast<std::uintptr_t>(s.base) + s.bytes);
+  areas_.push_back(a);
+  slots_ += (a.slots + std::size_t{63}) / 64 * 64;
+  const auto begin = reinterpret_cast<std::uintptr_t>(a.base);
+  lowest_ = std::min(lowest_, begin);
+  highest_ = std::max(highest_, begin + bytes);
+}
+
+void leak_scan::add(const slab& s)
+{
+  add_area({.base = s.base,
+            .records = s.records,
+            .slot_reciprocal = s.slot_reciprocal,
+            .first = slots_,
+            .slots = s.slot_count,
+            .slot_bytes = s.slot_bytes},
+           s.bytes);
 }
 
 void leak_scan::add(large_block& b)
 {
-  areas_.push_back({.of = &b, .base = b.base, .small = false, .first = marks_, .slots = 1});
+  add_area({.base = b.base, .records = nullptr, .slot_reciprocal = 0, .first = slots_, .slots = 1, .slot_bytes = 0},
+           b.bytes);
   b.scan_number.store(static_cast<std::uint32_t>(areas_.size()), std::memory_order_relaxed);
-  marks_ += 64;
-  lowest_ = std::min(lowest_, reinterpret_cast<std::uintptr_t>(b.base));
-  highest_ = std::max(highest_, reinterpret_cast<std::uintptr_t>(b.base) + b.bytes);
 }
 
-bool read_live(const slab& s, std::size_t index, live_block& b) noexcept
+inline bool leak_scan::has(std::size_t mark, mark_kind kind) const noexcept
 {
-  const record& r = s.records[index];
+  return (marks_[mark / 64].*kind >> (mark % 64) & 1) != 0;
+}
+
+inline void leak_scan::set(std::size_t mark, mark_kind kind) noexcept
+{
+  marks_[mark / 64].*kind |= std::uint64_t{1} << (mark % 64);
+}
+
+bool read_live(const record& r, const std::byte* slot, live_block& b) noexcept
+{
   const std::uint64_t word = r.word.load(std::memory_order_acquire);
   const slot_state state = state_of(tag_of(word));
   if (!is_live(state)) return false;
-  b = {.address = s.slot(index),
+  b = {.address = slot,
        .bytes = bytes_of(tag_of(word)),
        .alignment = alignment_of(tag_of(word)),
        .trace = r.alloc_trace.load(std::memory_order_relaxed),
@@ -67,41 +84,57 @@ bool read_live(const slab& s, std::size_t index, live_block& b) noexcept
 }
 
 // False also for a block that was made before a fork.
-bool leak_scan::read(const area& a, std::size_t mark, live_block& b) const noexcept
+inline bool leak_scan::read(const area& a, std::size_t index, live_block& b) const noexcept
 {
-  const bool is_there = a.small ? read_live(static_cast<const slab&>(*a.of), mark - a.first, b)
-                                : large_.read_live(a.base, b);
+  const bool is_there = a.records != nullptr ? read_live(a.records[index], a.base + index * a.slot_bytes, b)
+                                             : large_.read_live(a.base, b);
   return is_there && b.thread >= first_thread_;
 }
 
-// The slot that a word points into, whether it holds a block or not: its record is asked only where the word points
-// behind the slot's start, as one past the end of a block is not in it.
-bool leak_scan::find(std::uintptr_t word, place& p) const noexcept
+inline leak_scan::range leak_scan::range_of(const area& a, const live_block& b) noexcept
 {
-  if (word - lowest_ >= highest_ - lowest_) return false;
+  return {b.address, b.bytes, a.records != nullptr ? memory::slot : memory::large_block};
+}
+
+inline const leak_scan::area* leak_scan::area_at(std::uintptr_t word) const noexcept
+{
+  if (word - lowest_ >= highest_ - lowest_) return nullptr;
+  const auto& numbers = numbers_[(word >> 32) - (lowest_ >> 32)];
+  if (!numbers.empty())
+    if (const std::uint32_t number = numbers[(word >> 16) & 0xFFFF]; number != 0) return &areas_[number - 1];
   const region* const r = region_of(reinterpret_cast<const void*>(word));
-  if (r == nullptr || r->owner != &self_) return false;
-  const bool small = r->kind == region_kind::checked_slab;
-  if (!small && r->kind != region_kind::checked_large) return false;
-  const std::size_t number = small ? static_cast<const slab*>(r)->scan_number
-                                   : static_cast<const large_block*>(r)->scan_number.load(std::memory_order_relaxed);
-  if (number - 1 >= areas_.size() || areas_[number - 1].of != r) return false;  // younger than this scan
-  const area& a = areas_[number - 1];
-  const std::size_t offset = word - reinterpret_cast<std::uintptr_t>(a.base);
-  const quotient slot = small ? static_cast<const slab*>(r)->slot_at(offset) : quotient{0, offset == 0};
-  if (slot.index >= a.slots) return false;
-  p = {.in = &a, .mark = a.first + slot.index, .at_start = slot.exact};
-  if (!counted_.test(p.mark)) return false;
+  if (r == nullptr || r->owner != &self_ || r->kind != region_kind::checked_large) return nullptr;
+  const std::size_t number = static_cast<const large_block*>(r)->scan_number.load(std::memory_order_relaxed);
+  return number - 1 < areas_.size() && areas_[number - 1].base == r->base ? &areas_[number - 1] : nullptr;
+}
+
+// The slot of a block that counts and that a word points into. Its record is asked only where the word points behind the
+// slot's start, as one past the end of a block is not in it.
+inline bool leak_scan::find(std::uintptr_t word, place& p, bool will_read) const noexcept
+{
+  const area* const a = area_at(word);
+  if (a == nullptr) return false;
+  const std::size_t offset = word - reinterpret_cast<std::uintptr_t>(a->base);
+  quotient slot{0, offset == 0};
+  if (a->records != nullptr) {
+    slot = divide(offset, a->slot_reciprocal);
+    if (slot.index >= a->slots) return false;
+    if (will_read) {
+      __builtin_prefetch(reinterpret_cast<const void*>(word));
+      __builtin_prefetch(&a->records[slot.index]);
+    }
+  }
+  p = {.in = a, .index = slot.index, .mark = a->first + slot.index, .at_start = slot.exact};
+  if (!has(p.mark, &scan_marks::counted)) return false;
   if (slot.exact) return true;
   live_block b;
-  return read(a, p.mark, b) && word - reinterpret_cast<std::uintptr_t>(b.address) < b.bytes;
+  return read(*a, slot.index, b) && word - reinterpret_cast<std::uintptr_t>(b.address) < b.bytes;
 }
 
 template <class Visit>
 GPA_NO_SANITIZE void leak_scan::scan(const range& r, Visit visit) noexcept
 {
-  const region* const in = region_of(r.begin);
-  if (in != nullptr && in->kind == region_kind::checked_large) {
+  if (r.kind == memory::large_block) {
     // Its pages go when it is freed: copied under the lock that holds this up, a piece at a time.
     for (std::size_t offset = 0; offset < r.bytes; offset += chunk_bytes) {
       const std::size_t copied = large_.copy_live(r.begin, offset, std::as_writable_bytes(std::span(chunk_)));
@@ -109,17 +142,17 @@ GPA_NO_SANITIZE void leak_scan::scan(const range& r, Visit visit) noexcept
     }
     return;
   }
-  if (in != nullptr && has_a_page(r.begin, r.bytes) && !is_readable(r.begin, r.bytes)) return;
+  if (r.kind == memory::slot && has_a_page(r.begin, r.bytes) && !is_readable(r.begin, r.bytes)) return;
   for (std::size_t i = 0; i + word_bytes <= r.bytes; i += word_bytes) visit(word_at(r.begin + i));
 }
 
-void leak_scan::reach(std::uintptr_t word, slot_marks& marks, reason why) noexcept
+void leak_scan::reach(std::uintptr_t word, mark_kind kind, reason why) noexcept
 {
   place p;
-  if (!find(word, p) || done_.test(p.mark) || marks.test(p.mark)) return;
-  marks.set(p.mark);
+  if (!find(word, p, true) || has(p.mark, &scan_marks::done) || has(p.mark, kind)) return;
+  set(p.mark, kind);
   live_block b;
-  if (!read(*p.in, p.mark, b)) return;
+  if (!read(*p.in, p.index, b)) return;
   switch (why) {
     case reason::ignored:
     case reason::only_marked: break;
@@ -131,17 +164,17 @@ void leak_scan::reach(std::uintptr_t word, slot_marks& marks, reason why) noexce
   }
   if (b.bytes < word_bytes) return;
   if (waiting_.size() != waiting_.capacity()) {
-    waiting_.push_back({b.address, b.bytes});
-  } else if (!pending_.test(p.mark)) {
-    pending_.set(p.mark);
+    waiting_.push_back(range_of(*p.in, b));
+  } else if (!has(p.mark, &scan_marks::pending)) {
+    set(p.mark, &scan_marks::pending);
     ++pending_count_;
   }
 }
 
 // Marks what can be reached from a range, and from what is pending.
-void leak_scan::flood(const range& from, slot_marks& marks, reason why) noexcept
+void leak_scan::flood(const range& from, mark_kind kind, reason why) noexcept
 {
-  const auto visit = [&](std::uintptr_t word) { reach(word, marks, why); };
+  const auto visit = [&](std::uintptr_t word) { reach(word, kind, why); };
   scan(from, visit);
   for (;;) {
     while (!waiting_.empty()) {
@@ -150,22 +183,22 @@ void leak_scan::flood(const range& from, slot_marks& marks, reason why) noexcept
       scan(next, visit);
     }
     if (pending_count_ == 0) return;
-    for_each_mark([&](std::size_t w) { return pending_.word(w); },
+    for_each_mark([](const scan_marks& m) { return m.pending; },
                   [&](const area& a, std::size_t mark) {
-                    pending_.reset(mark);
+                    marks_[mark / 64].pending &= ~(std::uint64_t{1} << (mark % 64));
                     --pending_count_;
-                    if (live_block b; read(a, mark, b)) scan({b.address, b.bytes}, visit);
+                    if (live_block b; read(a, mark - a.first, b)) scan(range_of(a, b), visit);
                   });
   }
 }
 
-// Calls `visit` for each mark of a word that `want` gives. Marks of later words may change meanwhile.
+// Calls `visit` for each of the marks that `want` gives of 64 slots, as they are when it comes to those.
 template <class Want, class Visit>
 void leak_scan::for_each_mark(Want want, Visit visit)
 {
   for (const area& a : areas_) {
     for (std::size_t w = a.first / 64; w * 64 < a.first + a.slots; ++w)
-      for (std::uint64_t bits = want(w); bits != 0; bits &= bits - 1)
+      for (std::uint64_t bits = want(marks_[w]); bits != 0; bits &= bits - 1)
         visit(a, w * 64 + static_cast<std::size_t>(std::countr_zero(bits)));
   }
 }
@@ -175,26 +208,32 @@ void leak_scan::for_each_mark_backwards(Want want, Visit visit)
 {
   for (auto a = areas_.rbegin(); a != areas_.rend(); ++a) {
     for (std::size_t w = (a->first + a->slots + 63) / 64; w-- > a->first / 64;)
-      for (std::uint64_t bits = want(w); bits != 0; bits &= ~(std::uint64_t{1} << (std::bit_width(bits) - 1)))
+      for (std::uint64_t bits = want(marks_[w]); bits != 0; bits &= ~(std::uint64_t{1} << (std::bit_width(bits) - 1)))
         visit(*a, w * 64 + static_cast<std::size_t>(std::bit_width(bits)) - 1);
   }
 }
 
 void leak_scan::prepare()
 {
-  for (slot_marks* const m : {&counted_, &pointed_, &started_, &done_, &seen_, &roots_, &pending_}) m->resize(marks_);
+  if (!areas_.empty()) numbers_.resize((highest_ >> 32) - (lowest_ >> 32) + 1);
+  for (std::size_t i = 0; i != areas_.size(); ++i) {
+    if (areas_[i].records == nullptr) continue;
+    const auto begin = reinterpret_cast<std::uintptr_t>(areas_[i].base);
+    for (std::uintptr_t at = begin; at < begin + std::size_t{areas_[i].slots} * areas_[i].slot_bytes; at += granule_size) {
+      auto& numbers = numbers_[(at >> 32) - (lowest_ >> 32)];
+      if (numbers.empty()) numbers.resize(std::size_t{1} << 16);
+      numbers[(at >> 16) & 0xFFFF] = static_cast<std::uint32_t>(i) + 1;
+    }
+  }
+  marks_.resize(slots_ / 64);
   waiting_.reserve(most_waiting);
   chunk_.resize(chunk_bytes / word_bytes);
   for (const area& a : areas_) {
     for (std::size_t i = 0; i != a.slots; ++i) {
       live_block b;
-      if (!read(a, a.first + i, b)) continue;
-      if (!b.ignored) {
-        counted_.set(a.first + i);
-      } else {
-        pending_.set(a.first + i);
-        ++pending_count_;
-      }
+      if (!read(a, i, b)) continue;
+      set(a.first + i, b.ignored ? &scan_marks::pending : &scan_marks::counted);
+      if (b.ignored) ++pending_count_;
     }
   }
 }
@@ -202,65 +241,90 @@ void leak_scan::prepare()
 void leak_scan::scan_static()
 {
   list_of<range> ranges;
-  for_each_static_range([&](const std::byte* begin, std::size_t bytes) { ranges.push_back({begin, bytes}); });
-  for (const range& r : ranges) flood(r, done_, reason::reachable);
+  for_each_static_range([&](const std::byte* begin, std::size_t bytes) { ranges.push_back({begin, bytes, memory::static_storage}); });
+  for (const range& r : ranges) flood(r, &scan_marks::done, reason::reachable);
 }
 
 void leak_scan::note_pointers()
 {
-  for_each_mark([&](std::size_t w) { return counted_.word(w) & ~done_.word(w); },
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; },
                 [&](const area& a, std::size_t mark) {
                   live_block b;
-                  if (!read(a, mark, b)) return;
-                  scan({b.address, b.bytes}, [&](std::uintptr_t word) {
+                  if (!read(a, mark - a.first, b)) return;
+                  scan(range_of(a, b), [&](std::uintptr_t word) {
                     place p;
-                    if (!find(word, p) || p.mark == mark) return;
-                    pointed_.set(p.mark);
-                    if (p.at_start) started_.set(p.mark);
+                    if (!find(word, p, false) || p.mark == mark) return;
+                    set(p.mark, &scan_marks::pointed);
+                    if (p.at_start) set(p.mark, &scan_marks::started);
                   });
                 });
 }
 
 void leak_scan::own_from(const area& a, std::size_t mark) noexcept
 {
-  if (done_.test(mark)) return;
-  done_.set(mark);
+  if (has(mark, &scan_marks::done)) return;
+  set(mark, &scan_marks::done);
   live_block b;
-  if (!read(a, mark, b)) return;
+  if (!read(a, mark - a.first, b)) return;
   groups_.add_owner(b);
   owned_ = {};
-  flood({b.address, b.bytes}, done_, reason::owned);
+  flood(range_of(a, b), &scan_marks::done, reason::owned);
   if (owned_.blocks != 0) groups_.add_to_owner(b, owned_);
 }
 
 void leak_scan::find_owners()
 {
-  for_each_mark([&](std::size_t w) { return counted_.word(w) & ~done_.word(w) & ~pointed_.word(w); },
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done & ~m.pointed; },
                 [&](const area& a, std::size_t mark) { own_from(a, mark); });
+}
+
+// What is left can be reached from the one root there is: no need to go the same ways again, in an order that the CPU
+// cannot foresee.
+void leak_scan::own_the_rest() noexcept
+{
+  live_block owner;
+  for_each_mark([](const scan_marks& m) { return m.root; }, [&](const area& a, std::size_t mark) {
+    set(mark, &scan_marks::done);
+    if (read(a, mark - a.first, owner)) groups_.add_owner(owner);
+  });
+  owned_ = {};
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; }, [&](const area& a, std::size_t mark) {
+    live_block b;
+    if (!read(a, mark - a.first, b)) return;
+    groups_.add_owned(b);
+    owned_.add(b.bytes);
+  });
+  groups_.add_to_owner(owner, owned_);
 }
 
 void leak_scan::find_cycles()
 {
-  const auto left = [&](std::size_t w) { return counted_.word(w) & ~done_.word(w); };
+  std::size_t roots = 0;
   const auto seek_root = [&](const area& a, std::size_t mark) {
-    if (seen_.test(mark)) return;
-    seen_.set(mark);
-    roots_.set(mark);
-    if (live_block b; read(a, mark, b)) flood({b.address, b.bytes}, seen_, reason::only_marked);
+    if (has(mark, &scan_marks::seen)) return;
+    ++roots;
+    set(mark, &scan_marks::seen);
+    set(mark, &scan_marks::root);
+    if (live_block b; read(a, mark - a.first, b)) flood(range_of(a, b), &scan_marks::seen, reason::only_marked);
   };
-  for_each_mark([&](std::size_t w) { return left(w) & ~started_.word(w); }, seek_root);
-  for_each_mark([&](std::size_t w) { return left(w) & started_.word(w); }, seek_root);
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done & ~m.started; }, seek_root);
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done & m.started; }, seek_root);
 
+  if (roots == 1) {
+    own_the_rest();
+    return;
+  }
   const auto own = [&](const area& a, std::size_t mark) { own_from(a, mark); };
-  for_each_mark_backwards([&](std::size_t w) { return roots_.word(w) & started_.word(w); }, own);
-  for_each_mark_backwards([&](std::size_t w) { return roots_.word(w) & ~started_.word(w); }, own);
-  for_each_mark(left, own);  // none, unless other threads changed pointers between the floods
+  for_each_mark_backwards([](const scan_marks& m) { return m.root & m.started; }, own);
+  for_each_mark_backwards([](const scan_marks& m) { return m.root & ~m.started; }, own);
+  // None, unless other threads changed pointers between the floods.
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; }, own);
 }
 
 void leak_scan::run(bool static_too)
 {
   prepare();
-  flood({}, done_, reason::ignored);
+  flood({}, &scan_marks::done, reason::ignored);
   if (static_too) scan_static();
   note_pointers();
   find_owners();

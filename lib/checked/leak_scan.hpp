@@ -13,10 +13,10 @@
 //                        that nobody points at the start of, if there is one, as the blocks of a container point into
 //                        the container that owns them. Found by two floods: in the first each block that was not
 //                        reached yet is a root; in the second the last root goes first, so that it reaches every root
-//                        that only a cycle behind its own hangs on.
+//                        that only a cycle behind its own hangs on. A single root needs no second flood.
 //
 // Each block is read once or twice, where cycles are three times; so the time is linear in the bytes of what leaked.
-// What it costs: seven bits a slot, 2 MiB of stack (what does not fit is marked, and found by looking at all marks),
+// What it costs: eight bits a slot, 2 MiB of stack (what does not fit is marked, and found by looking at all marks),
 // 64 KiB for large blocks.
 //
 // Not thread-safe: its maker holds the scan lock, which keeps slabs and their pages where they are. Blocks may be freed
@@ -36,28 +36,28 @@ class large_blocks;
 class owner;
 struct large_block;
 
-/// One bit a slot.
-class slot_marks {
- public:
-  void resize(std::size_t slots) { words_.resize((slots + 63) / 64); }
-  [[nodiscard]] bool test(std::size_t i) const noexcept { return (words_[i / 64] >> (i % 64) & 1) != 0; }
-  void set(std::size_t i) noexcept { words_[i / 64] |= std::uint64_t{1} << (i % 64); }
-  void reset(std::size_t i) noexcept { words_[i / 64] &= ~(std::uint64_t{1} << (i % 64)); }
-  [[nodiscard]] std::uint64_t word(std::size_t w) const noexcept { return words_[w]; }
-
- private:
-  list_of<std::uint64_t> words_;
+/// What the scan knows of 64 slots, a bit each: one cache line.
+struct scan_marks {
+  std::uint64_t counted = 0;  // a block that counts
+  std::uint64_t pointed = 0;  // another of them points at it
+  std::uint64_t started = 0;  // and at its start
+  std::uint64_t done = 0;     // it has its place in the groups, or is no leak
+  std::uint64_t seen = 0;     // step 6, first flood
+  std::uint64_t root = 0;     // step 6
+  std::uint64_t pending = 0;  // reached, and still to be scanned: the stack was full
+  std::uint64_t unused = 0;
 };
+static_assert(sizeof(scan_marks) == 64);
 
 /// The block in a slot as its record says at this moment. False: there is none.
-[[nodiscard]] bool read_live(const slab& s, std::size_t index, live_block& b) noexcept;
+[[nodiscard]] bool read_live(const record& r, const std::byte* slot, live_block& b) noexcept;
 
 class leak_scan {
  public:
   leak_scan(const owner& self, large_blocks& large, leak_groups& groups) noexcept;
 
   /// All slabs and live large blocks of `self`, before run(). Throws std::bad_alloc.
-  void add(slab& s);
+  void add(const slab& s);
   void add(large_block& b);
 
   /// Throws std::bad_alloc, and then nothing was added to the groups. `static_too`: step 3.
@@ -67,19 +67,26 @@ class leak_scan {
   static constexpr std::size_t most_waiting = std::size_t{128} << 10;
   static constexpr std::size_t chunk_bytes = std::size_t{64} << 10;
 
+  using mark_kind = std::uint64_t scan_marks::*;
+  // A slab, or a large block. What the scan wants of a slab stands here side by side: slabs lie apart, and to come by
+  // 10 000 of them in no order would cost more than the blocks themselves.
   struct area {
-    region* of;
-    std::byte* base;
-    bool small;
+    const std::byte* base;
+    const record* records;  // null: a large block
+    std::uint64_t slot_reciprocal;
     std::size_t first;  // mark of its first slot; a multiple of 64
-    std::size_t slots;
+    std::uint32_t slots;
+    std::uint32_t slot_bytes;
   };
+  enum class memory : std::uint8_t { slot, large_block, static_storage };
   struct range {
-    const std::byte* begin;
-    std::size_t bytes;
+    const std::byte* begin = nullptr;
+    std::size_t bytes = 0;
+    memory kind = memory::slot;
   };
   struct place {
     const area* in = nullptr;
+    std::size_t index = 0;  // of the slot
     std::size_t mark = 0;
     bool at_start = false;
   };
@@ -91,12 +98,17 @@ class leak_scan {
   void find_owners();
   void find_cycles();
 
-  [[nodiscard]] bool find(std::uintptr_t word, place& p) const noexcept;
-  [[nodiscard]] bool read(const area& a, std::size_t mark, live_block& b) const noexcept;
-  [[nodiscard]] const area& area_of(std::size_t mark) const noexcept;
+  [[nodiscard]] bool has(std::size_t mark, mark_kind kind) const noexcept;
+  void set(std::size_t mark, mark_kind kind) noexcept;
+  void add_area(const area& a, std::size_t bytes);
+  [[nodiscard]] const area* area_at(std::uintptr_t word) const noexcept;
+  [[nodiscard]] bool find(std::uintptr_t word, place& p, bool will_read) const noexcept;
+  [[nodiscard]] bool read(const area& a, std::size_t index, live_block& b) const noexcept;
+  [[nodiscard]] static range range_of(const area& a, const live_block& b) noexcept;
+  void own_the_rest() noexcept;
   void own_from(const area& a, std::size_t mark) noexcept;
-  void reach(std::uintptr_t word, slot_marks& marks, reason why) noexcept;
-  void flood(const range& from, slot_marks& marks, reason why) noexcept;
+  void reach(std::uintptr_t word, mark_kind kind, reason why) noexcept;
+  void flood(const range& from, mark_kind kind, reason why) noexcept;
   template <class Visit>
   void scan(const range& r, Visit visit) noexcept;
   template <class Want, class Visit>
@@ -111,15 +123,10 @@ class leak_scan {
   list_of<area> areas_;
   std::uintptr_t lowest_ = ~std::uintptr_t{0};
   std::uintptr_t highest_ = 0;
-  std::size_t marks_ = 0;
+  list_of<list_of<std::uint32_t>> numbers_;  // of slabs' areas from 1, by 4 GiB from the lowest, and by granule in those
+  std::size_t slots_ = 0;  // rounded up to 64 in each area
 
-  slot_marks counted_;   // blocks that count
-  slot_marks pointed_;   // another of them points at it
-  slot_marks started_;   // and at its start
-  slot_marks done_;      // it has its place in the groups, or is no leak
-  slot_marks seen_;      // step 6, first flood
-  slot_marks roots_;     // step 6
-  slot_marks pending_;   // marked, and still to be scanned: the stack was full
+  list_of<scan_marks> marks_;
   std::size_t pending_count_ = 0;
   list_of<range> waiting_;  // marked, and still to be scanned
   list_of<std::uintptr_t> chunk_;

@@ -44,7 +44,6 @@ struct slab : region {
   std::uint32_t free_slots = 0;  // bits set
   std::uint32_t cursor = 0;      // no bit is set in a word in front of this one
   std::uint32_t live_slots = 0;  // of a buried heap: what still keeps the slab
-  std::uint32_t scan_number = 0;  // of the last leak scan; belongs to the scan lock
   bool listed = false;           // stands in the list of slabs with free slots
   std::size_t held = 0;          // bytes of user memory not given back
   slab* next = nullptr;          // all slabs of the heap
