@@ -34,10 +34,10 @@ leak_scan::leak_scan(const owner& self, large_blocks& large, leak_groups& groups
 
 void leak_scan::add_area(const area& a, std::size_t bytes)
 {
+  const auto begin = reinterpret_cast<std::uintptr_t>(a.base);
+  lowest_ = areas_.empty() ? begin : std::min(lowest_, begin);
   areas_.push_back(a);
   slots_ += (a.slots + std::size_t{63}) / 64 * 64;
-  const auto begin = reinterpret_cast<std::uintptr_t>(a.base);
-  lowest_ = std::min(lowest_, begin);
   highest_ = std::max(highest_, begin + bytes);
 }
 

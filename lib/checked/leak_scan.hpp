@@ -121,7 +121,7 @@ class leak_scan {
   leak_groups& groups_;
   std::uint32_t first_thread_;  // of this process
   list_of<area> areas_;
-  std::uintptr_t lowest_ = ~std::uintptr_t{0};
+  std::uintptr_t lowest_ = 0;  // of all areas; nothing is between these while there is none
   std::uintptr_t highest_ = 0;
   list_of<list_of<std::uint32_t>> numbers_;  // of slabs' areas from 1, by 4 GiB from the lowest, and by granule in those
   std::size_t slots_ = 0;  // rounded up to 64 in each area

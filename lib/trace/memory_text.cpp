@@ -34,7 +34,7 @@ char in_front(const memory_excerpt& m, std::size_t i, std::size_t end) noexcept
 void append_row(text& out, const memory_excerpt& m, std::size_t begin, std::size_t count, std::size_t end,
                 const painter& paint)
 {
-  absl::Format(&out, "    %+7d ", m.offset + begin);
+  absl::Format(&out, "    %+5d ", m.offset + begin);
   for (std::size_t i = begin; i != begin + count; ++i) {
     out.append(1, in_front(m, i, end));
     if (is_changed(m, i)) paint.begin(color::error);
@@ -50,7 +50,7 @@ void append_marks(text& out, const memory_excerpt& m, std::size_t begin, std::si
 {
   const std::uint64_t in_row = m.changed >> begin & ((std::uint64_t{1} << count) - 1);
   if (in_row == 0) return;
-  out.append(4 + 7 + 1, ' ');
+  out.append(4 + 5 + 1, ' ');
   paint.begin(color::caret);
   const auto last = static_cast<std::size_t>(std::bit_width(in_row)) - 1;
   for (std::size_t i = 0; i <= last; ++i) {
@@ -69,7 +69,8 @@ std::size_t letters_of(std::span<const std::uint8_t> bytes) noexcept
   std::size_t letters = 0;
   while (letters != bytes.size() && is_printable(bytes[letters])) ++letters;
   const auto rest = bytes.subspan(letters);
-  return std::all_of(rest.begin(), rest.end(), [](std::uint8_t b) { return b == 0; }) ? letters : 0;
+  const bool is_text = letters >= 2 || letters == bytes.size();  // one letter and zeros are a number
+  return is_text && std::all_of(rest.begin(), rest.end(), [](std::uint8_t b) { return b == 0; }) ? letters : 0;
 }
 
 template <class Value>

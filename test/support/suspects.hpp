@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -72,6 +73,19 @@ stray_read(const void* p, std::ptrdiff_t offset) noexcept
   const auto frames = stack.frames();
   return std::any_of(frames.begin(), frames.end(),
                      [function](const gpa::stack_frame& f) { return f.function.find(function) != std::string::npos; });
+}
+
+/// The changed bytes that a report shows: "40:0a 41:0b", offset and value.
+[[nodiscard]] inline std::string changes(const gpa::report& r)
+{
+  std::string words;
+  for (std::size_t i = 0; i != r.memory.count; ++i) {
+    if ((r.memory.changed >> i & 1) == 0) continue;
+    constexpr std::string_view digits = "0123456789abcdef";
+    const std::uint8_t byte = r.memory.bytes[i];
+    words += (words.empty() ? "" : " ") + std::to_string(r.memory.offset + i) + ':' + digits[byte >> 4] + digits[byte & 15];
+  }
+  return words;
 }
 
 /// The checked modes that every mistake is tried in.
