@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <new>
 #include <span>
+#include <string_view>
 
 namespace gpa::detail {
 
@@ -23,6 +24,13 @@ void leave_out(const gpa::report& r, bool with_owned, std::size_t& blocks, std::
 {
   blocks += r.blocks + (with_owned ? r.owned_blocks : 0);
   bytes += r.total_bytes + (with_owned ? r.owned_bytes : 0);
+}
+
+suppression_use& use_of(std::string_view pattern, list_of<suppression_use>& used)
+{
+  const auto same = [pattern](const suppression_use& u) { return u.pattern == pattern; };
+  const auto found = std::find_if(used.begin(), used.end(), same);
+  return found != used.end() ? *found : used.emplace_back(suppression_use{.pattern = pattern});
 }
 
 }  // namespace
@@ -60,10 +68,12 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
   note_peak(t);
   leak_teller teller(options_);
   leak_summary s;
+  list_of<suppression_use> used;
   try {
     for (const leak_group& g : groups.sorted()) {
       gpa::report r = leak_report(g);
-      switch (fate_of(r)) {
+      const leak_verdict v = fate_of(r);
+      switch (v.fate) {
         case leak_fate::told:
           if (wishes.contents && teller.will_show()) {
             const tools_quiet quiet;
@@ -71,7 +81,12 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
           }
           teller.tell(r);
           break;
-        case leak_fate::suppressed: leave_out(r, !wishes.owned, s.suppressed_blocks, s.suppressed_bytes); break;
+        case leak_fate::suppressed: {
+          leave_out(r, !wishes.owned, s.suppressed_blocks, s.suppressed_bytes);
+          suppression_use& use = use_of(v.pattern, used);
+          leave_out(r, !wishes.owned, use.blocks, use.bytes);
+          break;
+        }
         case leak_fate::known: leave_out(r, !wishes.owned, s.known_blocks, s.known_bytes); break;
       }
     }
@@ -101,6 +116,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
   s.at_exit = occasion == leak_occasion::exit;
   s.upstream_gone = occasion == leak_occasion::end && !supply_.from_system();
   s.still_usable = occasion == leak_occasion::end && supply_.from_system();
+  if (wishes.print_suppressions) s.suppressions_used = used;
   teller.finish(s);
   return s.blocks;
 }

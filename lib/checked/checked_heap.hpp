@@ -76,6 +76,8 @@ class checked_heap {
 
   /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.
   std::size_t verify(gpa::stack_trace here) noexcept;
+  /// What is live and was made by this process, ignored blocks not counted; nothing is owned.
+  void collect_live(leak_groups& groups) noexcept;
   /// What leaked, and who owns it. `static_too`: what static storage points at is no leak.
   void find_leaks(leak_groups& groups, bool static_too) noexcept;
   /// Copies the beginning of a live block, as far as it goes; returns how much. 0 when none starts there.
@@ -147,7 +149,6 @@ class checked_heap {
     return r.owner == &owner_ && r.kind == region_kind::checked_slab;
   }
   [[nodiscard]] slab* slabs() noexcept;
-  void collect_live(leak_groups& groups) noexcept;
 
   owner& owner_;
   supply& supply_;

@@ -12,21 +12,21 @@ namespace gpa::detail {
 
 void checked_heap::find_leaks(leak_groups& groups, bool static_too) noexcept
 {
-  const mutex_guard guard(scan_lock_);  // trim() must not take slabs away
   try {
+    const mutex_guard guard(scan_lock_);  // trim() must not take slabs away
     leak_scan scan(owner_, large_, groups);
     for (slab* s = slabs(); s != nullptr; s = s->next) scan.add(*s);
     large_.add_live(scan);
     scan.run(static_too);
   } catch (const std::bad_alloc&) {
-    collect_live(groups);
+    collect_live(groups);  // without memory for a scan every block stands for itself
   }
 }
 
-// Without memory for a scan: every block stands for itself.
 void checked_heap::collect_live(leak_groups& groups) noexcept
 {
   const std::uint32_t first_thread = first_number_of_this_process();
+  const mutex_guard guard(scan_lock_);
   for (slab* s = slabs(); s != nullptr; s = s->next) {
     const std::size_t carved = s->carved.load(std::memory_order_acquire);
     for (std::size_t i = 0; i != carved; ++i) {
