@@ -17,7 +17,10 @@ namespace {
 
 constexpr std::size_t preview_bytes = 16;
 
-std::size_t not_negative(std::int64_t n) noexcept { return n > 0 ? static_cast<std::size_t>(n) : 0; }
+std::size_t not_negative(std::int64_t n) noexcept
+{
+  return n > 0 ? static_cast<std::size_t>(n) : 0;
+}
 
 // Owned blocks that have no report of their own share the fate of their owners.
 void leave_out(const gpa::report& r, bool with_owned, std::size_t& blocks, std::size_t& bytes) noexcept
@@ -77,7 +80,8 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
         case leak_fate::told:
           if (wishes.contents && teller.will_show()) {
             const tools_quiet quiet;
-            r.memory.count = checked_.copy_live(r.address, std::as_writable_bytes(std::span(r.memory.bytes).first<preview_bytes>()));
+            r.memory.count =
+                checked_.copy_live(r.address, std::as_writable_bytes(std::span(r.memory.bytes).first<preview_bytes>()));
           }
           teller.tell(r);
           break;

@@ -117,8 +117,9 @@ BOOST_AUTO_TEST_CASE(separate_changes_have_separate_marks)
 {
   memory_excerpt m = written_at(0, 16, 0, "a", 1);
   m.changed |= 1U << 2 | 1U << 3;
-  BOOST_TEST(dump_of(m, 100) == "       +0  61 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5  |a...............|\n"
-                                "           ^^    ^^^^^\n");
+  BOOST_TEST(dump_of(m, 100) ==
+             "       +0  61 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5 d5  |a...............|\n"
+             "           ^^    ^^^^^\n");
 }
 
 BOOST_AUTO_TEST_CASE(colours_add_nothing_but_escapes)

@@ -1,5 +1,5 @@
-// What GPA_OPTIONS makes of reports, each key with both of its behaviours; where settings may come from; and what holds of
-// all reports: a first line that editors understand, and fewer lines than anybody minds.
+// What GPA_OPTIONS makes of reports, each key with both of its behaviours; where settings may come from; and what holds
+// of all reports: a first line that editors understand, and fewer lines than anybody minds.
 #define BOOST_TEST_MODULE report_options
 #include <gpa/resource.hpp>
 
@@ -23,7 +23,10 @@
 namespace {
 const char* said_by_program = nullptr;
 }
-extern "C" const char* gpa_default_options() { return said_by_program; }
+extern "C" const char* gpa_default_options()
+{
+  return said_by_program;
+}
 
 namespace {
 
@@ -164,7 +167,8 @@ BOOST_AUTO_TEST_CASE(report_limit_decides_whether_a_refusal_is_told)
   BOOST_TEST_CONTEXT(told)
   {
     BOOST_TEST(told.out == "refused");
-    BOOST_TEST(told.says("warning: memory limit of 1000 bytes reached: 900 in use, 200 more asked for [gpa-memory-limit]\n"));
+    BOOST_TEST(
+        told.says("warning: memory limit of 1000 bytes reached: 900 in use, 200 more asked for [gpa-memory-limit]\n"));
     BOOST_TEST(told.says("reach_limit() "));
     BOOST_TEST(told.says("note: 900 bytes in 9 blocks in use, allocated here\n"));
     BOOST_TEST(told.says("fill_cache(gpa::resource&)"));

@@ -1,5 +1,5 @@
-// What a report shows of damaged memory: the row of 16 bytes in which it begins, the one before, and what follows, as far
-// as the report has room and the slot goes.
+// What a report shows of damaged memory: the row of 16 bytes in which it begins, the one before, and what follows, as
+// far as the report has room and the slot goes.
 #pragma once
 
 #include <gpa/report.hpp>

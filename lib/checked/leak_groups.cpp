@@ -29,8 +29,14 @@ void leak_groups::add(const live_block& b, bool is_owned) noexcept
   }
 }
 
-void leak_groups::add_owner(const live_block& b) noexcept { add(b, false); }
-void leak_groups::add_owned(const live_block& b) noexcept { add(b, true); }
+void leak_groups::add_owner(const live_block& b) noexcept
+{
+  add(b, false);
+}
+void leak_groups::add_owned(const live_block& b) noexcept
+{
+  add(b, true);
+}
 
 void leak_groups::add_to_owner(const live_block& owner, const block_count& owned) noexcept
 {

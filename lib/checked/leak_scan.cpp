@@ -29,8 +29,7 @@ bool has_a_page(const std::byte* begin, std::size_t bytes) noexcept
 
 leak_scan::leak_scan(const owner& self, large_blocks& large, leak_groups& groups) noexcept
     : self_(self), large_(large), groups_(groups), first_thread_(first_number_of_this_process())
-{
-}
+{}
 
 void leak_scan::add_area(const area& a, std::size_t bytes)
 {
@@ -108,8 +107,8 @@ inline const leak_scan::area* leak_scan::area_at(std::uintptr_t word) const noex
   return number - 1 < areas_.size() && areas_[number - 1].base == r->base ? &areas_[number - 1] : nullptr;
 }
 
-// The slot of a block that counts and that a word points into. Its record is asked only where the word points behind the
-// slot's start, as one past the end of a block is not in it.
+// The slot of a block that counts and that a word points into. Its record is asked only where the word points behind
+// the slot's start, as one past the end of a block is not in it.
 inline bool leak_scan::find(std::uintptr_t word, place& p, bool will_read) const noexcept
 {
   const area* const a = area_at(word);
@@ -219,7 +218,8 @@ void leak_scan::prepare()
   for (std::size_t i = 0; i != areas_.size(); ++i) {
     if (areas_[i].records == nullptr) continue;
     const auto begin = reinterpret_cast<std::uintptr_t>(areas_[i].base);
-    for (std::uintptr_t at = begin; at < begin + std::size_t{areas_[i].slots} * areas_[i].slot_bytes; at += granule_size) {
+    for (std::uintptr_t at = begin; at < begin + std::size_t{areas_[i].slots} * areas_[i].slot_bytes;
+         at += granule_size) {
       auto& numbers = numbers_[(at >> 32) - (lowest_ >> 32)];
       if (numbers.empty()) numbers.resize(std::size_t{1} << 16);
       numbers[(at >> 16) & 0xFFFF] = static_cast<std::uint32_t>(i) + 1;
@@ -241,7 +241,9 @@ void leak_scan::prepare()
 void leak_scan::scan_static()
 {
   list_of<range> ranges;
-  for_each_static_range([&](const std::byte* begin, std::size_t bytes) { ranges.push_back({begin, bytes, memory::static_storage}); });
+  for_each_static_range([&](const std::byte* begin, std::size_t bytes) {
+    ranges.push_back({begin, bytes, memory::static_storage});
+  });
   for (const range& r : ranges) flood(r, &scan_marks::done, reason::reachable);
 }
 
@@ -283,17 +285,19 @@ void leak_scan::find_owners()
 void leak_scan::own_the_rest() noexcept
 {
   live_block owner;
-  for_each_mark([](const scan_marks& m) { return m.root; }, [&](const area& a, std::size_t mark) {
-    set(mark, &scan_marks::done);
-    if (read(a, mark - a.first, owner)) groups_.add_owner(owner);
-  });
+  for_each_mark([](const scan_marks& m) { return m.root; },
+                [&](const area& a, std::size_t mark) {
+                  set(mark, &scan_marks::done);
+                  if (read(a, mark - a.first, owner)) groups_.add_owner(owner);
+                });
   owned_ = {};
-  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; }, [&](const area& a, std::size_t mark) {
-    live_block b;
-    if (!read(a, mark - a.first, b)) return;
-    groups_.add_owned(b);
-    owned_.add(b.bytes);
-  });
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; },
+                [&](const area& a, std::size_t mark) {
+                  live_block b;
+                  if (!read(a, mark - a.first, b)) return;
+                  groups_.add_owned(b);
+                  owned_.add(b.bytes);
+                });
   groups_.add_to_owner(owner, owned_);
 }
 

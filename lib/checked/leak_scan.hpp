@@ -9,7 +9,8 @@
 //    3  static storage   where asked for: what can be reached from it is counted apart
 //    4  one pass         over what is left: who is pointed at, and who at the start
 //    5  owners           blocks nobody points at; what can be reached from one is owned by it
-//    6  cycles           what is left can only be reached from a cycle of blocks. One block of each cycle is its owner: one
+//    6  cycles           what is left can only be reached from a cycle of blocks. One block of each cycle is its owner:
+//    one
 //                        that nobody points at the start of, if there is one, as the blocks of a container point into
 //                        the container that owns them. Found by two floods: in the first each block that was not
 //                        reached yet is a root; in the second the last root goes first, so that it reaches every root
@@ -123,7 +124,8 @@ class leak_scan {
   list_of<area> areas_;
   std::uintptr_t lowest_ = 0;  // of all areas; nothing is between these while there is none
   std::uintptr_t highest_ = 0;
-  list_of<list_of<std::uint32_t>> numbers_;  // of slabs' areas from 1, by 4 GiB from the lowest, and by granule in those
+  list_of<list_of<std::uint32_t>>
+      numbers_;            // of slabs' areas from 1, by 4 GiB from the lowest, and by granule in those
   std::size_t slots_ = 0;  // rounded up to 64 in each area
 
   list_of<scan_marks> marks_;

@@ -1,7 +1,7 @@
 // What is told when a memory limit refuses an allocation: who asked, and who holds the most.
 //
-//   src/load.cpp:31:20: warning: memory limit of 1048576 bytes reached: 1040112 in use, 16384 more asked for [gpa-memory-limit]
-//   src/cache.cpp:18:34: note: 983040 bytes in 15 blocks in use, allocated here
+//   src/load.cpp:31:20: warning: memory limit of 1048576 bytes reached: 1040112 in use, 16384 more asked for
+//   [gpa-memory-limit] src/cache.cpp:18:34: note: 983040 bytes in 15 blocks in use, allocated here
 //
 // A warning, not an error: the program may well be prepared for it.
 #pragma once

@@ -14,9 +14,15 @@ namespace {
 
 constexpr std::size_t row_bytes = 16;
 
-constexpr bool is_printable(std::uint8_t byte) noexcept { return byte >= 0x20 && byte < 0x7F; }
+constexpr bool is_printable(std::uint8_t byte) noexcept
+{
+  return byte >= 0x20 && byte < 0x7F;
+}
 
-bool is_changed(const memory_excerpt& m, std::size_t i) noexcept { return (m.changed >> i & 1) != 0; }
+bool is_changed(const memory_excerpt& m, std::size_t i) noexcept
+{
+  return (m.changed >> i & 1) != 0;
+}
 
 void append_characters(text& out, std::span<const std::uint8_t> bytes)
 {
@@ -92,7 +98,10 @@ std::int64_t integer_of(std::span<const std::uint8_t> bytes) noexcept
 }
 
 // Of the size people use: other bytes make numbers near the ends of the range, or none.
-bool is_usual(double d) noexcept { return std::isfinite(d) && std::fabs(d) >= 1e-9 && std::fabs(d) <= 1e15; }
+bool is_usual(double d) noexcept
+{
+  return std::isfinite(d) && std::fabs(d) >= 1e-9 && std::fabs(d) <= 1e15;
+}
 
 }  // namespace
 

@@ -24,8 +24,7 @@ told_stack name_stack(const stack_trace& stack)
 
 stack_writer::stack_writer(text& out, const report_style& style)
     : out_(out), style_(style), paint_(out, style.color), directory_(current_directory())
-{
-}
+{}
 
 void stack_writer::append_thread(const told_stack& stack)
 {
@@ -84,8 +83,8 @@ void stack_writer::append_stack(const told_stack& stack)
   if (!all_library && !style_.all_frames && hidden != 0)
     absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
   if (all_library && stack.addresses < few_addresses)
-    absl::Format(&out_, "    hint: %d frame%s did not reach your code: raise options::stack_frames\n",
-                 stack.addresses, stack.addresses == 1 ? "" : "s");
+    absl::Format(&out_, "    hint: %d frame%s did not reach your code: raise options::stack_frames\n", stack.addresses,
+                 stack.addresses == 1 ? "" : "s");
 }
 
 void stack_writer::append_frame(std::size_t number, const frame& f)

@@ -38,7 +38,10 @@ std::size_t resident(std::string_view field)
   return 0;
 }
 
-bool forget_peak() { return static_cast<bool>(std::ofstream("/proc/self/clear_refs") << "5" << std::flush); }
+bool forget_peak()
+{
+  return static_cast<bool>(std::ofstream("/proc/self/clear_refs") << "5" << std::flush);
+}
 
 void link(const std::vector<node*>& nodes, std::string_view shape)
 {
@@ -73,7 +76,8 @@ int main(int count, char** words)
   {
     std::vector<node*> nodes(blocks);
     for (node*& n : nodes) n = new (r.allocate(sizeof(node), alignof(node))) node;
-    if (shape == "table") std::copy(nodes.begin(), nodes.end(), static_cast<node**>(r.allocate(blocks * sizeof(node*), 8)));
+    if (shape == "table")
+      std::copy(nodes.begin(), nodes.end(), static_cast<node**>(r.allocate(blocks * sizeof(node*), 8)));
     std::shuffle(nodes.begin(), nodes.end(), std::mt19937_64(7));
     link(nodes, shape);
   }
@@ -86,7 +90,8 @@ int main(int count, char** words)
   const double mib = static_cast<double>(resident("VmHWM:") - before) / 1024;
 
   const std::size_t made = blocks + (shape == "table" ? 1 : 0);
-  std::printf("%zu blocks, %s: %zu leaked, %zu owners, %.2f s, %.1f MiB\n", blocks, words[2], live, owners, seconds, mib);
+  std::printf("%zu blocks, %s: %zu leaked, %zu owners, %.2f s, %.1f MiB\n", blocks, words[2], live, owners, seconds,
+              mib);
   r.release();
   const bool right = live == made && owners + owned == made && (shape == "flat" ? owned == 0 : owners == 1);
   return right && seconds <= most_seconds && (!can_tell || mib <= most_mib) ? 0 : 1;
