@@ -98,6 +98,7 @@ void stack_writer::append_frame(std::size_t number, const frame& f)
     out_.append(" (");
     append_offset(f);
     out_.append(")");
+    if (!f.build_id.empty()) absl::Format(&out_, " (BuildId: %s)", std::string_view(f.build_id));
   }
   out_.append(f.inlined ? " (inlined)\n" : "\n");
 }

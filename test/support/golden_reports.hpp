@@ -61,6 +61,7 @@ inline void add_stripped(frame_list& to, std::string_view function, std::uintptr
   f.function = function;
   f.module = std::string(golden_directory) + "bin/parser";
   f.offset = offset;
+  f.build_id = "db2c72a4";
   to.push_back(f);
 }
 
