@@ -1,5 +1,6 @@
 #include "trace/stack_text.hpp"
 
+#include "trace/depot.hpp"
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
 #include "trace/source_line.hpp"
@@ -82,9 +83,13 @@ void stack_writer::append_stack(const told_stack& stack)
   const auto hidden = std::count_if(begin, end, is_library);
   if (!all_library && !style_.all_frames && hidden != 0)
     absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
-  if (all_library && stack.addresses < few_addresses)
+  if (stack.addresses == 1 && depot_is_full()) {
+    absl::Format(&out_, "    hint: the %d MiB for call stacks are used up, and this one may have been cut\n",
+                 depot_limit >> 20);
+  } else if (all_library && stack.addresses < few_addresses) {
     absl::Format(&out_, "    hint: %d frame%s did not reach your code: raise options::stack_frames\n", stack.addresses,
                  stack.addresses == 1 ? "" : "s");
+  }
 }
 
 void stack_writer::append_frame(std::size_t number, const frame& f)
