@@ -38,6 +38,15 @@ suppression_use& use_of(std::string_view pattern, list_of<suppression_use>& used
 
 }  // namespace
 
+// How the first block begins.
+void core::keep_contents(gpa::report& r) noexcept
+{
+  const tools_quiet quiet;
+  const auto place = std::as_writable_bytes(std::span(r.memory.bytes).first<preview_bytes>());
+  r.memory.count = checked_.copy_live(r.address, place);
+  tools_open(place.data(), place.size());  // what the user never wrote is told all the same
+}
+
 gpa::report core::leak_report(const leak_group& g) noexcept
 {
   gpa::report r;
@@ -78,11 +87,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
       const leak_verdict v = fate_of(r);
       switch (v.fate) {
         case leak_fate::told:
-          if (wishes.contents && teller.will_show()) {
-            const tools_quiet quiet;
-            r.memory.count =
-                checked_.copy_live(r.address, std::as_writable_bytes(std::span(r.memory.bytes).first<preview_bytes>()));
-          }
+          if (wishes.contents && teller.will_show()) keep_contents(r);
           teller.tell(r);
           break;
         case leak_fate::suppressed: {

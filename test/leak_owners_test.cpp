@@ -8,7 +8,6 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstring>
@@ -23,6 +22,7 @@
 
 namespace {
 
+using gpa::test::unknown;
 using gpa::test::witness;
 
 gpa::options checked(witness& w, std::string_view name = "owners")
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(a_block_that_another_points_at_is_owned_and_so_is_what_that
 {
   witness w;
   gpa::resource r(checked(w));
-  for (int i = 0; i != 10; ++i) {
+  for (int i = 0; i != unknown(10); ++i) {
     const block session = owner_block(r, 72);
     const block name = other_block(r, 40), history = other_block(r, 5'000), entry = other_block(r, 24);
     session.point(0, name.at);
@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(blocks_without_pointers_to_each_other_own_nothing)
 {
   witness w;
   gpa::resource r(checked(w));
-  std::array<block, 6> blocks;
+  std::vector<block> blocks(unknown(std::size_t{6}));
   for (block& b : blocks) {
     b = owner_block(r, 64);
     b.point(0, b.at);
@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(a_cycle_is_one_group_and_one_of_its_blocks_owns_the_others)
 {
   witness w;
   gpa::resource r(checked(w));
-  std::array<block, 7> ring;
+  std::vector<block> ring(unknown(std::size_t{7}));
   for (block& b : ring) b = owner_block(r, 48);
   for (std::size_t i = 0; i != ring.size(); ++i) ring[i].point(0, ring[(i + 1) % ring.size()].at);
   const block tail = other_block(r, 100);
@@ -326,7 +326,7 @@ BOOST_AUTO_TEST_CASE(every_block_has_its_place_while_others_change_pointers_and_
   witness w;
   gpa::resource r(checked(w));
   std::vector<block> there;
-  for (std::size_t i = 0; i != constant; ++i) there.push_back(owner_block(r, i % 5 == 0 ? 50'000 : 64));
+  for (std::size_t i = 0; i != unknown(constant); ++i) there.push_back(owner_block(r, i % 5 == 0 ? 50'000 : 64));
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
   for (unsigned t = 0; t != 2; ++t) {

@@ -54,7 +54,7 @@ struct session {
 void leak_sessions()
 {
   gpa::resource r({.name = "parser", .checks = gpa::checks::always()});
-  for (int i = 0; i != 3; ++i) open_session(r)->history = note_history(r);
+  for (int i = 0; i != unknown(3); ++i) open_session(r)->history = note_history(r);
   static_cast<void>(r.deinit());
 }
 
@@ -71,7 +71,7 @@ void overflow()
 
 [[gnu::noinline]] void fill_cache(gpa::resource& r)
 {
-  for (int i = 0; i != 9; ++i) static_cast<void>(r.allocate(100, 8));
+  for (int i = 0; i != unknown(9); ++i) static_cast<void>(r.allocate(100, 8));
   STAY;
 }
 
@@ -246,7 +246,7 @@ BOOST_AUTO_TEST_CASE(a_thousand_leaks_of_one_line_are_fewer_than_thirty_lines)
 {
   const outcome o = under("", [] {
     gpa::resource r({.checks = gpa::checks::always()});
-    for (int i = 0; i != 1'000; ++i) static_cast<void>(open_session(r));
+    for (int i = 0; i != unknown(1'000); ++i) static_cast<void>(open_session(r));
   });
   BOOST_TEST_CONTEXT(o)
   {

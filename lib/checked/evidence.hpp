@@ -4,6 +4,7 @@
 
 #include <gpa/report.hpp>
 
+#include "base/tools.hpp"
 #include "checked/fill.hpp"
 #include "checked/peek.hpp"
 
@@ -22,6 +23,7 @@ namespace gpa::detail {
   m.count = end - m.offset;
   m.changed = d.changed << (d.first - m.offset);
   for (std::size_t i = 0; i != m.count; ++i) m.bytes[i] = byte_at(slot + m.offset + i);
+  tools_open(m.bytes.data(), m.count);  // what the user never wrote is told all the same
   if (m.count != m.bytes.size()) m.changed &= (std::uint64_t{1} << m.count) - 1;
   return m;
 }

@@ -47,6 +47,14 @@
 
 namespace gpa::test {
 
+/// `value`, which the compiler cannot know: a loop up to it is not unrolled, so a call in it is one place.
+template <class Value>
+[[nodiscard]] Value unknown(Value value) noexcept
+{
+  asm volatile("" : "+r"(value));
+  return value;
+}
+
 /// A write nobody may make. Not instrumented, so that it is gpa that notices it, in every build.
 [[gnu::noinline]] __attribute__((no_sanitize("address", "thread", "undefined"))) inline void stray_write(
     void* p, std::ptrdiff_t offset, unsigned char value = 0x41) noexcept
