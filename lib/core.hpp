@@ -124,6 +124,7 @@ class core final : public owner {
   GPA_COLD void tell_limit(std::size_t bytes, const void* caller) noexcept;
   [[nodiscard]] gpa::report leak_report(const leak_group& g) noexcept;
   void keep_contents(gpa::report& r) noexcept;
+  void tell_totals(const totals& t) noexcept;
   void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] std::uint64_t number_allocation(std::size_t bytes, std::size_t alignment) noexcept;
 

@@ -5,6 +5,8 @@
 #include "environment.hpp"
 #include "leak_filter.hpp"
 #include "os/threads.hpp"
+#include "output.hpp"
+#include "trace/format.hpp"
 
 #include <algorithm>
 #include <new>
@@ -68,6 +70,16 @@ gpa::report core::leak_report(const leak_group& g) noexcept
   return r;
 }
 
+void core::tell_totals(const totals& t) noexcept
+{
+  text line;
+  absl::Format(&line,
+               "gpa: resource \"%s\": %d allocations of %d bytes in all, peak %d bytes, %d bytes live at the end\n",
+               options_.name, t.all_blocks, t.all_bytes, peak_bytes_.load(std::memory_order_relaxed),
+               not_negative(t.live_bytes));
+  write_out(line);
+}
+
 std::size_t core::tell_leaks(leak_occasion occasion) noexcept
 {
   const settings& wishes = environment_settings();
@@ -127,6 +139,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
   s.still_usable = occasion == leak_occasion::end && supply_.from_system();
   if (wishes.print_suppressions) s.suppressions_used = used;
   teller.finish(s);
+  if (wishes.stats && occasion != leak_occasion::scan) tell_totals(t);
   return s.blocks;
 }
 

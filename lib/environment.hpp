@@ -42,6 +42,7 @@ struct settings {
   bool source = true;    // excerpts
   bool contents = true;  // bytes of the program's memory
   bool owned = false;    // leaked blocks that others lead to have reports of their own
+  bool stats = false;         // a line of totals at the end of each resource
   bool report_limit = false;  // refusals because of a memory limit
   std::size_t break_at = 0;  // number of an allocation; 0 = none
   std::string_view log_path;

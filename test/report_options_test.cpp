@@ -186,6 +186,19 @@ BOOST_AUTO_TEST_CASE(report_limit_decides_whether_a_refusal_is_told)
   }
 }
 
+BOOST_AUTO_TEST_CASE(stats_decides_whether_totals_are_told_at_the_end)
+{
+  const auto work = [] {
+    gpa::resource r({.name = "parser", .memory_limit = 10'000});  // with one the peak is exact
+    r.deallocate(r.allocate(100), 100);
+    r.deallocate(r.allocate(24), 24);
+    r.detect_leaks();
+  };
+  BOOST_TEST(under("", work).err == "");
+  BOOST_TEST(under("stats=1", work).err ==
+             "gpa: resource \"parser\": 2 allocations of 124 bytes in all, peak 100 bytes, 0 bytes live at the end\n");
+}
+
 // ---- where settings come from ----
 
 BOOST_AUTO_TEST_CASE(an_included_file_is_read_where_it_is_named)

@@ -47,13 +47,20 @@ void leak_scan::add(const slab& s)
             .slot_reciprocal = s.slot_reciprocal,
             .first = slots_,
             .slots = s.slot_count,
+            .used = s.carved.load(std::memory_order_acquire),
             .slot_bytes = s.slot_bytes},
            s.bytes);
 }
 
 void leak_scan::add(large_block& b)
 {
-  add_area({.base = b.base, .records = nullptr, .slot_reciprocal = 0, .first = slots_, .slots = 1, .slot_bytes = 0},
+  add_area({.base = b.base,
+            .records = nullptr,
+            .slot_reciprocal = 0,
+            .first = slots_,
+            .slots = 1,
+            .used = 1,
+            .slot_bytes = 0},
            b.bytes);
   b.scan_number.store(static_cast<std::uint32_t>(areas_.size()), std::memory_order_relaxed);
 }
@@ -229,7 +236,7 @@ void leak_scan::prepare()
   waiting_.reserve(most_waiting);
   chunk_.resize(chunk_bytes / word_bytes);
   for (const area& a : areas_) {
-    for (std::size_t i = 0; i != a.slots; ++i) {
+    for (std::size_t i = 0; i != a.used; ++i) {
       live_block b;
       if (!read(a, i, b)) continue;
       set(a.first + i, b.ignored ? &scan_marks::pending : &scan_marks::counted);

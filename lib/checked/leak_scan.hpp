@@ -9,16 +9,16 @@
 //    3  static storage   where asked for: what can be reached from it is counted apart
 //    4  one pass         over what is left: who is pointed at, and who at the start
 //    5  owners           blocks nobody points at; what can be reached from one is owned by it
-//    6  cycles           what is left can only be reached from a cycle of blocks. One block of each cycle is its owner:
-//    one
-//                        that nobody points at the start of, if there is one, as the blocks of a container point into
-//                        the container that owns them. Found by two floods: in the first each block that was not
-//                        reached yet is a root; in the second the last root goes first, so that it reaches every root
-//                        that only a cycle behind its own hangs on. A single root needs no second flood.
+//    6  cycles           what is left can only be reached from a cycle of blocks
+//
+// One block of each cycle is its owner: one that nobody points at the start of, if there is one, as the nodes of a
+// container point into the container that owns them. Found by two floods: in the first each block that was not reached
+// yet is a root; in the second the last root goes first, so that it reaches every root that hangs on it. A single root
+// needs no second flood.
 //
 // Each block is read once or twice, where cycles are three times; so the time is linear in the bytes of what leaked.
-// What it costs: eight bits a slot, 2 MiB of stack (what does not fit is marked, and found by looking at all marks),
-// 64 KiB for large blocks.
+// What it costs: eight bits a slot, 3 MiB of stack (what does not fit is marked, and found by looking at all marks),
+// 64 KiB for large blocks, 256 KiB for each 4 GiB of addresses in which there are slabs.
 //
 // Not thread-safe: its maker holds the scan lock, which keeps slabs and their pages where they are. Blocks may be freed
 // meanwhile and handed out again: each is looked at in its record when it is counted, so totals and groups agree.
@@ -77,6 +77,7 @@ class leak_scan {
     std::uint64_t slot_reciprocal;
     std::size_t first;  // mark of its first slot; a multiple of 64
     std::uint32_t slots;
+    std::uint32_t used;  // of these, from the first on, were ever taken
     std::uint32_t slot_bytes;
   };
   enum class memory : std::uint8_t { slot, large_block, static_storage };
