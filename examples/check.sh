@@ -30,7 +30,7 @@ status=${PIPESTATUS[0]}
 [ "$status" -ne 77 ] || exit 77
 
 # What differs from run to run.
-mask() { sed -E 's/0x[0-9a-f]+/0x*/g; s/\b(thread|pid) [0-9]+/\1 */g' "$1"; }
+mask() { sed -E 's/0x[0-9a-f]+/0x*/g; s/^(    holds: ).*/\1*/; s/\b(thread|pid) [0-9]+/\1 */g' "$1"; }
 headlines() { mask "$1" | grep -E '\[gpa-|^exit status' | sed -E 's/^([^ :]+:[0-9]+):[0-9]+:/\1:/'; }
 
 case $compare in

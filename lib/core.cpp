@@ -1,10 +1,9 @@
-// Birth, death and the totals of a resource. Its careful calls are in core_calls.cpp, its caches in core_caches.cpp.
+// Birth, death and the totals of a resource. Its careful calls are in core_calls.cpp, its caches in core_caches.cpp, what
+// it tells of leaks in core_leaks.cpp.
 #include "core.hpp"
 
 #include "base/tools.hpp"
-#include "checked/leak_scan.hpp"
 #include "environment.hpp"
-#include "leak_filter.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
@@ -188,74 +187,11 @@ void core::set_memory_limit(std::size_t bytes) noexcept
   for (cache_header* k = caches_; k != nullptr; k = k->next) limit_.catch_up(*k);
 }
 
-std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::byte*>* reachable) noexcept
-{
-  leak_groups groups(reachable);
-  checked_.collect_live(groups);
-  const totals t = sum();
-  note_peak(t);
-  list_of<gpa::report> reports;
-  leak_summary s;
-  const std::int64_t unchecked = t.unchecked_blocks - inherited_blocks_;
-  try {
-    for (const leak_group& g : groups.sorted()) {
-      gpa::report r;
-      r.kind = mistake::leak;
-      r.resource = options_.name;
-      r.address = g.first.address;
-      r.bytes = g.first.bytes;
-      r.alignment = g.first.alignment;
-      r.blocks = g.blocks;
-      r.total_bytes = g.bytes;
-      r.allocated = gpa::stack_trace(g.first.trace, g.first.thread);
-      if (numbered_) r.number = numbers_.of(r.address);
-      switch (fate_of(r)) {
-        case leak_fate::told: reports.push_back(r); break;
-        case leak_fate::suppressed:
-          s.suppressed_blocks += r.blocks;
-          s.suppressed_bytes += r.total_bytes;
-          break;
-        case leak_fate::known:
-          s.known_blocks += r.blocks;
-          s.known_bytes += r.total_bytes;
-          break;
-      }
-    }
-    if (unchecked > 0) {
-      gpa::report r;
-      r.kind = mistake::leak;
-      r.resource = options_.name;
-      r.reason = options_.checks.is_never() ? "checks::never() keeps totals only: no addresses, no call stacks"
-                                            : "blocks that were not sampled: totals only";
-      r.blocks = static_cast<std::size_t>(unchecked);
-      r.total_bytes = static_cast<std::size_t>(std::max<std::int64_t>(t.unchecked_bytes - inherited_bytes_, 0));
-      r.bytes = r.total_bytes / r.blocks;
-      reports.push_back(r);
-    }
-  } catch (const std::bad_alloc&) {
-    // The totals below are right all the same.
-  }
-  s.resource = options_.name;
-  s.blocks = groups.blocks() - s.suppressed_blocks - s.known_blocks +
-             static_cast<std::size_t>(std::max<std::int64_t>(unchecked, 0));
-  s.bytes = groups.bytes() - s.suppressed_bytes - s.known_bytes +
-            static_cast<std::size_t>(unchecked > 0 ? std::max<std::int64_t>(t.unchecked_bytes - inherited_bytes_, 0) : 0);
-  s.groups = reports.size();
-  s.reachable_blocks = groups.reachable_blocks();
-  s.reachable_bytes = groups.reachable_bytes();
-  s.peak_bytes = peak_bytes_.load(std::memory_order_relaxed);
-  s.total_blocks = t.all_blocks;
-  s.at_exit = occasion == leak_occasion::exit;
-  s.upstream_gone = occasion == leak_occasion::end && !supply_.from_system();
-  s.still_usable = occasion == leak_occasion::end && supply_.from_system();
-  reporter_.tell_leaks(reports, s);
-  return s.blocks;
-}
-
 void core::tell(gpa::report r) noexcept
 {
   // A pointer that is no block's has no number; that an old block began there says nothing.
   if (numbered_ && r.kind != mistake::invalid_pointer) r.number = numbers_.of(r.address);
+  if (!environment_settings().contents) r.memory = {};
   reporter_.tell(r);
 }
 
@@ -264,7 +200,7 @@ check core::deinit(const void* caller) noexcept
   if (life_.load(std::memory_order_relaxed) != life::alive || ending_) return verdict_;
   ending_ = true;  // until all is told, a handler may use the resource as ever, but not end it again
   const tools_quiet quiet;
-  const std::size_t leaked = tell_leaks(leak_occasion::end, nullptr);
+  const std::size_t leaked = tell_leaks(leak_occasion::end);
   if (leaked != 0) demand_exit_status(options_.leak_exit_status);
   const std::uint32_t here = caller != nullptr ? capture(caller) : 0;
   checked_.verify(gpa::stack_trace(here, this_thread_number()));
@@ -280,25 +216,6 @@ check core::deinit(const void* caller) noexcept
     fast_.bury();
   }
   return verdict_;
-}
-
-std::size_t core::detect_leaks() noexcept
-{
-  if (life_.load(std::memory_order_relaxed) != life::alive) return 0;
-  return tell_leaks(leak_occasion::scan, nullptr);
-}
-
-void core::report_at_exit() noexcept
-{
-  const tools_quiet quiet;
-  hash_set<const std::byte*> reachable;
-  try {
-    find_reachable(*this, reachable);
-  } catch (const std::bad_alloc&) {
-    reachable.clear();
-  }
-  if (tell_leaks(leak_occasion::exit, &reachable) != 0) demand_exit_status(options_.leak_exit_status);
-  reporter_.tell_unshown();
 }
 
 }  // namespace gpa::detail

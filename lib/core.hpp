@@ -32,6 +32,8 @@
 
 namespace gpa::detail {
 
+struct leak_group;
+
 /// When leaks are looked for: by detect_leaks(), at the end of the resource, after the last static destructor.
 enum class leak_occasion : std::uint8_t { scan, end, exit };
 
@@ -120,7 +122,11 @@ class core final : public owner {
   [[nodiscard]] void* refuse(mistake kind, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
   [[nodiscard]] std::uint32_t capture(const void* caller) const noexcept;
   void late_free(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
-  std::size_t tell_leaks(leak_occasion occasion, const hash_set<const std::byte*>* reachable) noexcept;
+  std::size_t tell_leaks(leak_occasion occasion) noexcept;
+  GPA_COLD void tell_limit(std::size_t bytes, const void* caller) noexcept;
+  [[nodiscard]] gpa::report leak_report(const leak_group& g) noexcept;
+  void keep_contents(gpa::report& r) noexcept;
+  void tell_totals(const totals& t) noexcept;
   void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] std::uint64_t number_allocation(std::size_t bytes, std::size_t alignment) noexcept;
 
@@ -138,6 +144,7 @@ class core final : public owner {
   std::atomic<std::uint32_t> owning_thread_{0};  // thread_safe = false
   std::atomic<std::uint64_t> late_blocks_{0};    // freed after deinit()
   std::atomic<std::uint64_t> late_bytes_{0};
+  std::atomic<std::size_t> limits_told_{0};
   std::atomic<std::size_t> peak_blocks_{0};
   std::atomic<std::size_t> peak_bytes_{0};
   std::int64_t inherited_blocks_ = 0;  // unchecked ones from before a fork

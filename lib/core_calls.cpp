@@ -139,7 +139,10 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   if (right_thread && !lease.is_borrowed() && is_plain()) way_of(id) = {id, k};
   const std::uint64_t number = numbered_ ? number_allocation(bytes, alignment) : 0;
   const bool limited = limit_.is_set();
-  if (limited && !limit_.reserve(*k, bytes)) return nullptr;
+  if (limited && !limit_.reserve(*k, bytes)) {
+    tell_limit(bytes, caller);
+    return nullptr;
+  }
   const tools_quiet quiet;
   void* const p = k->checked ? checked_.allocate(static_cast<checked_cache&>(*k), bytes, alignment, caller)
                              : allocate_unchecked(*k, bytes, alignment, caller);

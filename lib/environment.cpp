@@ -1,6 +1,7 @@
 #include "environment.hpp"
 
 #include "option_syntax.hpp"
+#include "os/files.hpp"
 #include "os/text.hpp"
 #include "trace/format.hpp"
 #include "trace/interned.hpp"
@@ -11,9 +12,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <type_traits>
+
+// The program's, if it has one.
+extern "C" __attribute__((weak)) const char* gpa_default_options();
 
 namespace gpa::detail {
 
@@ -147,7 +153,12 @@ constexpr std::array keys{
         read<&settings::annotations>},
     key{"view", "user|all", "user", "frames shown: your own, or the libraries' too", read<&settings::view>},
     key{"source", "0|1", "1", "the source line below a headline", read<&settings::source>},
-    key{"log_path", "file", "stderr", "reports are appended there; %p is the process id", read<&settings::log_path>},
+    key{"contents", "0|1", "1", "bytes of leaked and of damaged memory", read<&settings::contents>},
+    key{"owned", "0|1", "0", "also reports of leaked blocks that others own", read<&settings::owned>},
+    key{"stats", "0|1", "0", "a line of totals at the end of each resource", read<&settings::stats>},
+    key{"report_limit", "0|1", "0", "who holds the memory when memory_limit refuses more",
+        read<&settings::report_limit>},
+    key{"log_path", "file", "stderr", "reports are appended there; %p: process id, %e: program", read<&settings::log_path>},
     key{"break_at", "number", "0", "calls gpa_on_mistake() at the allocation of that number",
         read_number<&settings::break_at, std::numeric_limits<std::uint64_t>::max()>},
     key{"suppressions", "file", "none", "leak:pattern lines: such leaks are not reported",
@@ -155,6 +166,10 @@ constexpr std::array keys{
     key{"baseline", "file", "none", "leaks that are known: only new ones are reported", read<&settings::baseline>},
     key{"write_baseline", "file", "none", "leaks are appended there, for a later baseline",
         read<&settings::write_baseline>},
+    key{"print_suppressions", "0|1", "1", "which of them were used, below the report",
+        read<&settings::print_suppressions>},
+    key{"include", "file", "none", "more of these settings, a line each or several; # begins a comment",
+        read<&settings::include>},
     key{"help", "0|1", "0", "this list", read<&settings::help>},
     key{"strict", "0|1", "0", "a wrong key or value ends the process (status 2)", read<&settings::strict>},
 };
@@ -178,7 +193,7 @@ void append_help(text& out, const std::array<std::string_view, keys.size()>& now
 {
   const auto append_row = [&out](std::string_view name, std::string_view allowed, std::string_view fallback,
                                  std::string_view given, std::string_view what) {
-    absl::Format(&out, "  %-17s %-33s %-10s %-12s %s\n", name, allowed, fallback, given, what);
+    absl::Format(&out, "  %-18s %-33s %-10s %-12s %s\n", name, allowed, fallback, given, what);
   };
   out.append("gpa: GPA_OPTIONS is key=value:key=value; it wins over what the program says\n");
   append_row("key", "values", "default", "now", "what");
@@ -219,11 +234,17 @@ std::string_view variable(const char* name) noexcept
   return value == nullptr || *value == '\0' ? std::string_view() : interned_name(value);
 }
 
+std::string_view words_of_program() noexcept
+{
+  const char* const words = gpa_default_options != nullptr ? gpa_default_options() : nullptr;
+  return words == nullptr ? std::string_view() : interned_name(words);
+}
+
 settings read_environment() noexcept
 {
   text complaints;
   text help;
-  settings s = settings_from(variable("GPA_OPTIONS"), complaints, help);
+  settings s = settings_from(words_of_program(), variable("GPA_OPTIONS"), complaints, help);
   s.color_unwanted = !variable("NO_COLOR").empty() || variable("TERM") == "dumb";
   s.in_github = variable("GITHUB_ACTIONS") == "true";
   if (s.in_github) s.workspace = variable("GITHUB_WORKSPACE");
@@ -234,30 +255,79 @@ settings read_environment() noexcept
   return s;
 }
 
-}  // namespace
+// What was read so far, the later over the earlier.
+class reading {
+ public:
+  explicit reading(bool strict, text& complaints) noexcept : complaints_(complaints)
+  {
+    s_.strict = strict;
+    for (std::size_t i = 0; i != keys.size(); ++i) now_[i] = keys[i].fallback;
+  }
 
-settings settings_from(std::string_view words, text& complaints, text& help) noexcept
-{
-  settings s;
-  setting each;
-  // First, as it decides how everything before it is told of.
-  for (std::string_view rest = words; take_setting(rest, each);)
-    if (each.key == "strict") static_cast<void>(parse_flag(each.value, s.strict));
-
-  std::array<std::string_view, keys.size()> now{};
-  for (std::size_t i = 0; i != keys.size(); ++i) now[i] = keys[i].fallback;
-  for (std::string_view rest = words; take_setting(rest, each);) {
-    const key* const k = find_key(each.key);
-    if (k == nullptr) {
-      complain_of_key(complaints, s, each.key);
-    } else if (each.flaw != setting_flaw::none || !k->read(each.value, s)) {
-      complain_of_value(complaints, s, *k, each);
-    } else {
-      now[static_cast<std::size_t>(k - keys.data())] = each.value;
+  void take(std::string_view words) noexcept
+  {
+    for (setting each; take_setting(words, each);) {
+      const key* const k = find_key(each.key);
+      if (k == nullptr) {
+        complain_of_key(complaints_, s_, each.key);
+      } else if (each.flaw != setting_flaw::none || !k->read(each.value, s_)) {
+        complain_of_value(complaints_, s_, *k, each);
+      } else {
+        now_[static_cast<std::size_t>(k - keys.data())] = each.value;
+        if (k->name == "include") include(each.value);
+      }
     }
   }
-  if (s.help) append_help(help, now);
-  return s;
+  void append_help_to(text& help) const
+  {
+    if (s_.help) append_help(help, now_);
+  }
+  [[nodiscard]] const settings& result() const noexcept { return s_; }
+
+ private:
+  // Line by line, where it is named: what follows wins over it.
+  void include(std::string_view path) noexcept
+  {
+    text words;
+    text c_path;
+    c_path.append(path);
+    c_path.append(1, '\0');
+    if (inside_) {
+      absl::Format(&complaints_, "gpa: %s: GPA_OPTIONS: include=%s stands in an included file\n", severity(s_), path);
+    } else if (!append_file(words, c_path.view().data())) {
+      absl::Format(&complaints_, "gpa: %s: GPA_OPTIONS: include=%s cannot be read (%s)\n", severity(s_), path,
+                   ::strerrordesc_np(errno));
+    } else {
+      inside_ = true;
+      for (std::string_view rest = interned_name(words.view()); !rest.empty();) {
+        const std::size_t end = std::min(rest.find('\n'), rest.size());
+        if (!rest.starts_with('#')) take(rest.substr(0, end));
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+      }
+      inside_ = false;
+    }
+  }
+
+  text& complaints_;
+  settings s_;
+  std::array<std::string_view, keys.size()> now_{};
+  bool inside_ = false;
+};
+
+}  // namespace
+
+settings settings_from(std::string_view program, std::string_view user, text& complaints, text& help) noexcept
+{
+  // Twice, because `strict`, wherever it stands, decides how everything else is told of.
+  text unheard;
+  reading first(false, unheard);
+  first.take(program);
+  first.take(user);
+  reading r(first.result().strict, complaints);
+  r.take(program);
+  r.take(user);
+  r.append_help_to(help);
+  return r.result();
 }
 
 const settings& environment_settings() noexcept

@@ -1,4 +1,5 @@
-// What the environment variable GPA_OPTIONS says: fields of gpa::options, and how reports are made.
+// What the environment variable GPA_OPTIONS says, and the program's own gpa_default_options() below it: fields of
+// gpa::options, and how reports are made.
 //
 // Read once, by secure_getenv (so a program that runs with more rights than its caller hears nothing), when the first
 // resource is made or the first report. A wrong key or value is one warning line on stderr, and the rest holds;
@@ -39,12 +40,18 @@ struct settings {
   when color = when::automatic;
   when annotations = when::automatic;  // lines for GitHub Actions
   detail::view view = detail::view::user;
-  bool source = true;  // excerpts
+  bool source = true;    // excerpts
+  bool contents = true;  // bytes of the program's memory
+  bool owned = false;    // leaked blocks that others lead to have reports of their own
+  bool stats = false;         // a line of totals at the end of each resource
+  bool report_limit = false;  // refusals because of a memory limit
   std::size_t break_at = 0;  // number of an allocation; 0 = none
   std::string_view log_path;
   std::string_view suppressions;    // files
   std::string_view baseline;
   std::string_view write_baseline;
+  bool print_suppressions = true;  // those that were used
+  std::string_view include;        // the last one
 
   // What other variables say.
   bool color_unwanted = false;     // NO_COLOR, or TERM=dumb
@@ -56,9 +63,10 @@ struct settings {
   bool strict = false;
 };
 
-/// `words` as GPA_OPTIONS would be. What is wrong with them is appended to `complaints`, one line each, and with
-/// `help=1` the list of keys to `help`. Pure.
-[[nodiscard]] settings settings_from(std::string_view words, text& complaints, text& help) noexcept;
+/// What the program says by gpa_default_options(), and over it what GPA_OPTIONS says. What is wrong with them is appended
+/// to `complaints`, one line each, and with `help=1` the list of keys to `help`. Reads the files they include.
+[[nodiscard]] settings settings_from(std::string_view program, std::string_view user, text& complaints,
+                                     text& help) noexcept;
 
 /// What GPA_OPTIONS says.
 [[nodiscard]] const settings& environment_settings() noexcept;

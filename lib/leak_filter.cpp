@@ -117,23 +117,23 @@ void leak_filter_unlock() noexcept GPA_RELEASE(written_lock)
   written_lock.unlock();
 }
 
-leak_fate fate_of(const gpa::report& leak) noexcept
+leak_verdict fate_of(const gpa::report& leak) noexcept
 {
   const settings& s = environment_settings();
-  if (s.suppressions.empty() && s.baseline.empty() && s.write_baseline.empty()) return leak_fate::told;
+  if (s.suppressions.empty() && s.baseline.empty() && s.write_baseline.empty()) return {};
   const errno_keeper keeper;
   const filter& f = environment_filter();
   try {
     const frame_list stack = symbolize(leak.allocated.addresses());
-    if (stack.empty()) return leak_fate::told;
-    if (f.unwanted.match(stack)) return leak_fate::suppressed;
+    if (stack.empty()) return {};
+    if (const std::string_view p = f.unwanted.match(stack); !p.empty()) return {leak_fate::suppressed, p};
     const std::uint64_t fingerprint = fingerprint_of(stack);
-    if (f.known.contains(fingerprint)) return leak_fate::known;
+    if (f.known.contains(fingerprint)) return {leak_fate::known, {}};
     if (!s.write_baseline.empty()) write_to_baseline(s.write_baseline, fingerprint, leak, stack);
   } catch (...) {
     // No memory for names: better told than lost.
   }
-  return leak_fate::told;
+  return {};
 }
 
 }  // namespace gpa::detail

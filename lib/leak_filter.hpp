@@ -8,14 +8,20 @@
 #include <gpa/report.hpp>
 
 #include <cstdint>
+#include <string_view>
 
 namespace gpa::detail {
 
 enum class leak_fate : std::uint8_t { told, suppressed, known };
 
+struct leak_verdict {
+  leak_fate fate = leak_fate::told;
+  std::string_view pattern;  // that suppressed it; for the life of the process
+};
+
 /// Also appends a leak that is told to the baseline that is being written, each stack once a process. No lock may be
 /// held: names are looked up. Never throws: without memory a leak is told.
-[[nodiscard]] leak_fate fate_of(const gpa::report& leak) noexcept;
+[[nodiscard]] leak_verdict fate_of(const gpa::report& leak) noexcept;
 
 /// For fork.
 void leak_filter_lock() noexcept;

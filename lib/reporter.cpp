@@ -5,7 +5,6 @@
 #include "output.hpp"
 #include "trace/format.hpp"
 
-#include <algorithm>
 #include <cstdlib>
 #include <exception>
 
@@ -53,26 +52,31 @@ void reporter::tell(const gpa::report& r) noexcept
   if (fatal) std::abort();
 }
 
-void reporter::tell_leaks(std::span<const gpa::report> groups, const leak_summary& summary) noexcept
+bool leak_teller::will_show() const noexcept
+{
+  return options_.on_report || shown_ < environment_settings().max_reports;
+}
+
+void leak_teller::tell(const gpa::report& group) noexcept
+{
+  if (told_++ == 0) gpa_on_mistake();
+  if (options_.on_report) {
+    call_handler(options_, group, false);
+  } else if (will_show()) {
+    ++shown_;
+    append_wanted_annotation(annotations_, group);
+    append_report(whole_, group, style_);
+  }
+}
+
+void leak_teller::finish(leak_summary summary) noexcept
 {
   const std::size_t not_counted = summary.reachable_blocks + summary.suppressed_blocks + summary.known_blocks;
-  if (groups.empty() && not_counted == 0) return;
-  if (!groups.empty()) gpa_on_mistake();
-  if (options_.on_report) {
-    for (const gpa::report& r : groups) call_handler(options_, r, false);
-    return;
-  }
-  text annotations;
-  text whole;
-  const report_style style = style_of_output();
-  leak_summary closing = summary;
-  closing.groups_shown = std::min(groups.size(), environment_settings().max_reports);
-  for (const gpa::report& r : groups.first(closing.groups_shown)) {
-    append_wanted_annotation(annotations, r);
-    append_report(whole, r, style);
-  }
-  append_leak_summary(whole, closing, style);
-  write_out(annotations, whole);
+  if (options_.on_report || (told_ == 0 && not_counted == 0)) return;
+  summary.groups = told_;
+  summary.groups_shown = shown_;
+  append_leak_summary(whole_, summary, style_);
+  write_out(annotations_, whole_);
 }
 
 void reporter::tell_unshown() noexcept

@@ -9,16 +9,15 @@
 #include <gpa/options.hpp>
 #include <gpa/report.hpp>
 
+#include "os/text.hpp"
+#include "output.hpp"
 #include "trace/report_text.hpp"
 
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <span>
 
 namespace gpa::detail {
-
-struct leak_group;
 
 inline constexpr std::size_t mistake_kinds = static_cast<std::size_t>(mistake::accidental_default) + 1;
 
@@ -28,8 +27,6 @@ class reporter {
 
   /// A mistake that is no leak: may abort.
   void tell(const gpa::report& r) noexcept;
-  /// Leaks, one report a group, the summary below them; to stderr in one write. Never aborts.
-  void tell_leaks(std::span<const gpa::report> groups, const leak_summary& summary) noexcept;
   /// One line for each kind of which texts were not shown.
   void tell_unshown() noexcept;
 
@@ -39,6 +36,27 @@ class reporter {
   const gpa::options& options_;
   std::atomic<std::size_t> mistakes_{0};
   std::array<std::atomic<std::size_t>, mistake_kinds> told_{};
+};
+
+/// Leaks, one report a group, as they are looked up; the summary below them. To a handler one by one, to stderr in one
+/// write. Never aborts.
+class leak_teller {
+ public:
+  explicit leak_teller(const gpa::options& o) noexcept : options_(o), style_(style_of_output()) {}
+
+  /// How many were told so far, and whether the next one will be: beyond `max_reports` they are only counted.
+  [[nodiscard]] std::size_t told() const noexcept { return told_; }
+  [[nodiscard]] bool will_show() const noexcept;
+  void tell(const gpa::report& group) noexcept;
+  void finish(leak_summary summary) noexcept;
+
+ private:
+  const gpa::options& options_;
+  const report_style style_;
+  std::size_t told_ = 0;
+  std::size_t shown_ = 0;
+  text annotations_;
+  text whole_;
 };
 
 /// A mistake about a resource nobody remembers: the text, then abort, as the default options say.

@@ -64,13 +64,14 @@ suppressions::suppressions(std::string_view words, std::string_view path, text& 
   }
 }
 
-bool suppressions::match(const frame_list& stack) const noexcept
+std::string_view suppressions::match(const frame_list& stack) const noexcept
 {
-  return std::any_of(patterns_.begin(), patterns_.end(), [&](std::string_view pattern) {
+  const auto found = std::find_if(patterns_.begin(), patterns_.end(), [&](std::string_view pattern) {
     return std::any_of(stack.begin(), stack.end(), [&](const frame& f) {
       return matches(pattern, f.function) || matches(pattern, f.file) || matches(pattern, f.module);
     });
   });
+  return found == patterns_.end() ? std::string_view() : *found;
 }
 
 }  // namespace gpa::detail

@@ -30,7 +30,8 @@ class suppressions {
   suppressions(std::string_view words, std::string_view path, text& complaints);
 
   [[nodiscard]] bool empty() const noexcept { return patterns_.empty(); }
-  [[nodiscard]] bool match(const frame_list& stack) const noexcept;
+  /// The first pattern that matches a frame; empty: none does.
+  [[nodiscard]] std::string_view match(const frame_list& stack) const noexcept;
 
  private:
   list_of<std::string_view> patterns_;

@@ -60,7 +60,7 @@ std::size_t wrongly_told_after_free(const gpa::options& o, std::size_t bytes, no
     const auto found = offsets.find(told.address);
     const bool exact = told.kind == mistake::write_after_free && found != offsets.end() &&
                        told.offset == found->second && told.damaged == 1 && told.bytes == bytes &&
-                       told.alignment == usual_alignment && says(told.reason, "bytes seen: 41") &&
+                       told.alignment == usual_alignment && changes(told) == std::to_string(told.offset) + ":41" &&
                        told.resource == o.name && told.owner.empty();
     if (exact) {
       offsets.erase(found);  // a second report would be wrong

@@ -1,14 +1,18 @@
 #define BOOST_TEST_MODULE depot
 #include "trace/depot.hpp"
 
+#include <gpa/resource.hpp>
+
 #include "support/child.hpp"
 #include "support/outcome.hpp"
+#include "support/suspects.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -40,6 +44,19 @@ std::size_t fill(std::size_t frames)
     if (holds(depot_intern(s), s)) ++kept;
   }
   return kept;
+}
+
+[[gnu::noinline]] void* made_early(gpa::resource& r)
+{
+  void* const p = r.allocate(24, 8);
+  STAY;
+  return p;
+}
+[[gnu::noinline]] void* made_late(gpa::resource& r)
+{
+  void* const p = r.allocate(100, 8);
+  STAY;
+  return p;
 }
 
 }  // namespace
@@ -177,6 +194,35 @@ BOOST_AUTO_TEST_CASE(short_stacks_alone_fill_the_tables_and_leave_room_for_calle
     }
     return kept > 500'000 && cut == 100;
   }));
+}
+
+// Stacks that were seen before stay whole; a new one says that it may have been cut.
+BOOST_AUTO_TEST_CASE(reports_with_a_full_depot_say_what_they_do_not_know)
+{
+  const auto o = gpa::test::outcome_of([] {
+    gpa::resource r({.checks = gpa::checks::always(), .after_mistake = gpa::after_mistake::carry_on});
+    const auto make = [&r] { return made_early(r); };
+    static_cast<void>(make());
+    fill(64);
+    void* const late = made_late(r);
+    r.deallocate(late, 99, 8);
+    static_cast<void>(r.deinit());
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST((o.reports() == std::vector<std::string>{"size-mismatch", "leak", "leak"}));
+    const std::size_t leaks = o.err.find("error: leak");
+    BOOST_TEST_REQUIRE(leaks != std::string::npos);
+    const std::string mismatch = o.err.substr(0, leaks);
+    BOOST_TEST(mismatch.find("hint: the 64 MiB for call stacks are used up, and this one may have been cut\n") !=
+               std::string::npos);
+    const std::size_t early = o.err.find("error: leak of 24 bytes in 1 block");
+    BOOST_TEST_REQUIRE(early != std::string::npos);
+    const std::string whole = o.err.substr(early);
+    BOOST_TEST(whole.find("made_early") != std::string::npos);
+    BOOST_TEST(whole.find("may have been cut") == std::string::npos);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_full_depot_says_so_once)

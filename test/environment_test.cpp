@@ -319,8 +319,8 @@ BOOST_AUTO_TEST_CASE(help_lists_every_key_once_and_goes_on)
   BOOST_TEST_CONTEXT(o)
   {
     BOOST_TEST(o.out == "went on");
-    BOOST_TEST(o.says("\n  memory_limit      bytes[k|M|G]|unlimited            unlimited  64M "));
-    BOOST_TEST(o.says("\n  checks            always|never|by_build|one_in(n)   by_build   one_in(1000) "));
+    BOOST_TEST(o.says("\n  memory_limit       bytes[k|M|G]|unlimited            unlimited  64M "));
+    BOOST_TEST(o.says("\n  checks             always|never|by_build|one_in(n)   by_build   one_in(1000) "));
     const std::size_t first = o.err.find("\n  stack_frames ");
     BOOST_TEST(first != std::string::npos);
     BOOST_TEST(o.err.find("\n  stack_frames ", first + 1) == std::string::npos);

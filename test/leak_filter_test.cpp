@@ -118,6 +118,23 @@ BOOST_AUTO_TEST_CASE(a_suppressed_leak_is_counted_below_the_others_and_no_leak)
   BOOST_TEST(under("", leak_both).reports().size() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(print_suppressions_decides_whether_those_that_were_used_are_listed)
+{
+  const folder f;
+  const std::string options = "suppressions=" + f.file("gpa.supp", "leak:never_called\nleak:old_leak\nleak:new_leak\n");
+  const outcome listed = under(options, leak_both);
+  BOOST_TEST_CONTEXT(listed)
+  {
+    BOOST_TEST(listed.says("that a suppression matches\n"));
+    BOOST_TEST(listed.says("    leak:old_leak: 24 bytes in 1 block\n"));
+    BOOST_TEST(listed.says("    leak:new_leak: 100 bytes in 1 block\n"));
+    BOOST_TEST(!listed.says("never_called"));
+  }
+  const outcome short_form = under(options + ":print_suppressions=0", leak_both);
+  BOOST_TEST(short_form.says("that a suppression matches\n"));
+  BOOST_TEST(!short_form.says("leak:old_leak"));
+}
+
 BOOST_AUTO_TEST_CASE(the_line_a_report_proposes_suppresses_it)
 {
   const folder f;

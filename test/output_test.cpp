@@ -192,9 +192,9 @@ BOOST_AUTO_TEST_CASE(source_is_whether_the_line_is_quoted)
 BOOST_AUTO_TEST_CASE(log_path_is_where_everything_goes_and_each_process_may_have_its_own)
 {
   const folder f;
-  const outcome o = under("log_operations=1:log_path='" + (f.path / "%p.100%%.txt").string() + "'", [] {
+  const outcome o = under("log_operations=1:log_path='" + (f.path / "%e.%p.100%%.txt").string() + "'", [] {
     leaks();
-    ::dprintf(STDOUT_FILENO, "%d.100%%.txt", ::getpid());
+    ::dprintf(STDOUT_FILENO, "output_test.%d.100%%.txt", ::getpid());
   });
   BOOST_TEST(o.err == "");
   const std::string text = f.content(o.out);

@@ -8,6 +8,7 @@
 #include "support/golden_reports.hpp"
 #include "trace/capture.hpp"
 #include "trace/headline.hpp"
+#include "trace/limit_text.hpp"
 
 #include <unistd.h>
 
@@ -185,6 +186,33 @@ BOOST_AUTO_TEST_CASE(making_a_text_keeps_errno)
   BOOST_TEST(!made.empty());
 }
 
+BOOST_AUTO_TEST_CASE(the_report_of_a_limit_reads_as_its_golden_text)
+{
+  const std::vector<limit_site> sites = {{stack(allocating), 15, 983'040}, {stack(freeing), 1, 1}};
+  limit_report r{.resource = "parser",
+                 .limit = 1'048'576,
+                 .in_use = 1'040'112,
+                 .asked = 16'384,
+                 .here = stack(misusing),
+                 .largest = sites,
+                 .further_sites = 2};
+  const auto text_of_limit = [&r](stack_teller teller, const report_style& style = {}) {
+    text out;
+    append_limit_report(out, r, teller, style);
+    return std::string(out.view());
+  };
+  const std::string plain = text_of_limit(&tell);
+  test_golden("memory_limit", plain);
+  BOOST_TEST(without_escapes(text_of_limit(&tell, {.color = true})) == plain);
+  BOOST_TEST(text_of_limit(&tell_without_memory) ==
+             "gpa: warning: memory limit of 1048576 bytes reached: 1040112 in use, 16384 more asked for "
+             "[gpa-memory-limit]\n");
+  r.largest = {};
+  r.further_sites = 0;
+  r.sites_known = false;
+  test_golden("memory_limit.unchecked", text_of_limit(&tell));
+}
+
 BOOST_AUTO_TEST_CASE(summaries_read_as_their_golden_text)
 {
   leak_summary s;
@@ -213,6 +241,10 @@ BOOST_AUTO_TEST_CASE(summaries_read_as_their_golden_text)
   s.groups = 13;
   s.reachable_blocks = 5;
   s.reachable_bytes = 500;
+  const std::vector<suppression_use> used = {{"cache::open", 2, 48}, {"libGL*.so", 1, 1}};
+  s.suppressed_blocks = 3;
+  s.suppressed_bytes = 49;
+  s.suppressions_used = used;
   all += '\n';
   all += summary_of(s);
 

@@ -111,3 +111,7 @@ struct options {
 };
 
 }  // namespace gpa
+
+/// The program may define this function: what it returns is read as GPA_OPTIONS is, whose keys win over it. Called once, when
+/// the first resource is made, perhaps before main(); the text is copied.
+extern "C" GPA_EXPORT const char* gpa_default_options();

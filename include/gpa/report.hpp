@@ -4,6 +4,7 @@
 #include <gpa/export.hpp>
 #include <gpa/stack_trace.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
@@ -29,6 +30,14 @@ enum class mistake : std::uint8_t {
   accidental_default,  ///< the default resource was used where another was meant
 };
 
+/// Memory as it was when a report was made.
+struct memory_excerpt {
+  std::size_t offset = 0;                ///< of bytes[0] from report::address
+  std::size_t count = 0;                 ///< how many of `bytes` there are; 0: nothing was kept
+  std::uint64_t changed = 0;             ///< bit i: bytes[i] is not what gpa had left there
+  std::array<std::uint8_t, 64> bytes{};  ///< what was found
+};
+
 /// One mistake. Trivially copyable; its views stay valid for the life of the process.
 struct report {
   gpa::mistake kind = gpa::mistake::leak;
@@ -40,7 +49,7 @@ struct report {
   std::size_t alignment = 0;        ///< as allocated
   std::size_t given_bytes = 0;      ///< as given to the call that was wrong
   std::size_t given_alignment = 0;  ///< as given to the call that was wrong
-  std::size_t blocks = 1;           ///< leak: blocks of the group
+  std::size_t blocks = 1;           ///< leak: blocks of the group; else 1
   std::size_t total_bytes = 0;      ///< leak: bytes of the group; else `bytes`
   std::size_t offset = 0;           ///< overflow, write after free, interior pointer: bytes from the block's start
   std::size_t damaged = 0;          ///< overflow, write after free: bytes that changed
@@ -48,6 +57,11 @@ struct report {
   gpa::stack_trace freed = {};      ///< where it was freed first
   gpa::stack_trace here = {};       ///< where the mistake was noticed
   std::uint64_t number = 0;         ///< of the block's allocation, from 1 in each resource; 0 unless numbers are kept
+  std::size_t owned_blocks = 0;     ///< leak: further blocks that only these lead to; each has its place in one report
+  std::size_t owned_bytes = 0;      ///< leak: bytes of those
+  const void* last = nullptr;       ///< leak: the group's block at the highest address; `address` is the lowest
+  std::uint64_t last_number = 0;    ///< leak: its number, as `number`
+  gpa::memory_excerpt memory = {};  ///< leak: how the first block begins; overflow, write after free: around the damage
 };
 
 /// The verdict of gpa::resource::deinit(). `leak` wins over `misuse`.

@@ -84,11 +84,12 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   ///
   /// `leak` if anything is live, else `misuse` if any mistake was reported, else `ok`. A second call returns the first
   /// verdict and prints nothing. Allocating afterwards is reported as use after deinit.
-  /// Never throws. O(pages + blocks). No other thread may be inside.
+  /// Never throws. O(pages + bytes of live blocks). No other thread may be inside.
   [[nodiscard]] check deinit() noexcept;
 
-  /// Reports every block live now, one report a call stack. Returns how many blocks: 0 means none.
-  /// Never throws. O(pages + blocks). Thread-safe, also while others allocate and free.
+  /// Reports what is live now: one report for each call stack of blocks that no other live block points at, with the
+  /// count of those that they lead to. Returns how many blocks, of both kinds: 0 means none.
+  /// Never throws. O(pages + bytes of live blocks). Thread-safe, also while others allocate and free.
   std::size_t detect_leaks() noexcept;
 
   /// A snapshot of the counters. Never throws. O(threads that used it). Thread-safe.
@@ -125,7 +126,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// resource is invalid afterwards. Never throws. O(pages). No other thread may be inside.
   void release() noexcept;
 
-  /// Marks a live block as meant to stay: no leak report lists it. It may still be freed.
+  /// Marks a live block as meant to stay: no leak report lists it, nor what can be reached from it by pointers. It may
+  /// still be freed.
   /// A pointer that is no live block of this resource is reported as invalid pointer. Never throws. O(1). Thread-safe.
   void ignore(const void* p) noexcept;
 

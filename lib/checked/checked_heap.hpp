@@ -6,8 +6,8 @@
 // and read once a block, the quarantine.
 //
 // Everything else is out of line: refilling (refill.cpp), the free that was not simply right (wrong_free.cpp, judged
-// by judge.cpp), large blocks (large_blocks.cpp), looking for damage (verify.cpp), for leaks (leak_scan.cpp), giving
-// memory back (give_back.cpp).
+// by judge.cpp), large blocks (large_blocks.cpp), looking for damage (verify.cpp), for leaks (find_leaks.cpp),
+// giving memory back (give_back.cpp).
 //
 // Invariants, checked by check():
 //   C1  a slot is at most one of: a free bit, in a ring, ready; and then its state is fresh, freed or poisoned
@@ -34,6 +34,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace gpa::detail {
@@ -91,7 +92,12 @@ class checked_heap {
 
   /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.
   std::size_t verify(gpa::stack_trace here) noexcept;
+  /// What is live and was made by this process, ignored blocks not counted; nothing is owned.
   void collect_live(leak_groups& groups) noexcept;
+  /// What leaked, and who owns it. `static_too`: what static storage points at is no leak.
+  void find_leaks(leak_groups& groups, bool static_too) noexcept;
+  /// Copies the beginning of a live block, as far as it goes; returns how much. 0 when none starts there.
+  [[nodiscard]] std::size_t copy_live(const void* block, std::span<std::byte> to) noexcept;
   /// False when `p` is no live block of this heap.
   [[nodiscard]] bool ignore(const void* p) noexcept;
 

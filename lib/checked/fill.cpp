@@ -43,6 +43,7 @@ GPA_NO_SANITIZE damage find_damage(const std::byte* slot, std::size_t begin, std
     if (found.count == 0) found.first = i;
     found.last = i;
     ++found.count;
+    if (i - found.first < 64) found.changed |= std::uint64_t{1} << (i - found.first);
   }
   return found;
 }

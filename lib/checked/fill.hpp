@@ -53,6 +53,7 @@ struct damage {
   std::size_t first = 0;  // offset of the first changed byte from the slot's start
   std::size_t last = 0;   // of the last one
   std::size_t count = 0;  // changed bytes; 0 = none
+  std::uint64_t changed = 0;  // which of the 64 bytes from `first` on
 };
 
 /// Changed bytes of a freed slot, whose block had `bytes`.

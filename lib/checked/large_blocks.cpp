@@ -3,7 +3,6 @@
 #include "base/bits.hpp"
 #include "base/tools.hpp"
 #include "checked/fill.hpp"
-#include "checked/leak_scan.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/text.hpp"

@@ -27,11 +27,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace gpa::detail {
 
 class leak_groups;
+class leak_scan;
+struct live_block;
 
 class large_blocks {
  public:
@@ -55,7 +58,15 @@ class large_blocks {
   [[nodiscard]] bool resize(large_block& b, std::uint64_t word, std::size_t new_bytes) noexcept;
 
   [[nodiscard]] std::size_t verify(gpa::stack_trace here) noexcept;
+  /// All live blocks as owners of nothing.
   void collect_live(leak_groups& groups) noexcept;
+  /// All live blocks. Throws std::bad_alloc.
+  void add_live(leak_scan& scan);
+  /// The live block that starts at `base`. False when there is none.
+  [[nodiscard]] bool read_live(const std::byte* base, live_block& b) noexcept;
+  /// Copies what the live block holds at `offset`, as far as it goes and can be read; returns how much. A freed block's
+  /// pages go under the lock that is held meanwhile.
+  [[nodiscard]] std::size_t copy_live(const std::byte* base, std::size_t offset, std::span<std::byte> to) noexcept;
   /// Memory was refused: forgets the freed blocks, whose addresses may be what is missing. False when there were none, or
   /// when no address may be used twice.
   bool end_quarantine() noexcept;
@@ -71,6 +82,8 @@ class large_blocks {
   void unlock_after_fork() noexcept GPA_RELEASE(lock_) { lock_.unlock(); }
 
  private:
+  /// The word of the live block that starts at `base`; 0 when there is none.
+  [[nodiscard]] std::uint64_t live_word(const std::byte* base) noexcept;
   struct block_list {
     large_block* first = nullptr;  // newest
     large_block* last = nullptr;   // oldest

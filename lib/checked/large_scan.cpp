@@ -2,10 +2,13 @@
 #include "checked/large_blocks.hpp"
 
 #include "base/tools.hpp"
+#include "checked/evidence.hpp"
 #include "checked/fill.hpp"
 #include "checked/leak_scan.hpp"
+#include "checked/peek.hpp"
 #include "os/containers.hpp"
 #include "os/pages.hpp"
+#include "os/threads.hpp"
 
 #include <algorithm>
 #include <new>
@@ -25,10 +28,21 @@ gpa::report report_about(const large_block& b, std::uint64_t word, const owner& 
   r.alignment = large_alignment(word);
   r.offset = d.first;
   r.damaged = d.count;
+  r.memory = excerpt_around(b.base, b.bytes, d);
   r.allocated = gpa::stack_trace(b.alloc_trace.load(std::memory_order_relaxed),
                                  b.alloc_thread.load(std::memory_order_relaxed));
   r.here = here;
   return r;
+}
+
+live_block live_block_of(const large_block& b, std::uint64_t word) noexcept
+{
+  return {.address = b.base,
+          .bytes = large_bytes(word),
+          .alignment = large_alignment(word),
+          .trace = b.alloc_trace.load(std::memory_order_relaxed),
+          .thread = b.alloc_thread.load(std::memory_order_relaxed),
+          .ignored = is_ignored(large_state(word))};
 }
 
 }  // namespace
@@ -87,18 +101,47 @@ std::size_t large_blocks::verify(gpa::stack_trace here) noexcept
 
 void large_blocks::collect_live(leak_groups& groups) noexcept
 {
+  const std::uint32_t first_thread = first_number_of_this_process();
   const mutex_guard guard(lock_);
-  for (large_block* b = live_.first; b != nullptr; b = b->next) {
-    const std::uint64_t word = b->word.load(std::memory_order_acquire);
-    const slot_state state = large_state(word);
-    if (!is_live(state)) continue;
-    groups.add({.address = b->base,
-                .bytes = large_bytes(word),
-                .alignment = large_alignment(word),
-                .trace = b->alloc_trace.load(std::memory_order_relaxed),
-                .thread = b->alloc_thread.load(std::memory_order_relaxed),
-                .ignored = is_ignored(state)});
+  for (const large_block* place = live_.first; place != nullptr; place = place->next) {
+    const std::uint64_t word = place->word.load(std::memory_order_acquire);
+    const live_block b = live_block_of(*place, word);
+    if (is_live(large_state(word)) && !b.ignored && b.thread >= first_thread) groups.add_owner(b);
   }
+}
+
+void large_blocks::add_live(leak_scan& scan)
+{
+  const mutex_guard guard(lock_);
+  for (large_block* b = live_.first; b != nullptr; b = b->next) scan.add(*b);
+}
+
+// A block leaves the list of live ones under the lock, and its pages go after that.
+std::uint64_t large_blocks::live_word(const std::byte* base) noexcept
+{
+  const region* const r = region_of(base);
+  if (r == nullptr || r->owner != &owner_ || r->kind != region_kind::checked_large || r->base != base) return 0;
+  const std::uint64_t word = static_cast<const large_block*>(r)->word.load(std::memory_order_acquire);
+  return is_live(large_state(word)) ? word : 0;
+}
+
+bool large_blocks::read_live(const std::byte* base, live_block& b) noexcept
+{
+  const mutex_guard guard(lock_);
+  const std::uint64_t word = live_word(base);
+  if (word != 0) b = live_block_of(*static_cast<const large_block*>(region_of(base)), word);
+  return word != 0;
+}
+
+std::size_t large_blocks::copy_live(const std::byte* base, std::size_t offset, std::span<std::byte> to) noexcept
+{
+  const mutex_guard guard(lock_);
+  const std::uint64_t word = live_word(base);
+  if (word == 0 || offset >= large_bytes(word)) return 0;
+  const std::size_t bytes = std::min(to.size(), large_bytes(word) - offset);
+  if (!is_readable(base + offset, bytes)) return 0;  // closed by the user
+  copy_bytes(to.data(), base + offset, bytes);
+  return bytes;
 }
 
 void large_blocks::trim() noexcept

@@ -1,114 +1,349 @@
 #include "checked/leak_scan.hpp"
 
-#include "base/attributes.hpp"
-#include "blocks/page_map.hpp"
-#include "checked/checked_heap.hpp"
+#include "blocks/owner.hpp"
+#include "checked/large_blocks.hpp"
+#include "checked/large_record.hpp"
+#include "checked/peek.hpp"
 #include "os/metadata.hpp"
+#include "os/pages.hpp"
 #include "os/static_storage.hpp"
 #include "os/threads.hpp"
 
 #include <algorithm>
-#include <new>
+#include <bit>
+#include <span>
 
 namespace gpa::detail {
 
-leak_groups::leak_groups(const hash_set<const std::byte*>* reachable) noexcept
-    : reachable_(reachable), first_thread_(first_number_of_this_process())
-{
-}
-
-void leak_groups::add(const live_block& b) noexcept
-{
-  if (b.ignored || b.thread < first_thread_) return;
-  if (reachable_ != nullptr && reachable_->contains(b.address)) {
-    ++reachable_blocks_;
-    reachable_bytes_ += b.bytes;
-    return;
-  }
-  ++blocks_;
-  bytes_ += b.bytes;
-  try {
-    leak_group& g = groups_[b.trace];
-    if (g.blocks == 0 || b.address < g.first.address) g.first = b;
-    ++g.blocks;
-    g.bytes += b.bytes;
-  } catch (const std::bad_alloc&) {
-    // The totals above are right all the same.
-  }
-}
-
-list_of<leak_group> leak_groups::sorted() const
-{
-  list_of<leak_group> list;
-  list.reserve(groups_.size());
-  for (const auto& [trace, group] : groups_) list.push_back(group);
-  std::sort(list.begin(), list.end(), [](const leak_group& a, const leak_group& b) {
-    return a.bytes != b.bytes ? a.bytes > b.bytes : a.first.address < b.first.address;
-  });
-  return list;
-}
-
-void checked_heap::collect_live(leak_groups& groups) noexcept
-{
-  const mutex_guard guard(scan_lock_);  // trim() must not take slabs away
-  for (slab* s = slabs(); s != nullptr; s = s->next) {
-    const std::size_t carved = s->carved.load(std::memory_order_acquire);
-    for (std::size_t i = 0; i != carved; ++i) {
-      record& r = s->records[i];
-      const std::uint64_t word = r.word.load(std::memory_order_acquire);
-      const slot_state state = state_of(tag_of(word));
-      if (!is_live(state)) continue;
-      const live_block b{.address = s->slot(i),
-                         .bytes = bytes_of(tag_of(word)),
-                         .alignment = alignment_of(tag_of(word)),
-                         .trace = r.alloc_trace.load(std::memory_order_relaxed),
-                         .thread = r.alloc_thread.load(std::memory_order_relaxed),
-                         .ignored = is_ignored(state)};
-      // Its stack is this block's only if the block is still the same.
-      if (r.word.load(std::memory_order_acquire) == word) groups.add(b);
-    }
-  }
-  large_.collect_live(groups);
-}
-
 namespace {
 
-// The live block of `self` that `word` points into, with its size; null if there is none.
-const std::byte* block_at(const owner& self, std::uintptr_t word, std::size_t& bytes) noexcept
-{
-  const judgement j = judge(reinterpret_cast<const void*>(word), 0, 1, &self);
-  const bool live = j.place == pointer_place::inside ||
-                    (j.place == pointer_place::start && j.kind != mistake::double_free);
-  if (!live || j.belongs_to != &self || j.place == pointer_place::fast) return nullptr;
-  bytes = j.bytes;
-  return j.block;
-}
+constexpr std::size_t word_bytes = sizeof(std::uintptr_t);
 
-GPA_NO_SANITIZE std::uintptr_t word_at(const std::byte* place) noexcept
+// Users may close whole pages of their own blocks.
+bool has_a_page(const std::byte* begin, std::size_t bytes) noexcept
 {
-  return *reinterpret_cast<const volatile std::uintptr_t*>(place);
+  const auto offset = reinterpret_cast<std::uintptr_t>(begin) % page_size;
+  return bytes >= page_size + (offset == 0 ? 0 : page_size - offset);
 }
 
 }  // namespace
 
-void find_reachable(const owner& self, hash_set<const std::byte*>& reachable)
+leak_scan::leak_scan(const owner& self, large_blocks& large, leak_groups& groups) noexcept
+    : self_(self), large_(large), groups_(groups), first_thread_(first_number_of_this_process())
+{}
+
+void leak_scan::add_area(const area& a, std::size_t bytes)
 {
-  struct range {
-    const std::byte* begin;
-    std::size_t bytes;
-  };
-  list_of<range> waiting;
-  for_each_static_range([&](const std::byte* begin, std::size_t bytes) { waiting.push_back({begin, bytes}); });
-  while (!waiting.empty()) {
-    const range r = waiting.back();
-    waiting.pop_back();
-    for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= r.bytes; i += sizeof(std::uintptr_t)) {
-      if (is_static_metadata(r.begin + i)) continue;  // our own records: they name every block there is
-      std::size_t bytes = 0;
-      const std::byte* const block = block_at(self, word_at(r.begin + i), bytes);
-      if (block != nullptr && reachable.insert(block).second) waiting.push_back({block, bytes});
+  const auto begin = reinterpret_cast<std::uintptr_t>(a.base);
+  lowest_ = areas_.empty() ? begin : std::min(lowest_, begin);
+  areas_.push_back(a);
+  slots_ += (a.slots + std::size_t{63}) / 64 * 64;
+  highest_ = std::max(highest_, begin + bytes);
+}
+
+void leak_scan::add(const slab& s)
+{
+  add_area({.base = s.base,
+            .records = s.records,
+            .slot_reciprocal = s.slot_reciprocal,
+            .first = slots_,
+            .slots = s.slot_count,
+            .used = s.carved.load(std::memory_order_acquire),
+            .slot_bytes = s.slot_bytes},
+           s.bytes);
+}
+
+void leak_scan::add(large_block& b)
+{
+  add_area({.base = b.base,
+            .records = nullptr,
+            .slot_reciprocal = 0,
+            .first = slots_,
+            .slots = 1,
+            .used = 1,
+            .slot_bytes = 0},
+           b.bytes);
+  b.scan_number.store(static_cast<std::uint32_t>(areas_.size()), std::memory_order_relaxed);
+}
+
+inline bool leak_scan::has(std::size_t mark, mark_kind kind) const noexcept
+{
+  return (marks_[mark / 64].*kind >> (mark % 64) & 1) != 0;
+}
+
+inline void leak_scan::set(std::size_t mark, mark_kind kind) noexcept
+{
+  marks_[mark / 64].*kind |= std::uint64_t{1} << (mark % 64);
+}
+
+bool read_live(const record& r, const std::byte* slot, live_block& b) noexcept
+{
+  const std::uint64_t word = r.word.load(std::memory_order_acquire);
+  const slot_state state = state_of(tag_of(word));
+  if (!is_live(state)) return false;
+  b = {.address = slot,
+       .bytes = bytes_of(tag_of(word)),
+       .alignment = alignment_of(tag_of(word)),
+       .trace = r.alloc_trace.load(std::memory_order_relaxed),
+       .thread = r.alloc_thread.load(std::memory_order_relaxed),
+       .ignored = is_ignored(state)};
+  return r.word.load(std::memory_order_acquire) == word;  // its stack is this block's only if it is still the same
+}
+
+// False also for a block that was made before a fork.
+inline bool leak_scan::read(const area& a, std::size_t index, live_block& b) const noexcept
+{
+  const bool is_there = a.records != nullptr ? read_live(a.records[index], a.base + index * a.slot_bytes, b)
+                                             : large_.read_live(a.base, b);
+  return is_there && b.thread >= first_thread_;
+}
+
+inline leak_scan::range leak_scan::range_of(const area& a, const live_block& b) noexcept
+{
+  return {b.address, b.bytes, a.records != nullptr ? memory::slot : memory::large_block};
+}
+
+inline const leak_scan::area* leak_scan::area_at(std::uintptr_t word) const noexcept
+{
+  if (word - lowest_ >= highest_ - lowest_) return nullptr;
+  const auto& numbers = numbers_[(word >> 32) - (lowest_ >> 32)];
+  if (!numbers.empty())
+    if (const std::uint32_t number = numbers[(word >> 16) & 0xFFFF]; number != 0) return &areas_[number - 1];
+  const region* const r = region_of(reinterpret_cast<const void*>(word));
+  if (r == nullptr || r->owner != &self_ || r->kind != region_kind::checked_large) return nullptr;
+  const std::size_t number = static_cast<const large_block*>(r)->scan_number.load(std::memory_order_relaxed);
+  return number - 1 < areas_.size() && areas_[number - 1].base == r->base ? &areas_[number - 1] : nullptr;
+}
+
+// The slot of a block that counts and that a word points into. Its record is asked only where the word points behind
+// the slot's start, as one past the end of a block is not in it.
+inline bool leak_scan::find(std::uintptr_t word, place& p, bool will_read) const noexcept
+{
+  const area* const a = area_at(word);
+  if (a == nullptr) return false;
+  const std::size_t offset = word - reinterpret_cast<std::uintptr_t>(a->base);
+  quotient slot{0, offset == 0};
+  if (a->records != nullptr) {
+    slot = divide(offset, a->slot_reciprocal);
+    if (slot.index >= a->slots) return false;
+    if (will_read) {
+      __builtin_prefetch(reinterpret_cast<const void*>(word));
+      __builtin_prefetch(&a->records[slot.index]);
     }
   }
+  p = {.in = a, .index = slot.index, .mark = a->first + slot.index, .at_start = slot.exact};
+  if (!has(p.mark, &scan_marks::counted)) return false;
+  if (slot.exact) return true;
+  live_block b;
+  return read(*a, slot.index, b) && word - reinterpret_cast<std::uintptr_t>(b.address) < b.bytes;
+}
+
+template <class Visit>
+GPA_NO_SANITIZE void leak_scan::scan(const range& r, Visit visit) noexcept
+{
+  if (r.kind == memory::large_block) {
+    // Its pages go when it is freed: copied under the lock that holds this up, a piece at a time.
+    for (std::size_t offset = 0; offset < r.bytes; offset += chunk_bytes) {
+      const std::size_t copied = large_.copy_live(r.begin, offset, std::as_writable_bytes(std::span(chunk_)));
+      for (std::size_t i = 0; i != copied / word_bytes; ++i) visit(chunk_[i]);
+    }
+    return;
+  }
+  if (r.kind == memory::slot && has_a_page(r.begin, r.bytes) && !is_readable(r.begin, r.bytes)) return;
+  for (std::size_t i = 0; i + word_bytes <= r.bytes; i += word_bytes) {
+    if (r.kind == memory::static_storage && is_static_metadata(r.begin + i)) continue;  // our records name every block
+    visit(word_at(r.begin + i));
+  }
+}
+
+void leak_scan::reach(std::uintptr_t word, mark_kind kind, reason why) noexcept
+{
+  place p;
+  if (!find(word, p, true) || has(p.mark, &scan_marks::done) || has(p.mark, kind)) return;
+  set(p.mark, kind);
+  live_block b;
+  if (!read(*p.in, p.index, b)) return;
+  switch (why) {
+    case reason::ignored:
+    case reason::only_marked: break;
+    case reason::reachable: groups_.add_reachable(b); break;
+    case reason::owned:
+      groups_.add_owned(b);
+      owned_.add(b.bytes);
+      break;
+  }
+  if (b.bytes < word_bytes) return;
+  if (waiting_.size() != waiting_.capacity()) {
+    waiting_.push_back(range_of(*p.in, b));
+  } else if (!has(p.mark, &scan_marks::pending)) {
+    set(p.mark, &scan_marks::pending);
+    ++pending_count_;
+  }
+}
+
+// Marks what can be reached from a range, and from what is pending.
+void leak_scan::flood(const range& from, mark_kind kind, reason why) noexcept
+{
+  const auto visit = [&](std::uintptr_t word) { reach(word, kind, why); };
+  scan(from, visit);
+  for (;;) {
+    while (!waiting_.empty()) {
+      const range next = waiting_.back();
+      waiting_.pop_back();
+      scan(next, visit);
+    }
+    if (pending_count_ == 0) return;
+    for_each_mark([](const scan_marks& m) { return m.pending; },
+                  [&](const area& a, std::size_t mark) {
+                    marks_[mark / 64].pending &= ~(std::uint64_t{1} << (mark % 64));
+                    --pending_count_;
+                    if (live_block b; read(a, mark - a.first, b)) scan(range_of(a, b), visit);
+                  });
+  }
+}
+
+// Calls `visit` for each of the marks that `want` gives of 64 slots, as they are when it comes to those.
+template <class Want, class Visit>
+void leak_scan::for_each_mark(Want want, Visit visit)
+{
+  for (const area& a : areas_) {
+    for (std::size_t w = a.first / 64; w * 64 < a.first + a.slots; ++w)
+      for (std::uint64_t bits = want(marks_[w]); bits != 0; bits &= bits - 1)
+        visit(a, w * 64 + static_cast<std::size_t>(std::countr_zero(bits)));
+  }
+}
+
+template <class Want, class Visit>
+void leak_scan::for_each_mark_backwards(Want want, Visit visit)
+{
+  for (auto a = areas_.rbegin(); a != areas_.rend(); ++a) {
+    for (std::size_t w = (a->first + a->slots + 63) / 64; w-- > a->first / 64;)
+      for (std::uint64_t bits = want(marks_[w]); bits != 0; bits &= ~(std::uint64_t{1} << (std::bit_width(bits) - 1)))
+        visit(*a, w * 64 + static_cast<std::size_t>(std::bit_width(bits)) - 1);
+  }
+}
+
+void leak_scan::prepare()
+{
+  if (!areas_.empty()) numbers_.resize((highest_ >> 32) - (lowest_ >> 32) + 1);
+  for (std::size_t i = 0; i != areas_.size(); ++i) {
+    if (areas_[i].records == nullptr) continue;
+    const auto begin = reinterpret_cast<std::uintptr_t>(areas_[i].base);
+    for (std::uintptr_t at = begin; at < begin + std::size_t{areas_[i].slots} * areas_[i].slot_bytes;
+         at += granule_size) {
+      auto& numbers = numbers_[(at >> 32) - (lowest_ >> 32)];
+      if (numbers.empty()) numbers.resize(std::size_t{1} << 16);
+      numbers[(at >> 16) & 0xFFFF] = static_cast<std::uint32_t>(i) + 1;
+    }
+  }
+  marks_.resize(slots_ / 64);
+  waiting_.reserve(most_waiting);
+  chunk_.resize(chunk_bytes / word_bytes);
+  for (const area& a : areas_) {
+    for (std::size_t i = 0; i != a.used; ++i) {
+      live_block b;
+      if (!read(a, i, b)) continue;
+      set(a.first + i, b.ignored ? &scan_marks::pending : &scan_marks::counted);
+      if (b.ignored) ++pending_count_;
+    }
+  }
+}
+
+void leak_scan::scan_static()
+{
+  list_of<range> ranges;
+  for_each_static_range([&](const std::byte* begin, std::size_t bytes) {
+    ranges.push_back({begin, bytes, memory::static_storage});
+  });
+  for (const range& r : ranges) flood(r, &scan_marks::done, reason::reachable);
+}
+
+void leak_scan::note_pointers()
+{
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; },
+                [&](const area& a, std::size_t mark) {
+                  live_block b;
+                  if (!read(a, mark - a.first, b)) return;
+                  scan(range_of(a, b), [&](std::uintptr_t word) {
+                    place p;
+                    if (!find(word, p, false) || p.mark == mark) return;
+                    set(p.mark, &scan_marks::pointed);
+                    if (p.at_start) set(p.mark, &scan_marks::started);
+                  });
+                });
+}
+
+void leak_scan::own_from(const area& a, std::size_t mark) noexcept
+{
+  if (has(mark, &scan_marks::done)) return;
+  set(mark, &scan_marks::done);
+  live_block b;
+  if (!read(a, mark - a.first, b)) return;
+  groups_.add_owner(b);
+  owned_ = {};
+  flood(range_of(a, b), &scan_marks::done, reason::owned);
+  if (owned_.blocks != 0) groups_.add_to_owner(b, owned_);
+}
+
+void leak_scan::find_owners()
+{
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done & ~m.pointed; },
+                [&](const area& a, std::size_t mark) { own_from(a, mark); });
+}
+
+// What is left can be reached from the one root there is: no need to go the same ways again, in an order that the CPU
+// cannot foresee.
+void leak_scan::own_the_rest() noexcept
+{
+  live_block owner;
+  for_each_mark([](const scan_marks& m) { return m.root; },
+                [&](const area& a, std::size_t mark) {
+                  set(mark, &scan_marks::done);
+                  if (read(a, mark - a.first, owner)) groups_.add_owner(owner);
+                });
+  owned_ = {};
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; },
+                [&](const area& a, std::size_t mark) {
+                  live_block b;
+                  if (!read(a, mark - a.first, b)) return;
+                  groups_.add_owned(b);
+                  owned_.add(b.bytes);
+                });
+  groups_.add_to_owner(owner, owned_);
+}
+
+void leak_scan::find_cycles()
+{
+  std::size_t roots = 0;
+  const auto seek_root = [&](const area& a, std::size_t mark) {
+    if (has(mark, &scan_marks::seen)) return;
+    ++roots;
+    set(mark, &scan_marks::seen);
+    set(mark, &scan_marks::root);
+    if (live_block b; read(a, mark - a.first, b)) flood(range_of(a, b), &scan_marks::seen, reason::only_marked);
+  };
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done & ~m.started; }, seek_root);
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done & m.started; }, seek_root);
+
+  if (roots == 1) {
+    own_the_rest();
+    return;
+  }
+  const auto own = [&](const area& a, std::size_t mark) { own_from(a, mark); };
+  for_each_mark_backwards([](const scan_marks& m) { return m.root & m.started; }, own);
+  for_each_mark_backwards([](const scan_marks& m) { return m.root & ~m.started; }, own);
+  // None, unless other threads changed pointers between the floods.
+  for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; }, own);
+}
+
+void leak_scan::run(bool static_too)
+{
+  prepare();
+  flood({}, &scan_marks::done, reason::ignored);
+  if (static_too) scan_static();
+  note_pointers();
+  find_owners();
+  find_cycles();
 }
 
 }  // namespace gpa::detail

@@ -8,29 +8,12 @@
 
 #include "base/tools.hpp"
 #include "blocks/owner.hpp"
+#include "checked/evidence.hpp"
 #include "trace/interned.hpp"
 
 #include <new>
 
 namespace gpa::detail {
-
-namespace {
-
-GPA_NO_SANITIZE unsigned byte_at(const std::byte* place) noexcept
-{
-  return *reinterpret_cast<const volatile std::uint8_t*>(place);
-}
-
-// The first changed bytes, as text: "41 41 41 00".
-std::string_view bytes_seen(const std::byte* place, std::size_t count) noexcept
-{
-  text words;
-  for (std::size_t i = 0; i != count && i != 8; ++i)
-    absl::Format(&words, "%s%02x", i == 0 ? "" : " ", byte_at(place + i));
-  return interned(words.view());
-}
-
-}  // namespace
 
 gpa::report checked_heap::overflow_report(const slab& s, std::size_t index, std::size_t bytes, const damage& d,
                                           std::string_view reason, gpa::stack_trace here) const noexcept
@@ -45,6 +28,7 @@ gpa::report checked_heap::overflow_report(const slab& s, std::size_t index, std:
   told.alignment = alignment_of(tag_of(r.word.load(std::memory_order_relaxed)));
   told.offset = d.first;
   told.damaged = d.count;
+  told.memory = excerpt_around(s.slot(index), d.first < s.slot_bytes ? s.slot_bytes : s.slot_bytes * 2, d);
   told.allocated = gpa::stack_trace(r.alloc_trace.load(std::memory_order_relaxed),
                                     r.alloc_thread.load(std::memory_order_relaxed));
   told.here = here;
@@ -59,7 +43,6 @@ gpa::report checked_heap::damage_report(const slab& s, std::size_t index, std::u
                                         std::string_view found, gpa::stack_trace here) const noexcept
 {
   const tag t = tag_of(word);
-  const std::string_view seen = bytes_seen(s.slot(index) + d.first, d.last - d.first + 1);
   if (alignment_of(t) == 0 && index != 0) {  // never a block: it was reached from the slot in front of it
     const std::size_t before = index - 1;
     const tag neighbour = tag_of(s.records[before].word.load(std::memory_order_acquire));
@@ -67,7 +50,7 @@ gpa::report checked_heap::damage_report(const slab& s, std::size_t index, std::u
     shifted.first += s.slot_bytes;
     shifted.last += s.slot_bytes;
     gpa::report told = overflow_report(s, before, bytes_of(neighbour), shifted, found, here);
-    told.reason = interned_format("memory behind the block that was never handed out; bytes seen: %s; %s", seen, found);
+    told.reason = interned_format("memory behind the block that was never handed out; %s", found);
     return told;
   }
   gpa::report told;
@@ -79,16 +62,15 @@ gpa::report checked_heap::damage_report(const slab& s, std::size_t index, std::u
   told.alignment = alignment_of(t);
   told.offset = d.first;
   told.damaged = d.count;
+  told.memory = excerpt_around(s.slot(index), s.slot_bytes, d);
   told.allocated = gpa::stack_trace(r.alloc_trace.load(std::memory_order_relaxed),
                                     r.alloc_thread.load(std::memory_order_relaxed));
   told.freed = gpa::stack_trace(free_trace_of(word), r.free_thread.load(std::memory_order_relaxed));
   told.here = here;
-  if (d.last + 1 == s.slot_bytes && d.first >= told.bytes) {
-    told.reason = interned_format("bytes seen: %s; or in front of the block at %p; %s", seen,
+  told.reason = found;
+  if (d.last + 1 == s.slot_bytes && d.first >= told.bytes)
+    told.reason = interned_format("or in front of the block at %p; %s",
                                   static_cast<const void*>(s.slot(index) + s.slot_bytes), found);
-  } else {
-    told.reason = interned_format("bytes seen: %s; %s", seen, found);
-  }
   return told;
 }
 

@@ -4,16 +4,10 @@
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
 #include "trace/headline.hpp"
-#include "trace/symbolize.hpp"
 
 namespace gpa::detail {
 
 namespace {
-
-told_stack name_stack(const stack_trace& stack)
-{
-  return {.frames = symbolize(stack.addresses())};
-}
 
 // Workflow commands end at a line's end; a property also at a comma or colon.
 void append_escaped(text& out, std::string_view words, std::string_view special)

@@ -9,7 +9,7 @@
 
 namespace gpa::detail {
 
-enum class color : std::uint8_t { location, error, note, caret, headline };
+enum class color : std::uint8_t { location, error, warning, note, caret, headline };
 
 /// The SGR sequence that turns it on.
 [[nodiscard]] constexpr std::string_view escape_of(color c) noexcept
@@ -18,6 +18,7 @@ enum class color : std::uint8_t { location, error, note, caret, headline };
     case color::location:
     case color::headline: return "\x1b[1m";
     case color::error: return "\x1b[1;31m";
+    case color::warning: return "\x1b[1;35m";
     case color::note: return "\x1b[1;36m";
     case color::caret: return "\x1b[1;32m";
   }

@@ -23,6 +23,7 @@ struct frame {
   std::uint32_t column = 0;
   metadata_string module = {};
   std::uintptr_t offset = 0;
+  metadata_string build_id = {};  // of the module, in hex; only where the file is not known
   bool inlined = false;
   bool library = false;
 };

@@ -122,6 +122,9 @@ void append_headline(text& out, const report& r)
     case mistake::leak:
       absl::Format(&out, " of %d %s in %d %s", r.total_bytes, bytes_word(r.total_bytes), r.blocks,
                    blocks_word(r.blocks));
+      if (r.owned_blocks != 0)
+        absl::Format(&out, ", which own%s %d more %s in %d %s", r.blocks == 1 ? "s" : "", r.owned_bytes,
+                     bytes_word(r.owned_bytes), r.owned_blocks, blocks_word(r.owned_blocks));
       break;
     case mistake::double_free:
       out.append(" of ");

@@ -6,32 +6,20 @@
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
 #include "trace/headline.hpp"
-#include "trace/source_line.hpp"
-#include "trace/symbolize.hpp"
-
-#include <algorithm>
+#include "trace/memory_text.hpp"
+#include "trace/stack_text.hpp"
 
 namespace gpa::detail {
 
 namespace {
-
-// Below this a stack of an unoptimised program may end inside the standard library: measured, median 9, worst 29.
-constexpr std::size_t few_addresses = 12;
-
-told_stack name_stack(const stack_trace& stack)
-{
-  const auto addresses = stack.addresses();
-  return {symbolize(addresses), addresses.size(), stack.thread(), stack.thread_name()};
-}
 
 class writer {
  public:
   writer(text& out, const report& r, stack_teller tell, const report_style& style)
       : out_(out),
         r_(r),
-        style_(style),
         paint_(out, style.color),
-        directory_(current_directory()),
+        stacks_(out, style),
         allocated_(tell(r.allocated)),
         freed_(tell(r.freed)),
         here_(tell(r.here))
@@ -52,7 +40,7 @@ class writer {
   void append_error()
   {
     const told_stack& stack = r_.kind == mistake::leak ? allocated_ : here_;
-    append_location(stack);
+    stacks_.append_location(stack);
     paint_.put(color::error, "error:");
     out_.append(" ");
     paint_.begin(color::headline);
@@ -63,13 +51,22 @@ class writer {
     append_rule(out_, r_.kind);
     paint_.end();
     out_.append("]\n");
-    append_stack(stack);
+    stacks_.append_stack(stack);
     if (r_.kind == mistake::leak) {
       append_first_block();
-      if (is_elsewhere(allocated_)) append_thread_line("allocated", allocated_);
+      if (is_elsewhere(allocated_)) append_thread_line(r_.blocks == 1 ? "allocated" : "the first allocated", allocated_);
     }
     if (r_.kind == mistake::wrong_thread && here_.thread != 0) append_thread_line("called", here_);
     if (!r_.reason.empty() && !headline_has_reason(r_.kind)) absl::Format(&out_, "    %s\n", r_.reason);
+    if (r_.damaged != 0 && r_.memory.count != 0) append_damage();
+  }
+
+  void append_damage()
+  {
+    append_dump(out_, r_.memory, r_.bytes, paint_);
+    text meanings;
+    append_meanings(meanings, r_.memory, r_.damaged);
+    if (!meanings.empty()) absl::Format(&out_, "    the bytes written read as %s\n", meanings.view());
   }
 
   void append_note(const told_stack& stack, std::string_view what, bool with_size)
@@ -78,19 +75,18 @@ class writer {
       if (is_elsewhere(stack)) append_thread_line(what, stack);
       return;
     }
-    append_location(stack);
+    stacks_.append_location(stack);
     paint_.put(color::note, "note:");
     absl::Format(&out_, " %s here", what);
     if (with_size) absl::Format(&out_, ", with size %d and alignment %d", r_.bytes, r_.alignment);
-    if (is_elsewhere(stack)) append_thread(stack);
+    if (is_elsewhere(stack)) stacks_.append_thread(stack);
     out_.append("\n");
-    append_stack(stack);
+    stacks_.append_stack(stack);
   }
 
   void append_closing()
   {
-    if (r_.number != 0)
-      absl::Format(&out_, "    allocation no. %d; GPA_OPTIONS=break_at=%d stops there\n", r_.number, r_.number);
+    if (r_.number != 0) append_number();
     if (r_.kind != mistake::leak) {
       out_.append("    ");
       if (!r_.resource.empty()) absl::Format(&out_, "resource \"%s\": ", r_.resource);
@@ -100,6 +96,13 @@ class writer {
     }
     if (r_.kind == mistake::leak) append_ways_on_from_leak();
     if (allocated_.frames.empty() && freed_.frames.empty() && here_.frames.empty()) append_hint_without_stacks();
+  }
+
+  void append_number()
+  {
+    absl::Format(&out_, "    allocation no. %d", r_.number);
+    if (r_.blocks > 1 && r_.last_number != 0) absl::Format(&out_, ", of the last block no. %d", r_.last_number);
+    absl::Format(&out_, "; GPA_OPTIONS=break_at=%d stops there\n", r_.number);
   }
 
   // A heading of the README, as its links spell it.
@@ -133,8 +136,15 @@ class writer {
   void append_first_block()
   {
     if (r_.address == nullptr) return;
-    absl::Format(&out_, "    %s: %d %s aligned to %d at 0x%x\n", r_.blocks == 1 ? "block" : "first block", r_.bytes,
+    absl::Format(&out_, "    %s: %d %s aligned to %d at 0x%x", r_.blocks == 1 ? "block" : "first block", r_.bytes,
                  bytes_word(r_.bytes), r_.alignment, reinterpret_cast<std::uintptr_t>(r_.address));
+    if (r_.blocks > 1 && r_.last != nullptr)
+      absl::Format(&out_, ", last at 0x%x", reinterpret_cast<std::uintptr_t>(r_.last));
+    out_.append("\n");
+    if (r_.memory.count == 0) return;
+    out_.append("    holds: ");
+    append_preview(out_, r_.memory);
+    out_.append("\n");
   }
 
   [[nodiscard]] bool is_elsewhere(const told_stack& stack) const noexcept
@@ -142,96 +152,17 @@ class writer {
     return stack.thread != 0 && here_.thread != 0 && stack.thread != here_.thread;
   }
 
-  // ` by thread 4711 "worker"`
-  void append_thread(const told_stack& stack)
-  {
-    absl::Format(&out_, " by thread %d", stack.thread);
-    if (!stack.thread_name.empty()) absl::Format(&out_, " \"%s\"", stack.thread_name);
-  }
-
   void append_thread_line(std::string_view what, const told_stack& stack)
   {
     absl::Format(&out_, "    %s", what);
-    append_thread(stack);
+    stacks_.append_thread(stack);
     out_.append("\n");
-  }
-
-  // "src/cache.cpp:18:34: ", or as much of it as is known.
-  void append_location(const told_stack& stack)
-  {
-    const frame* const f = first_worth_showing(stack.frames);
-    paint_.begin(color::location);
-    if (f == nullptr) {
-      out_.append("gpa");
-    } else if (f->line != 0) {
-      append_place(*f);
-    } else {
-      append_offset(*f);
-    }
-    out_.append(":");
-    paint_.end();
-    out_.append(" ");
-  }
-
-  void append_place(const frame& f)
-  {
-    out_.append(shortened_path(f.file, directory_));
-    if (f.line != 0) absl::Format(&out_, ":%d", f.line);
-    if (f.line != 0 && f.column != 0) absl::Format(&out_, ":%d", f.column);
-  }
-
-  void append_offset(const frame& f)
-  {
-    if (f.module.empty()) {
-      absl::Format(&out_, "0x%x", f.address);
-    } else {
-      absl::Format(&out_, "%s+0x%x", std::string_view(shortened_path(f.module, directory_)), f.offset);
-    }
-  }
-
-  void append_stack(const told_stack& stack)
-  {
-    const frame* const first = first_worth_showing(stack.frames);
-    if (first == nullptr) return;
-    // Of a relative name the compiler kept the directory to itself: below ours another file may have that name.
-    if (style_.source && first->line != 0 && first->file.starts_with('/'))
-      append_excerpt(out_, first->file.c_str(), first->line, first->column, paint_);
-
-    const auto begin = stack.frames.begin();
-    const auto end = begin + static_cast<std::ptrdiff_t>(frames_to_main(stack.frames));
-    const auto is_library = [](const frame& f) { return f.library; };
-    const bool all_library = std::all_of(begin, end, is_library);  // then they are all there is to see
-    std::size_t shown = 0;
-    for (auto f = begin; f != end; ++f)
-      if (all_library || style_.all_frames || !f->library) append_frame(shown++, *f);
-    const auto hidden = std::count_if(begin, end, is_library);
-    if (!all_library && !style_.all_frames && hidden != 0)
-      absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
-    if (all_library && stack.addresses < few_addresses)
-      absl::Format(&out_, "    hint: %d frame%s did not reach your code: raise options::stack_frames\n",
-                   stack.addresses, stack.addresses == 1 ? "" : "s");
-  }
-
-  void append_frame(std::size_t number, const frame& f)
-  {
-    absl::Format(&out_, "    #%d 0x%x", number, f.address);
-    if (!f.function.empty()) absl::Format(&out_, " in %s", std::string_view(f.function));
-    if (!f.file.empty()) {
-      out_.append(" ");
-      append_place(f);
-    } else if (!f.module.empty()) {
-      out_.append(" (");
-      append_offset(f);
-      out_.append(")");
-    }
-    out_.append(f.inlined ? " (inlined)\n" : "\n");
   }
 
   text& out_;
   const report& r_;
-  const report_style& style_;
   painter paint_;
-  metadata_string directory_;
+  stack_writer stacks_;
   told_stack allocated_;
   told_stack freed_;
   told_stack here_;
@@ -297,6 +228,9 @@ void append_leak_summary(text& out, const leak_summary& s, const report_style& s
                bytes_word(s.peak_bytes), s.total_blocks, s.total_blocks == 1 ? "" : "s");
   append_not_counted(out, s.reachable_bytes, s.reachable_blocks, "static storage still points at");
   append_not_counted(out, s.suppressed_bytes, s.suppressed_blocks, "a suppression matches");
+  for (const suppression_use& use : s.suppressions_used)
+    absl::Format(&out, "    leak:%s: %d %s in %d %s\n", use.pattern, use.bytes, bytes_word(use.bytes), use.blocks,
+                 blocks_word(use.blocks));
   append_not_counted(out, s.known_bytes, s.known_blocks, "the baseline knows");
   if (s.still_usable && s.blocks != 0)
     out.append(

@@ -13,13 +13,21 @@
 #include <gpa/report.hpp>
 
 #include "os/text.hpp"
-#include "trace/frame.hpp"
+#include "trace/stack_text.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace gpa::detail {
+
+/// What one suppression left out of a leak report.
+struct suppression_use {
+  std::string_view pattern;
+  std::size_t blocks = 0;
+  std::size_t bytes = 0;
+};
 
 /// What stands below a list of leaks.
 struct leak_summary {
@@ -32,6 +40,7 @@ struct leak_summary {
   std::size_t reachable_bytes = 0;
   std::size_t suppressed_blocks = 0;  // a suppression matches
   std::size_t suppressed_bytes = 0;
+  std::span<const suppression_use> suppressions_used = {};  // to be listed
   std::size_t known_blocks = 0;       // the baseline has them
   std::size_t known_bytes = 0;
   std::size_t peak_bytes = 0;
@@ -40,24 +49,6 @@ struct leak_summary {
   bool upstream_gone = false;      // over a user's upstream everything was returned: later access is undefined
   bool still_usable = false;       // deinit() or destructor: freeing them later is safe; end their scope before
 };
-
-/// How a report is dressed. The plain one is that of gpa::to_string().
-struct report_style {
-  bool color = false;
-  bool source = true;       // the source line and its caret
-  bool all_frames = false;  // those of libraries, too
-};
-
-/// A stack with its names.
-struct told_stack {
-  frame_list frames = {};
-  std::size_t addresses = 0;  // how many were captured
-  std::uint64_t thread = 0;   // the system's number; 0 = unknown
-  std::string_view thread_name = {};
-};
-
-/// Who names a stack: the symboliser, or a test. May throw std::bad_alloc.
-using stack_teller = told_stack (*)(const stack_trace& stack);
 
 /// The whole text of one report, ending in a newline. Allocates names through libdw with malloc; everything else is
 /// metadata memory. Never throws: what cannot be named is given as module+offset.

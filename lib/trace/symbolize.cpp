@@ -1,10 +1,12 @@
 #include "trace/symbolize.hpp"
 
 #include "os/containers.hpp"
+#include "trace/code_image.hpp"
 #include "trace/debug_info.hpp"
 #include "trace/frames.hpp"
 #include "trace/modules.hpp"
 #include "trace/names.hpp"
+#include "trace/symbol_table.hpp"
 
 #include <atomic>
 #include <cstdlib>
@@ -14,6 +16,17 @@
 namespace gpa::detail {
 
 namespace {
+
+metadata_string in_hex(std::span<const std::byte> bytes)
+{
+  constexpr std::string_view digits = "0123456789abcdef";
+  metadata_string words;
+  for (const std::byte b : bytes) {
+    words += digits[std::to_integer<std::size_t>(b >> 4)];
+    words += digits[std::to_integer<std::size_t>(b & std::byte{15})];
+  }
+  return words;
+}
 
 class session {
  public:
@@ -40,24 +53,36 @@ class session {
     }
     const loaded_module& m = modules_.modules[index];
     if (!m.library) debug_.describe(index, address, frames);
-    if (frames.empty()) {
-      frames.emplace_back().address = address;
-      if (const std::string_view name = exported_name(address); !name.empty())
-        frames.back().function = demangled(metadata_string(name).c_str());
-    }
+    if (frames.empty()) frames.emplace_back().address = address;
+    if (frames.back().function.empty()) frames.back().function = linked_name(m, index, address);
     for (frame& f : frames) {
       f.function = readable_name(f.function);
       f.module = m.path;
       f.offset = address - m.base;
       f.library = is_library_frame(f, m.library);
+      if (f.file.empty() && !f.library) f.build_id = in_hex(code_image::around(address).build_id());
     }
     return frames;
+  }
+
+  // What the loader knows are exported names only; of the user's own modules the file's symbol table knows all.
+  metadata_string linked_name(const loaded_module& m, std::size_t index, std::uintptr_t address)
+  {
+    std::string_view name;
+    if (!m.library) {
+      auto table = tables_.find(index);
+      if (table == tables_.end()) table = tables_.emplace(index, symbol_table::of_file(m.file.c_str())).first;
+      name = table->second.function_at(address - m.base);
+    }
+    if (name.empty()) name = exported_name(address);
+    return name.empty() ? metadata_string() : demangled(metadata_string(name).c_str());
   }
 
   std::uint64_t generation_;  // read first: a library loaded meanwhile makes the set old, not wrong
   module_list modules_;
   debug_info debug_;
   hash_map<std::uintptr_t, frame_list> known_ = {};
+  hash_map<std::size_t, symbol_table> tables_ = {};  // of modules without debug information
 };
 
 std::atomic<session*> kept{nullptr};

@@ -5,7 +5,8 @@
 // lock is held while names are looked up, whatever they call. The set is opened anew when libraries were loaded or
 // unloaded since. What was asked before is answered from memory, up to `remembered_addresses`.
 //
-// Without libdw: exported names (dladdr), modules and offsets. Libraries get no more than that in any case.
+// Without libdw: names from the modules' own symbol tables, modules and offsets. Libraries get exported names (dladdr) in
+// any case.
 //
 // Thread-safe.
 #pragma once

@@ -5,6 +5,7 @@
 //   under_tools read-slack  KIND          reads the byte behind a block
 //   under_tools read-unset  KIND          decides on a byte nobody wrote
 //   under_tools leak        KIND          forgets a block
+//   under_tools looked-for  KIND          has gpa look for leaks among blocks that nobody wrote
 // KIND is checked, fast, upstream, large.
 #include <gpa/resource.hpp>
 
@@ -78,6 +79,12 @@ int main(int count, char** words)
   gpa::resource r({.checks = kind == "fast" ? gpa::checks::never() : gpa::checks::always()},
                   kind == "upstream" ? std::pmr::new_delete_resource() : nullptr);
   const std::size_t bytes = kind == "large" ? 100'000 : 100;
+  if (what == "looked-for") {
+    for (int i = 0; i != 2; ++i) static_cast<void>(r.allocate(bytes));
+    const std::size_t found = r.detect_leaks();
+    r.release();
+    return found == 2 ? 0 : 1;
+  }
   auto* const p = static_cast<char*>(r.allocate(bytes));
   if (what != "read-unset") std::memset(p, 'a', bytes);
   volatile char* const hidden = p;

@@ -6,10 +6,13 @@
 
 #include "trace/report_text.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace gpa::test {
@@ -58,6 +61,7 @@ inline void add_stripped(frame_list& to, std::string_view function, std::uintptr
   f.function = function;
   f.module = std::string(golden_directory) + "bin/parser";
   f.offset = offset;
+  f.build_id = "db2c72a4";
   to.push_back(f);
 }
 
@@ -132,6 +136,31 @@ inline told_stack tell_without_memory(const stack_trace&)
 
 inline const void* const block_address = reinterpret_cast<const void*>(0x7f31c2a00240);
 
+// What is seen from `offset` on: the user's letters, then guard bytes, and the changes.
+inline memory_excerpt dump(std::size_t offset, std::size_t count,
+                           std::initializer_list<std::pair<std::size_t, std::uint8_t>> changes)
+{
+  memory_excerpt m;
+  m.offset = offset;
+  m.count = count;
+  for (std::size_t i = 0; i != count; ++i)
+    m.bytes[i] = static_cast<std::uint8_t>(offset + i < 72 ? 'A' + (offset + i) % 26 : 0xD5);
+  for (const auto& [at, value] : changes) {
+    m.bytes[at - offset] = value;
+    m.changed |= std::uint64_t{1} << (at - offset);
+  }
+  return m;
+}
+
+// "Ada", her number, and what has not been written.
+inline memory_excerpt beginning()
+{
+  memory_excerpt m;
+  m.count = 16;
+  m.bytes = {'A', 'd', 'a', 0, 7, 0, 0, 0, 0xDF, 0xDF, 0xDF, 0xDF, 0xDF, 0xDF, 0xDF, 0xDF};
+  return m;
+}
+
 inline report wrong_free(mistake kind)
 {
   report r;
@@ -168,6 +197,9 @@ inline report leak(std::size_t blocks, std::size_t bytes)
   r.blocks = blocks;
   r.bytes = bytes / blocks;
   r.total_bytes = bytes;
+  r.last = reinterpret_cast<const void*>(0x7f31c2a00240 + (blocks - 1) * 80);
+  r.memory = beginning();
+  r.memory.count = std::min(r.bytes, r.memory.count);
   r.here = {};
   return r;
 }
@@ -197,13 +229,15 @@ inline std::vector<golden_case> golden_cases()
                                      r.freed = stack(freeing);
                                      r.offset = 16;
                                      r.damaged = 2;
-                                     r.reason = "bytes seen: 01 02; found by verify()";
+                                     r.reason = "found by verify()";
+                                     r.memory = dump(0, 32, {{16, 0x01}, {17, 0x02}});
                                    })},
       {"overflow", changed(wrong_free(mistake::overflow),
                            [](auto& r) {
                              r.offset = 72;
                              r.damaged = 4;
                              r.reason = "found when the block was freed";
+                             r.memory = dump(48, 32, {{72, 0x2A}, {73, 0}, {74, 0}, {75, 0}});
                            })},
       {"use_after_deinit", wrong_free(mistake::use_after_deinit)},
       {"wrong_thread", changed(wrong_free(mistake::wrong_thread),
@@ -230,17 +264,30 @@ inline std::vector<golden_case> golden_cases()
                                     })},
       {"leak.not_traced", changed(leak(3, 300),
                                   [](auto& r) {
-                                    r.address = nullptr;
+                                    r.address = r.last = nullptr;
+                                    r.memory = {};
                                     r.allocated = {};
                                     r.reason = "checks::never() keeps totals only: no addresses, no call stacks";
                                   })},
       {"leak.not_sampled", changed(leak(3, 300),
                                    [](auto& r) {
-                                     r.address = nullptr;
+                                     r.address = r.last = nullptr;
+                                     r.memory = {};
                                      r.allocated = {};
                                      r.reason = "blocks that were not sampled: totals only";
                                    })},
-      {"leak.numbered", changed(leak(10, 720), [](auto& r) { r.number = 3; })},
+      {"leak.numbered", changed(leak(10, 720),
+                                [](auto& r) {
+                                  r.number = 3;
+                                  r.last_number = 145;
+                                })},
+      {"leak.owning", changed(leak(10, 720),
+                              [](auto& r) {
+                                r.owned_blocks = 30;
+                                r.owned_bytes = 1167;
+                              })},
+      {"leak.owning_one", changed(leak(1, 72), [](auto& r) { r.owned_blocks = r.owned_bytes = 1; })},
+      {"leak.owned", changed(leak(30, 1170), [](auto& r) { r.reason = "owned: other leaked blocks point at these"; })},
       {"double_free.numbered", changed(wrong_free(mistake::double_free), [](auto& r) { r.number = 162; })},
       {"double_free.other_threads", changed(wrong_free(mistake::double_free),
                                             [](auto& r) {
@@ -273,6 +320,7 @@ inline std::vector<golden_case> golden_cases()
                                     [](auto& r) {
                                       r.offset = 79;
                                       r.damaged = 1;
+                                      r.memory = dump(48, 32, {{79, 0x41}});
                                       r.reason = "in front of the block at 0x7f31c2a00290; found by verify()";
                                     })},
       {"overflow.one_byte", changed(wrong_free(mistake::overflow),
@@ -286,8 +334,8 @@ inline std::vector<golden_case> golden_cases()
                [](auto& r) {
                  r.offset = 80;
                  r.damaged = 3;
-                 r.reason = "memory behind the block that was never handed out; bytes seen: 41 41 41; "
-                            "found by verify()";
+                 r.reason = "memory behind the block that was never handed out; found by verify()";
+                 r.memory = dump(64, 32, {{80, 'a'}, {81, 'd'}, {82, 'a'}});
                })},
       {"write_after_free.in_front",
        changed(wrong_free(mistake::write_after_free),
@@ -295,8 +343,9 @@ inline std::vector<golden_case> golden_cases()
                  r.freed = stack(freeing);
                  r.offset = 79;
                  r.damaged = 1;
-                 r.reason = "bytes seen: 41; or in front of the block at 0x7f31c2a00290; "
-                            "found when the slot was about to be handed out again";
+                 r.reason = "or in front of the block at 0x7f31c2a00290; found when the slot was about to be handed out "
+                            "again";
+                 r.memory = dump(48, 32, {{79, 0}});
                })},
       {"invalid_pointer.ignore", changed(wrong_free(mistake::invalid_pointer),
                                          [](auto& r) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -46,6 +47,14 @@
 
 namespace gpa::test {
 
+/// `value`, which the compiler cannot know: a loop up to it is not unrolled, so a call in it is one place.
+template <class Value>
+[[nodiscard]] Value unknown(Value value) noexcept
+{
+  asm volatile("" : "+r"(value));
+  return value;
+}
+
 /// A write nobody may make. Not instrumented, so that it is gpa that notices it, in every build.
 [[gnu::noinline]] __attribute__((no_sanitize("address", "thread", "undefined"))) inline void stray_write(
     void* p, std::ptrdiff_t offset, unsigned char value = 0x41) noexcept
@@ -72,6 +81,19 @@ stray_read(const void* p, std::ptrdiff_t offset) noexcept
   const auto frames = stack.frames();
   return std::any_of(frames.begin(), frames.end(),
                      [function](const gpa::stack_frame& f) { return f.function.find(function) != std::string::npos; });
+}
+
+/// The changed bytes that a report shows: "40:0a 41:0b", offset and value.
+[[nodiscard]] inline std::string changes(const gpa::report& r)
+{
+  std::string words;
+  for (std::size_t i = 0; i != r.memory.count; ++i) {
+    if ((r.memory.changed >> i & 1) == 0) continue;
+    constexpr std::string_view digits = "0123456789abcdef";
+    const std::uint8_t byte = r.memory.bytes[i];
+    words += (words.empty() ? "" : " ") + std::to_string(r.memory.offset + i) + ':' + digits[byte >> 4] + digits[byte & 15];
+  }
+  return words;
 }
 
 /// The checked modes that every mistake is tried in.

@@ -1,0 +1,105 @@
+#include "trace/symbol_table.hpp"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t most_bytes = std::size_t{1} << 30;  // of one section: more is no file of this world
+
+class elf_file {
+ public:
+  explicit elf_file(const char* path) noexcept : descriptor_(::open(path, O_RDONLY | O_CLOEXEC)) {}
+  ~elf_file()
+  {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  elf_file(const elf_file&) = delete;
+  elf_file& operator=(const elf_file&) = delete;
+
+  [[nodiscard]] bool read(void* to, std::size_t bytes, std::size_t offset) const noexcept
+  {
+    auto* place = static_cast<char*>(to);
+    while (bytes != 0) {
+      const ssize_t count = ::pread(descriptor_, place, bytes, static_cast<off_t>(offset));
+      if (count <= 0) return false;
+      place += count;
+      bytes -= static_cast<std::size_t>(count);
+      offset += static_cast<std::size_t>(count);
+    }
+    return true;
+  }
+
+  /// `count` things at `offset`; none where they cannot be read.
+  template <class Thing>
+  [[nodiscard]] list_of<Thing> list(std::size_t count, std::size_t offset) const
+  {
+    list_of<Thing> things;
+    if (count > most_bytes / sizeof(Thing)) return things;
+    things.resize(count);
+    if (!read(things.data(), count * sizeof(Thing), offset)) things.clear();
+    return things;
+  }
+
+ private:
+  int descriptor_;
+};
+
+const ElfW(Shdr) * section_of(const list_of<ElfW(Shdr)>& sections, unsigned type) noexcept
+{
+  const auto found =
+      std::find_if(sections.begin(), sections.end(), [type](const auto& s) { return s.sh_type == type; });
+  return found == sections.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+symbol_table symbol_table::of_file(const char* path)
+{
+  symbol_table table;
+  const elf_file file(path);
+  ElfW(Ehdr) header;
+  if (!file.read(&header, sizeof header, 0) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+      header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_shentsize != sizeof(ElfW(Shdr)))
+    return table;
+  const auto sections = file.list<ElfW(Shdr)>(header.e_shnum, header.e_shoff);
+  const ElfW(Shdr)* symbols = section_of(sections, SHT_SYMTAB);
+  if (symbols == nullptr) symbols = section_of(sections, SHT_DYNSYM);
+  if (symbols == nullptr || symbols->sh_link >= sections.size()) return table;
+  const ElfW(Shdr)& names = sections[symbols->sh_link];
+  table.names_ = file.list<char>(names.sh_size, names.sh_offset);
+  if (table.names_.empty() || table.names_.back() != '\0') return {};
+  for (const ElfW(Sym) & s : file.list<ElfW(Sym)>(symbols->sh_size / sizeof(ElfW(Sym)), symbols->sh_offset)) {
+    const unsigned type = ELF64_ST_TYPE(s.st_info);
+    if ((type != STT_FUNC && type != STT_GNU_IFUNC) || s.st_shndx == SHN_UNDEF || s.st_name >= table.names_.size())
+      continue;
+    table.functions_.push_back({s.st_value, static_cast<std::uint32_t>(s.st_size), s.st_name});
+  }
+  // Of several names at one address the first in the alphabet, so that the same file always gives the same name.
+  const char* const words = table.names_.data();
+  std::sort(table.functions_.begin(), table.functions_.end(), [words](const function& a, const function& b) {
+    return a.begin != b.begin ? a.begin < b.begin : std::strcmp(words + a.name, words + b.name) < 0;
+  });
+  return table;
+}
+
+std::string_view symbol_table::function_at(std::uintptr_t address) const noexcept
+{
+  const auto after = std::upper_bound(functions_.begin(), functions_.end(), address,
+                                      [](std::uintptr_t a, const function& f) { return a < f.begin; });
+  if (after == functions_.begin()) return {};
+  const std::uintptr_t begin = (after - 1)->begin;
+  const auto first = std::lower_bound(functions_.begin(), after, begin,
+                                      [](const function& f, std::uintptr_t b) { return f.begin < b; });
+  const auto around = std::find_if(first, after, [address](const function& f) { return address - f.begin < f.size; });
+  return around == after ? std::string_view() : std::string_view(names_.data() + around->name);
+}
+
+}  // namespace gpa::detail

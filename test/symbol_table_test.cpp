@@ -1,0 +1,94 @@
+// Functions named from a file's own symbol table.
+#define BOOST_TEST_MODULE symbol_table
+#include "trace/symbol_table.hpp"
+
+#include "trace/modules.hpp"
+#include "trace/names.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+namespace {
+
+using namespace gpa::detail;
+
+// Not exported, so only the file knows it.
+[[gnu::noinline]] int hidden_function(int x)
+{
+  asm volatile("" : "+r"(x));
+  return x + 1;
+}
+
+std::uintptr_t address_in_file(int (*function)(int))
+{
+  return reinterpret_cast<std::uintptr_t>(function) - list_modules().modules.front().base;
+}
+
+struct scratch_file {
+  std::string path = (std::filesystem::temp_directory_path() / "gpa_symbols_XXXXXX").string();
+
+  explicit scratch_file(std::string_view content)
+  {
+    const int file = ::mkstemp(path.data());
+    BOOST_REQUIRE(file != -1);
+    ::close(file);
+    std::ofstream(path, std::ios::binary) << content;
+  }
+  ~scratch_file() { std::filesystem::remove(path); }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_function_that_is_not_exported_is_named_at_its_start_and_inside)
+{
+  const symbol_table table = symbol_table::of_file("/proc/self/exe");
+  BOOST_TEST(!table.empty());
+  BOOST_TEST(hidden_function(1) == 2);
+  const std::uintptr_t begin = address_in_file(&hidden_function);
+  for (const std::uintptr_t address : {begin, begin + 1}) {
+    const metadata_string name = demangled(metadata_string(table.function_at(address)).c_str());
+    BOOST_TEST(std::string_view(name).ends_with("hidden_function(int)"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(addresses_of_no_function_have_no_name)
+{
+  const symbol_table table = symbol_table::of_file("/proc/self/exe");
+  for (const std::uintptr_t address : {std::uintptr_t{0}, std::uintptr_t{1}, ~std::uintptr_t{0}})
+    BOOST_TEST(table.function_at(address) == "");
+  BOOST_TEST(symbol_table().function_at(0) == "");
+}
+
+BOOST_AUTO_TEST_CASE(of_a_stripped_library_the_dynamic_symbols_are_known)
+{
+  void* const inside = reinterpret_cast<void*>(&std::abort);
+  const module_list modules = list_modules();
+  const std::size_t index = modules.find(reinterpret_cast<std::uintptr_t>(inside));
+  BOOST_REQUIRE(index != module_list::npos);
+  BOOST_TEST(!symbol_table::of_file(modules.modules[index].file.c_str()).empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_is_none_or_ends_too_early_is_an_empty_table)
+{
+  BOOST_TEST(symbol_table::of_file("/nowhere/at/all").empty());
+  BOOST_TEST(symbol_table::of_file("/proc/self/cmdline").empty());
+  std::ifstream self("/proc/self/exe", std::ios::binary);
+  std::string bytes(4096, '\0');
+  self.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  for (const std::size_t length : {0U, 3U, 20U, 64U, 4096U}) {
+    const scratch_file cut(std::string_view(bytes).substr(0, length));
+    BOOST_TEST_CONTEXT(length) BOOST_TEST(symbol_table::of_file(cut.path.c_str()).empty());
+  }
+  std::string wild = bytes;  // sections far beyond the end, and as many as can be said
+  wild.replace(0x28, 8, std::string("\xff\xff\xff\xff\xff\xff\xff\x0f", 8));
+  wild.replace(0x3C, 2, "\xff\xff");
+  BOOST_TEST(symbol_table::of_file(scratch_file(wild).path.c_str()).empty());
+}
