@@ -53,6 +53,7 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       checked_(*this, supply_, options_.quarantine_bytes),
       fast_(*this, supply_)
 {
+  if (options_.profile && !options_.checks.is_never()) profile_.emplace();
   name_ = options_.name;
   f.heart = this;
   f.birth = birth_;

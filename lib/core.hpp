@@ -23,14 +23,18 @@
 #include "fast/fast_heap.hpp"
 #include "late_handle.hpp"
 #include "limit.hpp"
+#include "profile/profile.hpp"
 #include "reporter.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
+#include <optional>
 
 namespace gpa::detail {
+
+struct site_counts;
 
 /// When leaks are looked for: by detect_leaks(), at the end of the resource, after the last static destructor.
 enum class leak_occasion : std::uint8_t { scan, end, exit };
@@ -73,6 +77,11 @@ class core final : public owner {
   void release() noexcept;
   void ignore(const void* p, const void* caller) noexcept;
   [[nodiscard]] statistics stats() noexcept;
+  // core_profile.cpp
+  [[nodiscard]] snapshot take_snapshot();
+  [[nodiscard]] traced_memory traced() noexcept;
+  void reset_peak() noexcept;
+  [[nodiscard]] gpa::stack_trace origin(const void* p) const noexcept;
   void set_memory_limit(std::size_t bytes) noexcept;
   [[nodiscard]] std::size_t memory_limit() const noexcept { return limit_.bytes(); }
   /// process_resource() at exit: what is live, what static storage still points at counted apart.
@@ -105,6 +114,10 @@ class core final : public owner {
   };
   [[nodiscard]] totals sum() noexcept;
   void note_peak(const totals& t) noexcept;
+  [[nodiscard]] bool is_sampled() const noexcept { return options_.checks.interval() > 1; }
+  [[nodiscard]] list_of<site_counts> sites();
+  void note_allocation(const void* p, std::size_t bytes) noexcept;
+  [[nodiscard]] std::uint64_t life_of(const void* p) const noexcept;
 
   [[nodiscard]] bool is_plain() const noexcept;
   void publish_id(std::uint64_t id) noexcept;
@@ -143,6 +156,7 @@ class core final : public owner {
   limit limit_;
   reporter reporter_;
   allocation_numbers numbers_;
+  std::optional<profile> profile_;
 
   mutex lock_;
   cache_header* caches_ GPA_GUARDED_BY(lock_) = nullptr;

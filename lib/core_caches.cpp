@@ -191,10 +191,12 @@ void core::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   checked_.lock_for_fork();
   fast_.lock_for_fork();
   numbers_.lock_for_fork();
+  if (profile_.has_value()) profile_->lock_for_fork();
 }
 
 void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
+  if (profile_.has_value()) profile_->unlock_after_fork();
   numbers_.unlock_after_fork();
   fast_.unlock_after_fork();
   checked_.unlock_after_fork();

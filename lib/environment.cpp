@@ -137,6 +137,7 @@ constexpr std::array keys{
     key{"log_operations", "0|1", "0", "one line an operation", read<&settings::log_operations>},
     key{"leak_exit_status", "0..255", "0", "of a process that leaked and would return 0",
         read_number<&settings::leak_exit_status, 255>},
+    key{"profile", "0|1", "0", "history of call sites: peaks, totals, lifetimes", read<&settings::profile>},
     key{"max_reports", "number|unlimited", "20", "reports of a kind to show; the others are counted",
         read<&settings::max_reports>},
     key{"color", "auto|always|never", "auto", "auto: on a terminal, without NO_COLOR", read<&settings::color>},
@@ -278,6 +279,7 @@ void apply_environment(gpa::options& o) noexcept
   set(o.after_mistake, s.after_mistake);
   set(o.log_operations, s.log_operations);
   set(o.leak_exit_status, s.leak_exit_status);
+  set(o.profile, s.profile);
 }
 
 }  // namespace gpa::detail

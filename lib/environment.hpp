@@ -32,6 +32,7 @@ struct settings {
   std::optional<gpa::after_mistake> after_mistake;
   std::optional<bool> log_operations;
   std::optional<int> leak_exit_status;
+  std::optional<bool> profile;
 
   // Of reports.
   std::size_t max_reports = 20;  // texts of a kind

@@ -110,6 +110,7 @@ struct thread_state {
   std::uint32_t used;
   thread_phase phase;
   std::uint32_t ignoring;  // gpa::ignore_scopes that live
+  std::uint16_t tag;       // of the innermost gpa::tag_scope
 };
 static_assert(sizeof(thread_state) <= 128, "the thread-local storage budget of design.md");
 

@@ -39,6 +39,14 @@
 namespace gpa::detail {
 
 class leak_groups;
+struct live_block;
+class live_visitor;
+
+/// What is noted of a block beside its tag; null where there is nothing.
+struct block_notes {
+  std::atomic<std::uint32_t>* alloc_trace = nullptr;
+  std::atomic<std::uint64_t>* life = nullptr;  // profile/profile.hpp
+};
 
 class checked_heap {
  public:
@@ -76,6 +84,12 @@ class checked_heap {
   /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.
   std::size_t verify(gpa::stack_trace here) noexcept;
   void collect_live(leak_groups& groups) noexcept;
+  /// Shows every live block, no lock held that allocating or freeing would wait for longer than some microseconds.
+  void visit_live(live_visitor& v) noexcept;
+  /// An empty one when `p` is no live block of this heap. `p` is never followed.
+  [[nodiscard]] live_block find_live(const void* p) const noexcept;
+  /// Of whatever block is or was at `p`; `with_life` makes room where there is none yet.
+  [[nodiscard]] block_notes notes_of(const void* p, bool with_life) const noexcept;
   /// False when `p` is no live block of this heap.
   [[nodiscard]] bool ignore(const void* p) noexcept;
 

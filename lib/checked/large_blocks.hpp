@@ -32,6 +32,7 @@
 namespace gpa::detail {
 
 class leak_groups;
+class live_visitor;
 
 class large_blocks {
  public:
@@ -56,6 +57,7 @@ class large_blocks {
 
   [[nodiscard]] std::size_t verify(gpa::stack_trace here) noexcept;
   void collect_live(leak_groups& groups) noexcept;
+  void visit_live(live_visitor& v) noexcept;
   /// Memory was refused: forgets the freed blocks, whose addresses may be what is missing. False when there were none, or
   /// when no address may be used twice.
   bool end_quarantine() noexcept;
@@ -77,6 +79,7 @@ class large_blocks {
     std::size_t count = 0;
     std::size_t bytes = 0;
     void add(large_block& b) noexcept;
+    void insert_before(large_block& other, large_block& b) noexcept;
     void remove(large_block& b) noexcept;
   };
   /// An accessible range that waits for a block: the pages of a freed one.

@@ -26,6 +26,7 @@ struct large_block : region {
   std::atomic<std::uint32_t> free_trace{0};
   std::atomic<std::uint16_t> alloc_thread{0};
   std::atomic<std::uint16_t> free_thread{0};
+  std::atomic<std::uint64_t> life{0};  // with options::profile: profile/profile.hpp
   std::size_t range_alignment = 0;  // as the range was taken
   bool closed = false;              // freed and inaccessible: one mapping of those the kernel allows
   large_block* previous = nullptr;  // in the list it stands in: live or freed
