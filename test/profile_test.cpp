@@ -79,10 +79,10 @@ BOOST_AUTO_TEST_CASE(lifetimes_are_measured_in_microseconds)
   while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(20)) {
   }
   r.deallocate(b, 2000);
-  const auto lived = std::chrono::steady_clock::now() - begin;
+  const std::chrono::duration<double, std::micro> lived = std::chrono::steady_clock::now() - begin;
   const gpa::site s = site_of(r, 2048);
   BOOST_TEST(s.lifetime_sum >= 19'990u);
-  BOOST_TEST(s.average_lifetime() <= std::chrono::duration<double, std::micro>(lived).count() + 10);
+  BOOST_TEST(s.average_lifetime() <= lived.count() + 10);
   BOOST_TEST(site_of(r, 112).lifetime_sum == 0u);  // lives yet
   BOOST_TEST(site_of(r, 112).average_lifetime() == 0.0);
   r.deallocate(a, 100);

@@ -15,7 +15,7 @@ namespace {
 
 using detail::text;
 
-// "697 B", "+12.5 KiB": bytes up to 10 KiB, then three digits or more of the largest unit that leaves some.
+// "697 B", "+12.5 KiB", "5348 KiB": the next unit from 10 240 of one on.
 void append_bytes(text& out, double bytes, bool with_sign)
 {
   constexpr std::array<std::string_view, 6> units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
