@@ -10,6 +10,7 @@
 #include "os/threads.hpp"
 #include "output.hpp"
 #include "registry.hpp"
+#include "report_writing.hpp"
 #include "trace/interned.hpp"
 
 #include <algorithm>
@@ -76,6 +77,7 @@ core* core::create(front& f, const gpa::options& o, std::pmr::memory_resource* u
     throw;
   }
   watch_exit_status(made->options_.leak_exit_status);
+  answer_report_signal();
   tools_create_pool(made);
   return made;
 }
@@ -183,6 +185,7 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
   list_of<gpa::report> reports;
   leak_summary s;
   const std::int64_t unchecked = t.unchecked_blocks - inherited_blocks_;
+  log_.forget_leaks();
   try {
     for (const leak_group& g : groups.sorted()) {
       gpa::report r;
@@ -196,7 +199,10 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
       r.allocated = gpa::stack_trace(g.first.trace, g.first.thread);
       if (numbered_) r.number = numbers_.of(r.address);
       switch (fate_of(r)) {
-        case leak_fate::told: reports.push_back(r); break;
+        case leak_fate::told:
+          reports.push_back(r);
+          log_.add_leak(r);
+          break;
         case leak_fate::suppressed:
           s.suppressed_blocks += r.blocks;
           s.suppressed_bytes += r.total_bytes;
@@ -217,6 +223,7 @@ std::size_t core::tell_leaks(leak_occasion occasion, const hash_set<const std::b
       r.total_bytes = static_cast<std::size_t>(std::max<std::int64_t>(t.unchecked_bytes - inherited_bytes_, 0));
       r.bytes = r.total_bytes / r.blocks;
       reports.push_back(r);
+      log_.add_leak(r);
     }
   } catch (const std::bad_alloc&) {
     // The totals below are right all the same.
@@ -242,6 +249,7 @@ void core::tell(gpa::report r) noexcept
 {
   // A pointer that is no block's has no number; that an old block began there says nothing.
   if (numbered_ && r.kind != mistake::invalid_pointer) r.number = numbers_.of(r.address);
+  log_.add(r);
   reporter_.tell(r);
 }
 
@@ -256,6 +264,8 @@ check core::deinit(const void* caller) noexcept
   checked_.verify(gpa::stack_trace(here, this_thread_number()));
   reporter_.tell_unshown();
   verdict_ = leaked != 0 ? check::leak : reporter_.mistakes() != 0 ? check::misuse : check::ok;
+  write_wanted_report("deinit");
+  gate_.close();
   publish_id(dead_id);
   life_.store(life::deinitialised, std::memory_order_relaxed);
   checked_.bury();

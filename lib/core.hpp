@@ -23,6 +23,8 @@
 #include "fast/fast_heap.hpp"
 #include "late_handle.hpp"
 #include "limit.hpp"
+#include "profile/gate.hpp"
+#include "profile/mistake_log.hpp"
 #include "profile/profile.hpp"
 #include "reporter.hpp"
 
@@ -31,6 +33,7 @@
 #include <cstdint>
 #include <memory_resource>
 #include <optional>
+#include <string_view>
 
 namespace gpa::detail {
 
@@ -82,6 +85,10 @@ class core final : public owner {
   [[nodiscard]] traced_memory traced() noexcept;
   void reset_peak() noexcept;
   [[nodiscard]] gpa::stack_trace origin(const void* p) const noexcept;
+  /// 0 or an errno. Throws std::bad_alloc.
+  [[nodiscard]] int write_report(std::string_view path, std::string_view reason);
+  /// Where GPA_OPTIONS says, if it does; a warning where that fails.
+  void write_wanted_report(std::string_view reason) noexcept;
   void set_memory_limit(std::size_t bytes) noexcept;
   [[nodiscard]] std::size_t memory_limit() const noexcept { return limit_.bytes(); }
   /// process_resource() at exit: what is live, what static storage still points at counted apart.
@@ -90,7 +97,9 @@ class core final : public owner {
   void tell(gpa::report r) noexcept override;
   void heartbeat() noexcept override;
 
-  // For the registry.
+  // For the registry. Whoever enters keeps the resource from its end; false once that has begun.
+  [[nodiscard]] bool enter() noexcept { return gate_.enter(); }
+  void leave() noexcept { gate_.leave(); }
   void orphan(cache_header& k) noexcept;
   void thread_ended(cache_header& k) noexcept;
   [[nodiscard]] bool has_caches() noexcept;
@@ -157,6 +166,8 @@ class core final : public owner {
   reporter reporter_;
   allocation_numbers numbers_;
   std::optional<profile> profile_;
+  mistake_log log_;
+  gate gate_;
 
   mutex lock_;
   cache_header* caches_ GPA_GUARDED_BY(lock_) = nullptr;

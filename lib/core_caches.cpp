@@ -191,12 +191,14 @@ void core::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   checked_.lock_for_fork();
   fast_.lock_for_fork();
   numbers_.lock_for_fork();
+  log_.lock_for_fork();
   if (profile_.has_value()) profile_->lock_for_fork();
 }
 
 void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   if (profile_.has_value()) profile_->unlock_after_fork();
+  log_.unlock_after_fork();
   numbers_.unlock_after_fork();
   fast_.unlock_after_fork();
   checked_.unlock_after_fork();
@@ -207,6 +209,7 @@ void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analy
 // that it is free; their counters stay, so the totals stay right.
 void core::become_child(std::uint32_t survivor) noexcept
 {
+  gate_.forget_others();
   const totals t = sum();
   const mutex_guard guard(lock_);
   inherited_blocks_ = t.unchecked_blocks;

@@ -297,6 +297,7 @@ void core::ignore(const void* p, const void* caller) noexcept
 
 void core::release() noexcept
 {
+  gate_.close();
   tools_destroy_pool(this);
   tools_create_pool(this);
   {
@@ -321,6 +322,7 @@ void core::release() noexcept
   if (profile_.has_value()) profile_->forget_live();
   checked_.release();
   fast_.release();
+  if (life_.load(std::memory_order_relaxed) == life::alive) gate_.open();
 }
 
 }  // namespace gpa::detail

@@ -1,7 +1,7 @@
 // What a resource knows of its call sites: notes at each call where they are wanted, snapshots, where a block came from.
 #include "core.hpp"
 
-#include "checked/leak_scan.hpp"
+#include "checked/live_scan.hpp"
 #include "os/threads.hpp"
 #include "profile/site_counts.hpp"
 #include "trace/depot.hpp"

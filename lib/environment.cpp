@@ -153,6 +153,9 @@ constexpr std::array keys{
     key{"baseline", "file", "none", "leaks that are known: only new ones are reported", read<&settings::baseline>},
     key{"write_baseline", "file", "none", "leaks are appended there, for a later baseline",
         read<&settings::write_baseline>},
+    key{"report_path", "file", "none", "JSON report at deinit() and exit; %p is the process id, %n the resource",
+        read<&settings::report_path>},
+    key{"report_signal", "0|1", "0", "SIGUSR2 writes report_path of every resource", read<&settings::report_signal>},
     key{"help", "0|1", "0", "this list", read<&settings::help>},
     key{"strict", "0|1", "0", "a wrong key or value ends the process (status 2)", read<&settings::strict>},
 };

@@ -42,6 +42,8 @@ struct settings {
   bool source = true;  // excerpts
   std::size_t break_at = 0;  // number of an allocation; 0 = none
   std::string_view log_path;
+  std::string_view report_path;     // pattern of JSON documents
+  bool report_signal = false;
   std::string_view suppressions;    // files
   std::string_view baseline;
   std::string_view write_baseline;

@@ -102,6 +102,17 @@ core* find_core(std::uint64_t birth) noexcept
   return found == cores->end() ? nullptr : found->second;
 }
 
+void enter_cores(list_of<core*>& entered) noexcept
+try {
+  const mutex_guard guard(lock);
+  if (cores == nullptr) return;
+  entered.reserve(cores->size());
+  for (const auto& [birth, c] : *cores)
+    if (c->enter()) entered.push_back(c);
+} catch (const std::bad_alloc&) {
+  // reserve() refused, and nobody was entered.
+}
+
 void retire_core(core& c) noexcept
 {
   c.drop_heaps();

@@ -10,6 +10,8 @@
 #include "late_handle.hpp"
 
 #include <cstring>
+#include <string>
+#include <system_error>
 
 namespace gpa {
 
@@ -128,6 +130,12 @@ snapshot resource::take_snapshot() const { return front_.heart->take_snapshot();
 traced_memory resource::traced() const noexcept { return front_.heart->traced(); }
 
 void resource::reset_peak() noexcept { front_.heart->reset_peak(); }
+
+void resource::write_report(std::string_view file) const
+{
+  if (const int error = front_.heart->write_report(file, "request"); error != 0)
+    throw std::system_error(error, std::generic_category(), "gpa::resource: cannot write the report " + std::string(file));
+}
 
 stack_trace resource::origin(const void* p) const noexcept { return front_.heart->origin(p); }
 

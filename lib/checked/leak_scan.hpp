@@ -24,15 +24,6 @@ struct live_block {
   bool ignored = false;
 };
 
-/// Who wants to see live blocks (checked_heap::visit_live).
-class live_visitor {
- public:
-  virtual void visit(const live_block& b) noexcept = 0;
-
- protected:
-  ~live_visitor() = default;
-};
-
 struct leak_group {
   live_block first;  // the one at the lowest address
   std::size_t blocks = 0;

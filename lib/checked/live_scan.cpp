@@ -1,6 +1,7 @@
 // Live blocks, all of them or one: what snapshots and profiles ask of the checked heap.
+#include "checked/live_scan.hpp"
+
 #include "checked/checked_heap.hpp"
-#include "checked/leak_scan.hpp"
 #include "os/metadata.hpp"
 
 #include <array>
