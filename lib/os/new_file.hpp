@@ -1,7 +1,8 @@
 // A file that is complete or not there: written beside its place, and moved when all of it is.
 //
-// Who reads the path meanwhile, or after a failure, sees the file before. Not thread-safe; any number of threads may
-// write the same path, and the last to finish wins.
+// Who reads the path meanwhile, or after a failure, sees the file before. What is no regular file (a pipe, a device) is
+// written where it is, as it comes. Not thread-safe; any number of threads may write the same path, and the last to
+// finish wins.
 #pragma once
 
 #include "os/text.hpp"
@@ -27,7 +28,7 @@ class new_file {
   void flush() noexcept;
 
   text path_;
-  text beside_;
+  text beside_;  // empty: written where it is
   text waiting_;
   int descriptor_ = -1;
   int error_ = 0;
