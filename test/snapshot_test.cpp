@@ -231,6 +231,7 @@ BOOST_AUTO_TEST_CASE(the_origin_of_a_block_is_where_it_was_allocated)
   gpa::resource r(always());
   gpa::resource stranger(always());
   for (const std::size_t bytes : {24u, 200'000u}) {
+    const gpa::tag_scope tagged(bytes == 24 ? "" : "large");
     const block b = planted(r, bytes);
     const auto frames = r.origin(b.p).frames();
     BOOST_TEST(std::any_of(frames.begin(), frames.end(), [](const auto& f) { return f.line == planted_line; }));

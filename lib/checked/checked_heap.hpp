@@ -88,7 +88,7 @@ class checked_heap {
   void visit_live(live_visitor& v) noexcept;
   /// An empty one when `p` is no live block of this heap. `p` is never followed.
   [[nodiscard]] live_block find_live(const void* p) const noexcept;
-  /// Of whatever block is or was at `p`; `with_life` makes room where there is none yet.
+  /// Of whatever block is or was at `p`. `life` only where asked for; its memory is made then.
   [[nodiscard]] block_notes notes_of(const void* p, bool with_life) const noexcept;
   /// False when `p` is no live block of this heap.
   [[nodiscard]] bool ignore(const void* p) noexcept;

@@ -115,7 +115,7 @@ block_notes checked_heap::notes_of(const void* p, bool with_life) const noexcept
   if (found == nullptr || found->owner != &owner_) return {};
   if (found->kind == region_kind::checked_large) {
     auto& large = static_cast<large_block&>(*found);
-    return p == large.base ? block_notes{&large.alloc_trace, &large.life} : block_notes{};
+    return p == large.base ? block_notes{&large.alloc_trace, with_life ? &large.life : nullptr} : block_notes{};
   }
   if (found->kind != region_kind::checked_slab) return {};
   auto& s = static_cast<slab&>(*found);
