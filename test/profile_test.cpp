@@ -3,8 +3,11 @@
 #include <gpa/resource.hpp>
 #include <gpa/snapshot.hpp>
 
+#include "support/accomplices.hpp"
+
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <memory_resource>
 #include <string>
@@ -13,6 +16,8 @@
 
 namespace {
 
+using gpa::test::obtain;
+
 gpa::options profiled()
 {
   gpa::options o = {.name = "profiled", .checks = gpa::checks::always(), .environment = gpa::environment::ignored};
@@ -20,28 +25,33 @@ gpa::options profiled()
   return o;
 }
 
-// The only site with blocks of this size class.
+// All sites with blocks of this size class as one: a loop that the compiler unrolled has several.
 gpa::site site_of(const gpa::resource& r, std::size_t size_class)
 {
-  gpa::site found;
-  int count = 0;
+  gpa::site all;
   const gpa::snapshot s = r.take_snapshot();
   for (const gpa::site& one : s.sites()) {
     if (one.size_class != size_class) continue;
-    found = one;
-    ++count;
+    all.live_bytes += one.live_bytes;
+    all.live_blocks += one.live_blocks;
+    all.peak_bytes = std::max(all.peak_bytes, one.peak_bytes);
+    all.total_bytes += one.total_bytes;
+    all.total_blocks += one.total_blocks;
+    all.temporary += one.temporary;
+    all.lifetime_sum += one.lifetime_sum;
   }
-  BOOST_TEST_REQUIRE(count <= 1);
-  return found;
+  return all;
 }
 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_site_has_its_live_peak_and_total_numbers)
 {
-  gpa::resource r(profiled());
+  gpa::options o = profiled();
+  o.stack_frames = 1;  // the place in obtain() alone, however its callers were compiled
+  gpa::resource r(o);
   std::vector<void*> blocks;
-  for (int i = 0; i != 10; ++i) blocks.push_back(r.allocate(100));
+  for (int i = 0; i != 10; ++i) blocks.push_back(obtain(r, 100));
   for (int i = 0; i != 7; ++i) r.deallocate(blocks[static_cast<std::size_t>(i)], 100);
   for (int i = 0; i != 7; ++i) blocks.erase(blocks.begin());
   const gpa::site s = site_of(r, 112);
@@ -134,7 +144,7 @@ BOOST_AUTO_TEST_CASE(after_release_nothing_is_live)
   r.release();
   BOOST_TEST(r.take_snapshot().live_blocks() == 0u);
   BOOST_TEST(site_of(r, 112).total_blocks == 1u);
-  void* const p = r.allocate(100);
+  void* const p = obtain(r, 100);
   BOOST_TEST(r.take_snapshot().live_bytes() == 100u);
   r.deallocate(p, 100);
 }
