@@ -4,10 +4,12 @@
 #include <gpa/snapshot.hpp>
 
 #include "support/accomplices.hpp"
+#include "support/outcome.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory_resource>
 #include <string>
@@ -220,4 +222,41 @@ BOOST_AUTO_TEST_CASE(without_checks_there_is_no_history)
   r.deallocate(r.allocate(100), 100);
   BOOST_TEST(!r.take_snapshot().profiled());
   BOOST_TEST(r.take_snapshot().sites().empty());
+}
+
+// Whatever lock a thread of the parent held, the child does not wait for it.
+BOOST_AUTO_TEST_CASE(a_child_of_a_fork_goes_on_with_the_history)
+{
+  gpa::resource r(profiled());
+  void* const kept = obtain(r, 700);
+  std::atomic<bool> stop{false};
+  const auto until_stopped = [&stop](auto work) {
+    return std::thread([&stop, work] {
+      while (!stop) work();
+    });
+  };
+  const auto churn = [&r] {
+    const gpa::tag_scope tag("churn");
+    for (std::size_t bytes = 1; bytes < 400'000; bytes *= 3) r.deallocate(obtain(r, bytes), bytes);
+  };
+  std::thread allocating = until_stopped(churn);
+  std::thread looking = until_stopped([&r] { static_cast<void>(r.take_snapshot()); });
+  std::thread writing = until_stopped([&r] { r.write_report("/dev/null"); });
+  for (int i = 0; i != 20; ++i) {
+    const gpa::test::outcome o = gpa::test::outcome_of([&] {
+      churn();
+      if (site_of(r, 704).live_bytes != 700 || site_of(r, 704).total_blocks != 1) ::_exit(3);
+      r.write_report("/dev/null");
+      r.deallocate(kept, 700);
+      if (site_of(r, 704).live_bytes != 0) ::_exit(4);
+      static_cast<void>(r.deinit());
+    });
+    BOOST_TEST_CONTEXT("fork " << i << ": " << o) { BOOST_TEST(o.status == 0); }
+  }
+  stop = true;
+  allocating.join();
+  looking.join();
+  writing.join();
+  r.deallocate(kept, 700);
+  BOOST_CHECK(r.deinit() == gpa::check::ok);
 }
