@@ -5,6 +5,7 @@
 
 #include "base/mutex.hpp"
 #include "os/containers.hpp"
+#include "os/loader.hpp"
 #include "os/metadata.hpp"
 #include "os/threads.hpp"
 #include "trace/interned.hpp"
@@ -31,7 +32,7 @@ constinit core_map* cores GPA_GUARDED_BY(lock) = nullptr;  // never destroyed
 constinit std::array<core*, most_retired> retired GPA_GUARDED_BY(lock){};
 constinit std::size_t next_retired GPA_GUARDED_BY(lock) = 0;
 
-// Locks are taken in the order registry, cores, interned texts, metadata, and held across the fork. Nobody else ever
+// Locks are taken in the order registry, cores, interned texts, loader, metadata, and held across the fork. Nobody else ever
 // holds the locks of two cores, so their order among themselves does not matter.
 void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
@@ -41,12 +42,14 @@ void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   leak_filter_lock();
   interned_lock();
   sharing_lock();
+  loader_lock();
   metadata_lock();
 }
 
 void after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   metadata_unlock();
+  loader_unlock();
   sharing_unlock();
   interned_unlock();
   leak_filter_unlock();
