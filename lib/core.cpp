@@ -14,6 +14,7 @@
 #include "trace/interned.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <new>
 
 namespace gpa::detail {
@@ -250,7 +251,9 @@ void core::tell(gpa::report r) noexcept
   // A pointer that is no block's has no number; that an old block began there says nothing.
   if (numbered_ && r.kind != mistake::invalid_pointer) r.number = numbers_.of(r.address);
   log_.add(r);
-  reporter_.tell(r);
+  if (!reporter_.tell(r)) return;
+  write_wanted_report("abort");
+  std::abort();
 }
 
 check core::deinit(const void* caller) noexcept

@@ -37,6 +37,7 @@ std::uint64_t core::life_of(const void* p) const noexcept
 list_of<site_counts> core::sites()
 {
   list_of<site_counts> list;
+  if (life_.load(std::memory_order_relaxed) != life::alive) return list;
   if (profile_.has_value()) {
     list = sites_of(*profile_);
   } else if (!options_.checks.is_never()) {
@@ -53,7 +54,6 @@ list_of<site_counts> core::sites()
 
 snapshot core::take_snapshot()
 {
-  if (life_.load(std::memory_order_relaxed) != life::alive) return {};
   return snapshot_maker::make(sites(), is_sampled(), profile_.has_value());
 }
 

@@ -26,8 +26,8 @@ class reporter {
  public:
   explicit reporter(const gpa::options& o) noexcept : options_(o) {}
 
-  /// A mistake that is no leak: may abort.
-  void tell(const gpa::report& r) noexcept;
+  /// A mistake that is no leak. True: the process is to abort.
+  [[nodiscard]] bool tell(const gpa::report& r) noexcept;
   /// Leaks, one report a group, the summary below them; to stderr in one write. Never aborts.
   void tell_leaks(std::span<const gpa::report> groups, const leak_summary& summary) noexcept;
   /// One line for each kind of which texts were not shown.

@@ -94,6 +94,21 @@ BOOST_AUTO_TEST_CASE(profile_in_gpa_options_keeps_the_history)
   BOOST_TEST(read(f.file("without.json")).get_child("sites").empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_mistake_that_aborts_is_in_the_report)
+{
+  const folder f;
+  const outcome o = under("report_path=" + f.file("%n.json"), [] {
+    gpa::resource r({.name = "a", .checks = gpa::checks::always()});
+    void* const p = obtain(r, 24);
+    blunder(r, p, 23);
+  });
+  BOOST_TEST(o.status == -SIGABRT);
+  const ptree d = read(f.file("a.json"));
+  BOOST_TEST(d.get<std::string>("process.reason") == "abort");
+  BOOST_TEST(d.get<std::size_t>("totals.live_bytes") == 24u);
+  BOOST_TEST(at(d.get_child("mistakes"), 0).get<std::string>("rule") == "gpa-size-mismatch");
+}
+
 BOOST_AUTO_TEST_CASE(what_is_alive_at_exit_is_written_then)
 {
   const folder f;
