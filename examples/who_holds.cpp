@@ -45,7 +45,8 @@ class service {
 void show(const char* title, std::span<const gpa::snapshot_row> rows)
 {
   std::cout << title << '\n';
-  for (const gpa::snapshot_row& row : rows.first(std::min<std::size_t>(rows.size(), 3))) std::cout << "  " << row << '\n';
+  for (const gpa::snapshot_row& row : rows.first(std::min<std::size_t>(rows.size(), 3)))
+    std::cout << "  " << row << '\n';
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What a resource knows of its call sites: notes at each call where they are wanted, snapshots, where a block came from.
+// What a resource knows of its call sites: notes at each call where they are wanted, snapshots, the origin of a block.
 #include "core.hpp"
 
 #include "checked/live_scan.hpp"

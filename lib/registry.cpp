@@ -32,8 +32,8 @@ constinit core_map* cores GPA_GUARDED_BY(lock) = nullptr;  // never destroyed
 constinit std::array<core*, most_retired> retired GPA_GUARDED_BY(lock){};
 constinit std::size_t next_retired GPA_GUARDED_BY(lock) = 0;
 
-// Locks are taken in the order registry, cores, interned texts, loader, metadata, and held across the fork. Nobody else ever
-// holds the locks of two cores, so their order among themselves does not matter.
+// Locks are taken in the order registry, cores, interned texts, loader, metadata, and held across the fork. Nobody else
+// ever holds the locks of two cores, so their order among themselves does not matter.
 void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   lock.lock();

@@ -57,8 +57,8 @@ void core::write_wanted_report(std::string_view reason) noexcept
   }
   if (error == 0) return;
   text line;
-  absl::Format(&line, "gpa: warning: the report %s of resource \"%s\" is not written (%s)\n", path.view(), options_.name,
-               ::strerrordesc_np(error));
+  absl::Format(&line, "gpa: warning: the report %s of resource \"%s\" is not written (%s)\n", path.view(),
+               options_.name, ::strerrordesc_np(error));
   write_out(line);
 }
 

@@ -134,7 +134,8 @@ void resource::reset_peak() noexcept { front_.heart->reset_peak(); }
 void resource::write_report(std::string_view file) const
 {
   if (const int error = front_.heart->write_report(file, "request"); error != 0)
-    throw std::system_error(error, std::generic_category(), "gpa::resource: cannot write the report " + std::string(file));
+    throw std::system_error(error, std::generic_category(),
+                            "gpa::resource: cannot write the report " + std::string(file));
 }
 
 stack_trace resource::origin(const void* p) const noexcept { return front_.heart->origin(p); }

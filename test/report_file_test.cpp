@@ -60,7 +60,9 @@ BOOST_AUTO_TEST_CASE(the_document_says_what_the_resource_says)
   const ptree& module = at(d.get_child("modules"), 0);
   BOOST_TEST(module.get<std::string>("path").ends_with("report_file_test"));
   BOOST_TEST(module.get<std::string>("build_id").size() == 40u);
-  const auto number = [](const ptree& of, const char* key) { return std::stoull(of.get<std::string>(key), nullptr, 16); };
+  const auto number = [](const ptree& of, const char* key) {
+    return std::stoull(of.get<std::string>(key), nullptr, 16);
+  };
   for (const auto& [name, frame] : d.get_child("frames")) {
     const ptree& in = at(d.get_child("modules"), frame.get<std::size_t>("module"));
     BOOST_TEST(number(frame, "pc") - number(frame, "rel") == number(in, "base"));

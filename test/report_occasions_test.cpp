@@ -1,5 +1,4 @@
-// When JSON documents are written, as GPA_OPTIONS says: at deinit, at exit, on a signal; and what happens where one cannot
-// be.
+// When JSON documents are written, as GPA_OPTIONS says: at deinit, at exit, on a signal, before an abort.
 #define BOOST_TEST_MODULE report_occasions
 #include <gpa/resource.hpp>
 

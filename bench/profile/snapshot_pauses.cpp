@@ -159,8 +159,8 @@ void print(const char* what, row& r)
 {
   for (auto* const column : {&r.took, &r.any, &r.by_us, &r.rate}) std::sort(column->begin(), column->end());
   const std::size_t middle = r.took.size() / 2;
-  std::printf("%-20s %7.1f ms (%.1f to %.1f)  %5.2f M pairs/s  longest stop: shortest %.0f, middle %.0f, longest %.0f us; "
-              "with turns of other threads %.0f us\n",
+  std::printf("%-20s %7.1f ms (%.1f to %.1f)  %5.2f M pairs/s  "
+              "longest stop: shortest %.0f, middle %.0f, longest %.0f us; with turns of other threads %.0f us\n",
               what, r.took[middle] / 1e3, r.took.front() / 1e3, r.took.back() / 1e3, r.rate[middle], r.by_us.front(),
               r.by_us[middle], r.by_us.back(), r.any.back());
 }

@@ -151,8 +151,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// Writes the JSON document that gpa-report and other tools read (lib/report_schema.json in gpa's sources): totals,
   /// sites, mistakes, with modules and build ids, so that it can be named elsewhere. The file is complete or not there:
   /// written beside its place and moved.
-  /// Throws std::system_error, whose text names the file, and std::bad_alloc. O(sites * frames) and more where names are
-  /// looked up. Thread-safe, also while others allocate and free.
+  /// Throws std::system_error, whose text names the file, and std::bad_alloc. O(sites * frames) and more where names
+  /// are looked up. Thread-safe, also while others allocate and free.
   void write_report(std::string_view file) const;
 
  private:

@@ -5,8 +5,8 @@
 //   for (const gpa::snapshot_row& row : r.take_snapshot().compare_to(before, gpa::by::line))
 //     std::cout << row << '\n';      // src/cache.cpp:21: size=697 B (+697 B), count=20 (+20), average=35 B
 //
-// The model is that of Python's tracemalloc. A snapshot is a copy of numbers: it keeps no block alive, names no function
-// before it is asked for rows, and is still good when its resource is gone.
+// The model is that of Python's tracemalloc. A snapshot is a copy of numbers: it keeps no block alive, names no
+// function before it is asked for rows, and is still good when its resource is gone.
 #pragma once
 
 #include <gpa/export.hpp>

@@ -12,8 +12,9 @@ namespace gpa {
 /// subsystem, a request. The innermost scope counts. Snapshots and reports tell blocks apart by it (`gpa::by::tag`);
 /// blocks that are not checked (`checks::never()`, or not sampled) carry none.
 ///
-/// Names are compared as text and copied, at most 63 bytes of each. 1 023 different ones are told apart in a process; any
-/// further one is called "other tags". Names are for a handful of subsystems, not for data.
+/// Names are compared as text and copied, at most 63 bytes of each. 1 023 different ones are told apart in a process;
+/// any further one is called "other tags". Names are for a handful of subsystems, not for data: the leaks of one call
+/// stack under two tags are two reports.
 ///
 /// Ends on the thread that began it. While one lives, the thread's calls take a longer path: some 40 ns more for an
 /// allocation and its free. Never throws. O(1).

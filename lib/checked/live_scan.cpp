@@ -65,8 +65,8 @@ void checked_heap::visit_live(live_visitor& v) noexcept
   large_.visit_live(v);
 }
 
-// A bookmark stands in the list where the next batch goes on: a block like any other, but never live. Forks wait for the
-// scan, so none is ever left behind.
+// A bookmark stands in the list where the next batch goes on: a block like any other, but never live. Forks wait for
+// the scan, so none is ever left behind.
 void large_blocks::visit_live(live_visitor& v) noexcept
 {
   void* const place = metadata_allocate(sizeof(large_block));

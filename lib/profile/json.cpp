@@ -14,7 +14,9 @@ std::size_t character_size(std::string_view words) noexcept
   const auto byte = [&words](std::size_t i) {
     return i < words.size() ? static_cast<unsigned char>(words[i]) : static_cast<unsigned char>(0);
   };
-  const auto between = [&byte](std::size_t i, unsigned low, unsigned high) { return byte(i) >= low && byte(i) <= high; };
+  const auto between = [&byte](std::size_t i, unsigned low, unsigned high) {
+    return byte(i) >= low && byte(i) <= high;
+  };
   const unsigned first = byte(0);
   if (first < 0x80) return 1;
   if (first >= 0xC2 && first <= 0xDF) return between(1, 0x80, 0xBF) ? 2 : 0;

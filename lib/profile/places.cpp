@@ -88,7 +88,7 @@ bool places::file_matches(const gpa::site& s, const gpa::snapshot_filter& f)
                      [&f](const frame& one) { return !one.library && glob_matches(one.file, f.pattern); });
 }
 
-// Where a '*' has taken too little it takes one character more: the last one only, as what stands before it has matched.
+// Where a '*' took too little it takes one character more: the last one only, as what stands before it has matched.
 bool glob_matches(std::string_view text, std::string_view pattern) noexcept
 {
   std::size_t t = 0;

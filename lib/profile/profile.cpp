@@ -29,7 +29,8 @@ std::uint64_t microseconds() noexcept
 {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return (static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000) & time_mask;
+  const auto seconds = static_cast<std::uint64_t>(now.tv_sec);
+  return (seconds * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000) & time_mask;
 }
 
 std::size_t hash_of(std::uint32_t trace, std::uint32_t rounded) noexcept

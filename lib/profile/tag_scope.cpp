@@ -1,5 +1,5 @@
-// gpa::tag_scope. As ignore_scope, it costs hot paths nothing: the scope empties the thread's ways, and the careful paths
-// do not fill them again while it lives, so that every call of the thread comes by core::allocate_careful().
+// gpa::tag_scope. As ignore_scope, it costs hot paths nothing: the scope empties the thread's ways, and the careful
+// paths do not fill them again while it lives, so that every call of the thread comes by core::allocate_careful().
 #include <gpa/tag_scope.hpp>
 
 #include "blocks/thread_caches.hpp"

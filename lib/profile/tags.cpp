@@ -43,16 +43,17 @@ std::uint16_t tag_number(std::string_view name) noexcept
   name = name.substr(0, most_letters);
   if (name.empty()) return 0;
   const kept_name* ours = nullptr;
-  for (std::uint16_t i = 0; i != most_tags; ++i) {
-    const kept_name* seen = names[i].load(std::memory_order_acquire);
+  for (std::uint16_t number = 1; number <= most_tags; ++number) {
+    std::atomic<const kept_name*>& place = names[number - 1U];
+    const kept_name* seen = place.load(std::memory_order_acquire);
     if (seen == nullptr) {
       if (ours == nullptr) ours = kept(name);
       if (ours == nullptr) return other_tags;
-      if (names[i].compare_exchange_strong(seen, ours, std::memory_order_acq_rel)) return static_cast<std::uint16_t>(i + 1);
+      if (place.compare_exchange_strong(seen, ours, std::memory_order_acq_rel)) return number;
     }
     if (seen->view() == name) {
       drop(ours);
-      return static_cast<std::uint16_t>(i + 1);
+      return number;
     }
   }
   drop(ours);

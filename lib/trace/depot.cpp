@@ -128,7 +128,8 @@ class search {
           done_ = true;  // no room: id 0 is the answer
           return;
         }
-        if (slot.compare_exchange_strong(seen, upper_hash() | id_, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        if (slot.compare_exchange_strong(seen, upper_hash() | id_, std::memory_order_acq_rel,
+                                         std::memory_order_acquire)) {
           stacks.fetch_add(1, std::memory_order_relaxed);
           done_ = true;
           return;
