@@ -9,9 +9,11 @@
 #include "os/threads.hpp"
 #include "output.hpp"
 #include "registry.hpp"
+#include "report_writing.hpp"
 #include "trace/interned.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <new>
 
 namespace gpa::detail {
@@ -55,6 +57,7 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       checked_(*this, is_sampled() ? sampled_supply_ : supply_, options_.quarantine_bytes, options_.poison_bytes),
       fast_(*this, supply_)
 {
+  if (options_.profile && !options_.checks.is_never()) profile_.emplace();
   name_ = options_.name;
   f.heart = this;
   f.birth = birth_;
@@ -77,6 +80,7 @@ core* core::create(front& f, const gpa::options& o, std::pmr::memory_resource* u
     throw;
   }
   watch_exit_status(made->options_.leak_exit_status);
+  answer_report_signal();
   tools_create_pool(made);
   return made;
 }
@@ -192,7 +196,10 @@ void core::tell(gpa::report r) noexcept
   // A pointer that is no block's has no number; that an old block began there says nothing.
   if (numbered_ && r.kind != mistake::invalid_pointer) r.number = numbers_.of(r.address);
   if (!environment_settings().contents) r.memory = {};
-  reporter_.tell(r);
+  log_.add(r);
+  if (!reporter_.tell(r)) return;
+  write_wanted_report("abort");
+  std::abort();
 }
 
 check core::deinit(const void* caller) noexcept
@@ -206,6 +213,8 @@ check core::deinit(const void* caller) noexcept
   checked_.verify(gpa::stack_trace(here, this_thread_number()));
   reporter_.tell_unshown();
   verdict_ = leaked != 0 ? check::leak : reporter_.mistakes() != 0 ? check::misuse : check::ok;
+  write_wanted_report("deinit");
+  gate_.close();
   publish_id(dead_id);
   life_.store(life::deinitialised, std::memory_order_relaxed);
   checked_.bury();

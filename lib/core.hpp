@@ -23,16 +23,22 @@
 #include "fast/fast_heap.hpp"
 #include "late_handle.hpp"
 #include "limit.hpp"
+#include "profile/gate.hpp"
+#include "profile/mistake_log.hpp"
+#include "profile/profile.hpp"
 #include "reporter.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
+#include <optional>
+#include <string_view>
 
 namespace gpa::detail {
 
 struct leak_group;
+struct site_counts;
 
 /// When leaks are looked for: by detect_leaks(), at the end of the resource, after the last static destructor.
 enum class leak_occasion : std::uint8_t { scan, end, exit };
@@ -73,6 +79,15 @@ class core final : public owner {
   void release() noexcept;
   void ignore(const void* p, const void* caller) noexcept;
   [[nodiscard]] statistics stats() noexcept;
+  // core_profile.cpp
+  [[nodiscard]] snapshot take_snapshot();
+  [[nodiscard]] traced_memory traced() noexcept;
+  void reset_peak() noexcept;
+  [[nodiscard]] gpa::stack_trace origin(const void* p) const noexcept;
+  /// 0 or an errno. Throws std::bad_alloc.
+  [[nodiscard]] int write_report(std::string_view path, std::string_view reason);
+  /// Where GPA_OPTIONS says, if it does; a warning where that fails.
+  void write_wanted_report(std::string_view reason) noexcept;
   void set_memory_limit(std::size_t bytes) noexcept;
   [[nodiscard]] std::size_t memory_limit() const noexcept { return limit_.bytes(); }
   /// process_resource() at exit: what is live, what static storage still points at counted apart.
@@ -81,7 +96,9 @@ class core final : public owner {
   void tell(gpa::report r) noexcept override;
   void heartbeat() noexcept override;
 
-  // For the registry.
+  // For the registry. Whoever enters keeps the resource from its end; false once that has begun.
+  [[nodiscard]] bool enter() noexcept { return gate_.enter(); }
+  void leave() noexcept { gate_.leave(); }
   void orphan(cache_header& k) noexcept;
   void thread_ended(cache_header& k) noexcept;
   [[nodiscard]] bool has_caches() noexcept;
@@ -105,8 +122,11 @@ class core final : public owner {
   };
   [[nodiscard]] totals sum() noexcept;
   void note_peak(const totals& t) noexcept;
-
   [[nodiscard]] bool is_sampled() const noexcept { return options_.checks.interval() > 1; }
+  [[nodiscard]] list_of<site_counts> sites();
+  void note_allocation(const void* p, std::size_t bytes) noexcept;
+  [[nodiscard]] std::uint64_t life_of(const void* p) const noexcept;
+
   [[nodiscard]] bool is_plain() const noexcept;
   void publish_id(std::uint64_t id) noexcept;
   [[nodiscard]] std::uint64_t new_id() const noexcept;
@@ -152,6 +172,9 @@ class core final : public owner {
   limit limit_;
   reporter reporter_;
   allocation_numbers numbers_;
+  std::optional<profile> profile_;
+  mistake_log log_;
+  gate gate_;
 
   mutex lock_;
   cache_header* caches_ GPA_GUARDED_BY(lock_) = nullptr;

@@ -207,10 +207,14 @@ void core::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   checked_.lock_for_fork();
   fast_.lock_for_fork();
   numbers_.lock_for_fork();
+  log_.lock_for_fork();
+  if (profile_.has_value()) profile_->lock_for_fork();
 }
 
 void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
+  if (profile_.has_value()) profile_->unlock_after_fork();
+  log_.unlock_after_fork();
   numbers_.unlock_after_fork();
   fast_.unlock_after_fork();
   checked_.unlock_after_fork();
@@ -222,6 +226,7 @@ void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analy
 // that it is free; their counters stay, so the totals stay right.
 void core::become_child(std::uint32_t survivor) noexcept
 {
+  gate_.forget_others();
   const totals t = sum();
   const cache_header* const own = find_cache(birth_);
   const mutex_guard guard(lock_);

@@ -32,7 +32,7 @@ void close_slot_of(const judgement& j) noexcept
 
 bool core::is_plain() const noexcept
 {
-  return !watched_ && !limit_.is_set() && my_thread.ignoring == 0 &&
+  return !watched_ && !limit_.is_set() && !profile_.has_value() && my_thread.ignoring == 0 && my_thread.tag == 0 &&
          life_.load(std::memory_order_relaxed) == life::alive;
 }
 
@@ -151,6 +151,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
     return nullptr;
   }
   if (my_thread.ignoring != 0) static_cast<void>(checked_.ignore(p));
+  if (profile_.has_value() || my_thread.tag != 0) note_allocation(p, bytes);
   if (limited) heartbeat();
   if (numbered_) numbers_.put(p, number);
   if (watched_) {
@@ -184,10 +185,12 @@ void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
     open_slot_of(told_tools);
   }
   const tools_quiet quiet;
+  const std::uint64_t life = life_of(p);
   const bool freed = k->checked
                          ? checked_.deallocate(static_cast<checked_cache&>(*k), p, bytes, alignment, caller)
                          : deallocate_unchecked(*k, p, bytes, alignment, caller);
   if (watched_) close_slot_of(told_tools);
+  if (freed && life != 0) profile_->freed(p, bytes, life, this_thread_number());
   if (freed && limited) limit_.give_back(*k, bytes);
 }
 
@@ -225,6 +228,7 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
     tools_open(p, new_bytes);  // not empty: the contents stay
     if (options_.log_operations) log_line("resize", p, new_bytes, alignment);
   }
+  if (done && profile_.has_value()) profile_->resized(old_bytes, new_bytes, life_of(p));
   if (done) heartbeat();
   return done;
 }
@@ -300,6 +304,7 @@ void core::ignore(const void* p, const void* caller) noexcept
 void core::release() noexcept
 {
   note_peak(sum());
+  gate_.close();
   tools_destroy_pool(this);
   tools_create_pool(this);
   {
@@ -321,8 +326,10 @@ void core::release() noexcept
     late_bytes_.store(0, std::memory_order_relaxed);
     limit_.restart();
   }
+  if (profile_.has_value()) profile_->forget_live();
   checked_.release();
   fast_.release();
+  if (life_.load(std::memory_order_relaxed) == life::alive) gate_.open();
 }
 
 }  // namespace gpa::detail

@@ -90,6 +90,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
   }
   const totals t = sum();
   note_peak(t);
+  log_.forget_leaks();
   leak_teller teller(options_);
   leak_summary s;
   list_of<suppression_use> used;
@@ -101,6 +102,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
         case leak_fate::told:
           if (wishes.contents && teller.will_show()) keep_contents(r);
           teller.tell(r);
+          log_.add_leak(r);
           break;
         case leak_fate::suppressed: {
           leave_out(r, !wishes.owned, s.suppressed_blocks, s.suppressed_bytes);
@@ -126,6 +128,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
     r.total_bytes = unchecked_bytes;
     r.bytes = r.total_bytes / r.blocks;
     teller.tell(r);
+    log_.add_leak(r);
   }
   s.resource = options_.name;
   s.blocks = groups.leaked().blocks - s.suppressed_blocks - s.known_blocks + unchecked;

@@ -146,6 +146,7 @@ constexpr std::array keys{
     key{"log_operations", "0|1", "0", "one line an operation", read<&settings::log_operations>},
     key{"leak_exit_status", "0..255", "0", "of a process that leaked and would return 0",
         read_number<&settings::leak_exit_status, 255>},
+    key{"profile", "0|1", "0", "history of call sites: peaks, totals, lifetimes", read<&settings::profile>},
     key{"max_reports", "number|unlimited", "20", "reports of a kind to show; the others are counted",
         read<&settings::max_reports>},
     key{"color", "auto|always|never", "auto", "auto: on a terminal, without NO_COLOR", read<&settings::color>},
@@ -170,6 +171,9 @@ constexpr std::array keys{
         read<&settings::print_suppressions>},
     key{"include", "file", "none", "more of these settings, a line each or several; # begins a comment",
         read<&settings::include>},
+    key{"report_path", "file", "none", "JSON report at deinit() and exit; %p is the process id, %n the resource",
+        read<&settings::report_path>},
+    key{"report_signal", "0|1", "0", "SIGUSR2 writes report_path of every resource", read<&settings::report_signal>},
     key{"help", "0|1", "0", "this list", read<&settings::help>},
     key{"strict", "0|1", "0", "a wrong key or value ends the process (status 2)", read<&settings::strict>},
 };
@@ -352,6 +356,7 @@ void apply_environment(gpa::options& o) noexcept
   set(o.after_mistake, s.after_mistake);
   set(o.log_operations, s.log_operations);
   set(o.leak_exit_status, s.leak_exit_status);
+  set(o.profile, s.profile);
 }
 
 }  // namespace gpa::detail

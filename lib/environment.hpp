@@ -34,6 +34,7 @@ struct settings {
   std::optional<gpa::after_mistake> after_mistake;
   std::optional<bool> log_operations;
   std::optional<int> leak_exit_status;
+  std::optional<bool> profile;
 
   // Of reports.
   std::size_t max_reports = 20;  // texts of a kind
@@ -47,6 +48,8 @@ struct settings {
   bool report_limit = false;  // refusals because of a memory limit
   std::size_t break_at = 0;  // number of an allocation; 0 = none
   std::string_view log_path;
+  std::string_view report_path;     // pattern of JSON documents
+  bool report_signal = false;
   std::string_view suppressions;    // files
   std::string_view baseline;
   std::string_view write_baseline;

@@ -3,6 +3,7 @@
 #include "base/errno_keeper.hpp"
 #include "environment.hpp"
 #include "os/files.hpp"
+#include "path_pattern.hpp"
 #include "trace/annotation.hpp"
 #include "trace/format.hpp"
 
@@ -15,22 +16,6 @@
 namespace gpa::detail {
 
 namespace {
-
-// "%p" is the process id, "%e" the program's name, "%%" a percent sign.
-void append_path(text& out, std::string_view pattern)
-{
-  for (std::size_t i = 0; i != pattern.size(); ++i) {
-    const char next = pattern[i] == '%' && i + 1 != pattern.size() ? pattern[i + 1] : '\0';
-    if (next == 'p') absl::Format(&out, "%d", ::getpid());
-    if (next == 'e') out.append(program_invocation_short_name);
-    if (next == '%') out.append("%");
-    if (next == 'p' || next == 'e' || next == '%') {
-      ++i;
-    } else {
-      out.append(1, pattern[i]);
-    }
-  }
-}
 
 void warn_once(std::string_view path, int error) noexcept
 {

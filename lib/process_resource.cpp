@@ -6,6 +6,7 @@
 #include <gpa/resource.hpp>
 
 #include "front_door.hpp"
+#include "report_writing.hpp"
 #include "reporter.hpp"
 
 #include <unistd.h>
@@ -35,6 +36,7 @@ void listen_for_status() noexcept
 __attribute__((destructor)) void end_of_process()
 {
   if (core* const c = immortal.load(std::memory_order_acquire); c != nullptr) c->report_at_exit();
+  write_all_reports("exit");
   const int status = demanded_status.load(std::memory_order_relaxed);
   if (status == 0 || program_status.load(std::memory_order_relaxed) != 0) return;
   std::fflush(nullptr);

@@ -6,6 +6,7 @@
 #include "base/mutex.hpp"
 #include "blocks/sampled_range.hpp"
 #include "os/containers.hpp"
+#include "os/loader.hpp"
 #include "os/metadata.hpp"
 #include "os/threads.hpp"
 #include "trace/interned.hpp"
@@ -32,8 +33,8 @@ constinit core_map* cores GPA_GUARDED_BY(lock) = nullptr;  // never destroyed
 constinit std::array<core*, most_retired> retired GPA_GUARDED_BY(lock){};
 constinit std::size_t next_retired GPA_GUARDED_BY(lock) = 0;
 
-// Locks are taken in the order registry, cores, interned texts, metadata, and held across the fork. Nobody else ever
-// holds the locks of two cores, so their order among themselves does not matter.
+// Locks are taken in the order registry, cores, interned texts, loader, metadata, and held across the fork. Nobody else
+// ever holds the locks of two cores, so their order among themselves does not matter.
 void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   lock.lock();
@@ -43,12 +44,14 @@ void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   interned_lock();
   sharing_lock();
   sampled_range_lock();
+  loader_lock();
   metadata_lock();
 }
 
 void after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   metadata_unlock();
+  loader_unlock();
   sampled_range_unlock();
   sharing_unlock();
   interned_unlock();
@@ -103,6 +106,17 @@ core* find_core(std::uint64_t birth) noexcept
   if (cores == nullptr) return nullptr;
   const auto found = cores->find(birth);
   return found == cores->end() ? nullptr : found->second;
+}
+
+void enter_cores(list_of<core*>& entered) noexcept
+try {
+  const mutex_guard guard(lock);
+  if (cores == nullptr) return;
+  entered.reserve(cores->size());
+  for (const auto& [birth, c] : *cores)
+    if (c->enter()) entered.push_back(c);
+} catch (const std::bad_alloc&) {
+  // reserve() refused, and nobody was entered.
 }
 
 void retire_core(core& c) noexcept

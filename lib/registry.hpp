@@ -4,6 +4,8 @@
 // Thread-safe: one lock. A core found alive stays alive while the caller holds the lock or is inside the resource.
 #pragma once
 
+#include "os/containers.hpp"
+
 #include <cstdint>
 
 namespace gpa::detail {
@@ -19,6 +21,9 @@ void register_core(core& c);
 
 /// The core of that birth number; null when it is gone.
 [[nodiscard]] core* find_core(std::uint64_t birth) noexcept;
+
+/// Every core that has not ended, entered; leave() follows for each. Without memory for the list, fewer.
+void enter_cores(list_of<core*>& entered) noexcept;
 
 /// A dead core without blocks: it can be asked about a while longer (the last 256 of them), then it is destroyed.
 void retire_core(core& c) noexcept;

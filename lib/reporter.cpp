@@ -40,7 +40,7 @@ void call_handler(const gpa::options& o, const gpa::report& r, bool written) noe
 
 }  // namespace
 
-void reporter::tell(const gpa::report& r) noexcept
+bool reporter::tell(const gpa::report& r) noexcept
 {
   gpa_on_mistake();
   mistakes_.fetch_add(1, std::memory_order_relaxed);
@@ -49,7 +49,7 @@ void reporter::tell(const gpa::report& r) noexcept
   const bool written = fatal || (!options_.on_report && before < environment_settings().max_reports);
   if (written) write_text(r);
   if (options_.on_report) call_handler(options_, r, written);
-  if (fatal) std::abort();
+  return fatal;
 }
 
 bool leak_teller::will_show() const noexcept

@@ -25,8 +25,8 @@ class reporter {
  public:
   explicit reporter(const gpa::options& o) noexcept : options_(o) {}
 
-  /// A mistake that is no leak: may abort.
-  void tell(const gpa::report& r) noexcept;
+  /// A mistake that is no leak. True: the process is to abort.
+  [[nodiscard]] bool tell(const gpa::report& r) noexcept;
   /// One line for each kind of which texts were not shown.
   void tell_unshown() noexcept;
 

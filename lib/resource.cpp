@@ -3,12 +3,15 @@
 // Whatever takes its return address is GPA_NOINLINE: inlined, under link-time optimisation, it would name the caller's
 // caller, and stacks would begin one of the user's frames too late.
 #include <gpa/resource.hpp>
+#include <gpa/snapshot.hpp>
 
 #include "base/attributes.hpp"
 #include "front_door.hpp"
 #include "late_handle.hpp"
 
 #include <cstring>
+#include <string>
+#include <system_error>
 
 namespace gpa {
 
@@ -121,6 +124,21 @@ GPA_NOINLINE void resource::trim() noexcept { front_.heart->trim(__builtin_retur
 void resource::release() noexcept { front_.heart->release(); }
 
 GPA_NOINLINE void resource::ignore(const void* p) noexcept { front_.heart->ignore(p, __builtin_return_address(0)); }
+
+snapshot resource::take_snapshot() const { return front_.heart->take_snapshot(); }
+
+traced_memory resource::traced() const noexcept { return front_.heart->traced(); }
+
+void resource::reset_peak() noexcept { front_.heart->reset_peak(); }
+
+void resource::write_report(std::string_view file) const
+{
+  if (const int error = front_.heart->write_report(file, "request"); error != 0)
+    throw std::system_error(error, std::generic_category(),
+                            "gpa::resource: cannot write the report " + std::string(file));
+}
+
+stack_trace resource::origin(const void* p) const noexcept { return front_.heart->origin(p); }
 
 GPA_NOINLINE void* resource::do_allocate(std::size_t bytes, std::size_t alignment)
 {

@@ -67,6 +67,32 @@ BOOST_AUTO_TEST_CASE(an_empty_stack_is_number_0_and_number_0_is_an_empty_stack)
   BOOST_TEST(depot_frames(0).empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_stack_with_a_tag_is_another_stack_with_the_same_frames)
+{
+  const stack s = made_stack(77, 20);
+  const std::uint32_t plain = depot_intern(s);
+  const std::uint32_t one = depot_intern(s, 1);
+  const std::uint32_t last = depot_intern(s, 0xFFFF);
+  BOOST_TEST(plain != one);
+  BOOST_TEST(one != last);
+  BOOST_TEST(depot_intern(s, 1) == one);
+  for (const std::uint32_t id : {plain, one, last}) BOOST_TEST(holds(id, s));
+  BOOST_TEST(depot_tag(plain) == 0u);
+  BOOST_TEST(depot_tag(one) == 1u);
+  BOOST_TEST(depot_tag(last) == 0xFFFFu);
+  BOOST_TEST(depot_tag(0) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_tag_alone_is_kept_too)
+{
+  const std::uint32_t id = depot_intern({}, 5);
+  BOOST_TEST(id != 0u);
+  BOOST_TEST(depot_intern({}, 5) == id);
+  BOOST_TEST(depot_intern({}, 6) != id);
+  BOOST_TEST(depot_tag(id) == 5u);
+  BOOST_TEST(depot_frames(id).empty());
+}
+
 BOOST_AUTO_TEST_CASE(a_stack_comes_back_as_it_was)
 {
   for (const std::size_t frames : {1u, 2u, 31u, 32u, 64u}) {

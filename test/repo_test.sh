@@ -20,10 +20,10 @@ mapfile -t prose < <(select_files '\.md$')
 
 # ---- which way includes point ----
 
-rule 'includes point down only: top -> checked, fast -> blocks -> trace -> os -> base'
+rule 'includes point down only: top -> checked, fast, profile -> blocks -> trace -> os -> base'
 layer_of() {
   case $1 in
-    base/*) echo 0 ;; os/*) echo 1 ;; trace/*) echo 2 ;; blocks/*) echo 3 ;; checked/* | fast/*) echo 4 ;; *) echo 5 ;;
+    base/*) echo 0 ;; os/*) echo 1 ;; trace/*) echo 2 ;; blocks/*) echo 3 ;; checked/* | fast/* | profile/*) echo 4 ;; *) echo 5 ;;
   esac
 }
 for file in "${code[@]}"; do
@@ -32,7 +32,7 @@ for file in "${code[@]}"; do
   while IFS= read -r target; do
     up=no
     [ "$(layer_of "$target")" -le "$(layer_of "$from")" ] || up=yes
-    case ${from%%/*}-${target%%/*} in checked-fast | fast-checked) up=yes ;; esac
+    case ${from%%/*}-${target%%/*} in checked-fast | checked-profile | fast-checked | fast-profile | profile-checked | profile-fast) up=yes ;; esac
     [ $up = no ] || breach "$file includes $target"
     [ -e "lib/$target" ] || breach "$file includes $target, which does not exist under lib/"
   done < <(sed -nE 's/^ *# *include *"([^"]+)".*/\1/p' "$file")
@@ -61,6 +61,7 @@ door() {
   each sh -c 'grep -nE "^ *# *include *[<\"]('"$1"')" "$@" | grep -vE "^('"$2"'):"' sh "${code[@]}"
 }
 door 'sys/mman\.h' 'lib/os/pages\.cpp'
+door 'link\.h' 'lib/(os/loader\.hpp|trace/(code_image|modules)\.cpp)'
 door 'unwind\.h' 'lib/trace/capture\.cpp'
 door 'elfutils/|dwarf\.h|libelf\.h|gelf\.h' 'lib/trace/libdw\.(hpp|cpp)'
 door 'valgrind/|sanitizer/' 'lib/base/tools\.(hpp|cpp)'

@@ -108,6 +108,10 @@ struct options {
   /// Freed blocks of up to this many bytes are poisoned whole, larger ones up to 32 KiB in their first 128 bytes, 64 in the
   /// middle and the last 48: there a write after free is seen. At least 512; unlimited = every byte of each.
   std::size_t poison_bytes = default_poison;
+  /// Keeps the history of every call site, from the first allocation on: peak, total, temporary blocks, lifetimes (see
+  /// <gpa/snapshot.hpp>). Of checked blocks; costs about 0.1 microseconds for an allocation and its free, and 8 bytes a
+  /// slot.
+  bool profile = false;
 };
 
 }  // namespace gpa

@@ -21,8 +21,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
+#include <string_view>
 
 namespace gpa {
+
+class snapshot;
+struct traced_memory;
 
 namespace detail {
 class core;
@@ -130,6 +134,32 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// still be freed.
   /// A pointer that is no live block of this resource is reported as invalid pointer. Never throws. O(1). Thread-safe.
   void ignore(const void* p) noexcept;
+
+  // Who holds the memory; <gpa/snapshot.hpp> has the types.
+
+  /// What is live now, counted by call stack, tag and size class; with `options::profile` also what was. With
+  /// `checks::never()` there is nothing to tell.
+  /// Allocates from the global heap; throws std::bad_alloc. O(pages + blocks), with `options::profile` O(sites).
+  /// Thread-safe, also while others allocate and free: what they do meanwhile may be counted or not.
+  [[nodiscard]] snapshot take_snapshot() const;
+
+  /// Bytes that users hold now, and the most they did since reset_peak(). Never throws. O(threads that used it).
+  /// Thread-safe.
+  [[nodiscard]] traced_memory traced() const noexcept;
+  /// From now on peaks are those to come: statistics::peak_bytes and peak_blocks, and those of sites. Never throws.
+  /// O(threads that used it + sites). Thread-safe.
+  void reset_peak() noexcept;
+
+  /// Where the live block at `p` was allocated; empty if none of this resource's starts there, or it is not checked.
+  /// Any value is allowed: `p` is never followed. Never throws. O(1). Thread-safe.
+  [[nodiscard]] stack_trace origin(const void* p) const noexcept;
+
+  /// Writes the JSON document that gpa-report and other tools read (lib/report_schema.json in gpa's sources): totals,
+  /// sites, mistakes, with modules and build ids, so that it can be named elsewhere. The file is complete or not there:
+  /// written beside its place and moved.
+  /// Throws std::system_error, whose text names the file, and std::bad_alloc. O(sites * frames) and more where names
+  /// are looked up. Thread-safe, also while others allocate and free.
+  void write_report(std::string_view file) const;
 
  private:
   friend std::uint64_t detail::birth_of(const std::pmr::memory_resource& r) noexcept;

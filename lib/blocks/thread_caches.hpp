@@ -187,6 +187,7 @@ struct thread_state {
   thread_table* table;
   std::uint32_t ignoring;  // gpa::ignore_scopes that live
   thread_phase phase;
+  std::uint16_t tag;       // of the innermost gpa::tag_scope
 };
 static_assert(sizeof(thread_state) <= 128, "the thread-local storage budget of design.md");
 

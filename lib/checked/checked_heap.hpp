@@ -40,6 +40,14 @@
 namespace gpa::detail {
 
 class leak_groups;
+struct live_block;
+class live_visitor;
+
+/// What is noted of a block beside its tag; null where there is nothing.
+struct block_notes {
+  std::atomic<std::uint32_t>* alloc_trace = nullptr;
+  std::atomic<std::uint64_t>* life = nullptr;  // profile/profile.hpp
+};
 
 class checked_heap {
  public:
@@ -98,6 +106,12 @@ class checked_heap {
   void find_leaks(leak_groups& groups, bool static_too) noexcept;
   /// Copies the beginning of a live block, as far as it goes; returns how much. 0 when none starts there.
   [[nodiscard]] std::size_t copy_live(const void* block, std::span<std::byte> to) noexcept;
+  /// Shows every live block, no lock held that allocating or freeing would wait for longer than some microseconds.
+  void visit_live(live_visitor& v) noexcept;
+  /// An empty one when `p` is no live block of this heap. `p` is never followed.
+  [[nodiscard]] live_block find_live(const void* p) const noexcept;
+  /// Of whatever block is or was at `p`. `life` only where asked for; its memory is made then.
+  [[nodiscard]] block_notes notes_of(const void* p, bool with_life) const noexcept;
   /// False when `p` is no live block of this heap.
   [[nodiscard]] bool ignore(const void* p) noexcept;
 

@@ -63,6 +63,8 @@ void checked_heap::delete_slab(slab& s) noexcept
   held_.fetch_sub(s.held, std::memory_order_relaxed);
   supply_.give_back(s.base, s.bytes, granule_size);
   metadata_free(s.records, records_bytes(s.slot_count));
+  if (void* const lives = s.lives.load(std::memory_order_relaxed); lives != nullptr)
+    metadata_free(lives, s.slot_count * sizeof(std::uint64_t));
   metadata_free(&s, sizeof s);
 }
 

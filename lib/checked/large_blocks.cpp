@@ -47,6 +47,16 @@ void large_blocks::block_list::add(large_block& b) noexcept
   bytes += b.bytes;
 }
 
+void large_blocks::block_list::insert_before(large_block& other, large_block& b) noexcept
+{
+  b.previous = other.previous;
+  b.next = &other;
+  (b.previous != nullptr ? b.previous->next : first) = &b;
+  other.previous = &b;
+  ++count;
+  bytes += b.bytes;
+}
+
 void large_blocks::block_list::remove(large_block& b) noexcept
 {
   (b.previous != nullptr ? b.previous->next : first) = b.next;

@@ -34,6 +34,7 @@ namespace gpa::detail {
 
 class leak_groups;
 class leak_scan;
+class live_visitor;
 struct live_block;
 
 class large_blocks {
@@ -67,6 +68,7 @@ class large_blocks {
   /// Copies what the live block holds at `offset`, as far as it goes and can be read; returns how much. A freed block's
   /// pages go under the lock that is held meanwhile.
   [[nodiscard]] std::size_t copy_live(const std::byte* base, std::size_t offset, std::span<std::byte> to) noexcept;
+  void visit_live(live_visitor& v) noexcept;
   /// Memory was refused: forgets the freed blocks, whose addresses may be what is missing. False when there were none, or
   /// when no address may be used twice.
   bool end_quarantine() noexcept;
@@ -90,6 +92,7 @@ class large_blocks {
     std::size_t count = 0;
     std::size_t bytes = 0;
     void add(large_block& b) noexcept;
+    void insert_before(large_block& other, large_block& b) noexcept;
     void remove(large_block& b) noexcept;
   };
   /// An accessible range that waits for a block: the pages of a freed one.

@@ -46,6 +46,7 @@ struct slab : region {
   std::uint32_t live_slots = 0;  // of a buried heap: what still keeps the slab
   bool listed = false;           // stands in the list of slabs with free slots
   std::size_t held = 0;          // bytes of user memory not given back
+  std::atomic<std::atomic<std::uint64_t>*> lives{nullptr};  // with options::profile, one a slot: profile/profile.hpp
   slab* next = nullptr;          // all slabs of the heap
   slab* next_free = nullptr;     // those of one class with free slots
 

@@ -1,9 +1,10 @@
 // Where the program's static variables are: the writable segments of every loaded module.
 #pragma once
 
-#include <cstddef>
+#include "os/loader.hpp"
 
-#include <link.h>
+#include <cstddef>
+#include <type_traits>
 
 namespace gpa::detail {
 
@@ -11,7 +12,7 @@ namespace gpa::detail {
 template <class Visit>
 void for_each_static_range(Visit&& visit)
 {
-  dl_iterate_phdr(
+  for_each_module(
       [](dl_phdr_info* module, std::size_t, void* data) {
         for (int i = 0; i != module->dlpi_phnum; ++i) {
           const ElfW(Phdr)& segment = module->dlpi_phdr[i];

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstring>
 
 namespace gpa::detail {
 
@@ -26,6 +25,7 @@ constexpr std::size_t limit_words = depot_limit / sizeof(word);
 constexpr std::size_t arena_words = limit_words - all_slots;
 constexpr std::size_t long_stack_words = arena_words / 8 * 7;
 constexpr std::size_t long_stack_slots = all_slots / 8 * 7;
+constexpr word tag_factor = 0xC2B2AE3D27D4EB4F;
 constexpr std::size_t longest_stack = 1024;  // far above max_stack_frames; keeps the arithmetic small
 
 std::atomic<word*> memory{nullptr};  // tables, then the arena
@@ -52,15 +52,15 @@ word spread(word hash) noexcept
   return ((hash ^ hash >> 29) * 0xBF58476D1CE4E5B9) >> 32;
 }
 
-word header(std::size_t id, std::size_t count) noexcept
+word header(std::size_t id, std::size_t count, std::uint16_t tag) noexcept
 {
-  return static_cast<word>(count) << 32 | static_cast<word>(id);
+  return static_cast<word>(tag) << 48 | static_cast<word>(count) << 32 | static_cast<word>(id);
 }
 
-bool holds(const word* arena, std::size_t id, std::span<const std::uintptr_t> frames) noexcept
+bool holds(const word* arena, std::size_t id, std::span<const std::uintptr_t> frames, std::uint16_t tag) noexcept
 {
-  return arena[id] == header(id, frames.size()) &&
-         std::memcmp(arena + id + 1, frames.data(), frames.size_bytes()) == 0;
+  return arena[id] == header(id, frames.size(), tag) &&
+         std::equal(frames.begin(), frames.end(), reinterpret_cast<const std::uintptr_t*>(arena + id + 1));
 }
 
 // Room for a header and `count` frames; 0 when it would not fit below `limit`.
@@ -101,8 +101,8 @@ void say_full(bool refused) noexcept
 // One stack on its way through the tables. `id` stays 0 until an empty slot was met: a known stack costs no room.
 class search {
  public:
-  search(word* base, std::span<const std::uintptr_t> frames) noexcept
-      : arena_(base + all_slots), frames_(frames), hash_(depot_hash(frames))
+  search(word* base, std::span<const std::uintptr_t> frames, std::uint16_t tag) noexcept
+      : arena_(base + all_slots), frames_(frames), tag_(tag), hash_(depot_hash(frames) + tag * tag_factor)
   {
     word* table = base;
     for (const std::size_t slots : table_slots) {
@@ -128,14 +128,15 @@ class search {
           done_ = true;  // no room: id 0 is the answer
           return;
         }
-        if (slot.compare_exchange_strong(seen, tag() | id_, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        if (slot.compare_exchange_strong(seen, upper_hash() | id_, std::memory_order_acq_rel,
+                                         std::memory_order_acquire)) {
           stacks.fetch_add(1, std::memory_order_relaxed);
           done_ = true;
           return;
         }
       }
       const std::size_t other = static_cast<std::uint32_t>(seen);
-      if ((seen ^ tag()) >> 32 == 0 && holds(arena_, other, frames_)) {
+      if ((seen ^ upper_hash()) >> 32 == 0 && holds(arena_, other, frames_, tag_)) {
         if (id_ != 0) return_words(arena_, id_, frames_.size());
         id_ = other;
         done_ = true;
@@ -145,20 +146,21 @@ class search {
 
   bool store() noexcept
   {
-    const bool one = frames_.size() == 1;
+    const bool one = frames_.size() <= 1;
     if (!one && stacks.load(std::memory_order_relaxed) >= long_stack_slots) return false;
     id_ = take_words(frames_.size(), one ? arena_words : long_stack_words);
     if (id_ == 0) return false;
-    std::memcpy(arena_ + id_ + 1, frames_.data(), frames_.size_bytes());
+    std::copy(frames_.begin(), frames_.end(), reinterpret_cast<std::uintptr_t*>(arena_ + id_ + 1));
     // Release of its own: a number may travel through a record without any ordering.
-    std::atomic_ref(arena_[id_]).store(header(id_, frames_.size()), std::memory_order_release);
+    std::atomic_ref(arena_[id_]).store(header(id_, frames_.size(), tag_), std::memory_order_release);
     return true;
   }
 
-  [[nodiscard]] word tag() const noexcept { return hash_ & ~word{0xFFFFFFFF}; }
+  [[nodiscard]] word upper_hash() const noexcept { return hash_ & ~word{0xFFFFFFFF}; }
 
   word* arena_;
   std::span<const std::uintptr_t> frames_;
+  std::uint16_t tag_;
   word hash_;
   std::size_t id_ = 0;
   bool done_ = false;
@@ -186,15 +188,38 @@ std::uint64_t depot_hash(std::span<const std::uintptr_t> frames) noexcept
   return ((a * other + b) * other + c) * other + d * factor;
 }
 
-std::uint32_t depot_intern(std::span<const std::uintptr_t> frames) noexcept
+namespace {
+
+struct kept_stack {
+  const word* frames = nullptr;
+  std::size_t count = 0;
+  std::uint16_t tag = 0;
+};
+
+// Nothing for 0 and for numbers never given out.
+kept_stack find(std::uint32_t id) noexcept
 {
-  if (frames.empty()) return 0;
+  word* const base = memory.load(std::memory_order_acquire);
+  if (base == nullptr || id == 0 || id >= arena_words) return {};
+  word* const arena = base + all_slots;
+  const word found = std::atomic_ref(arena[id]).load(std::memory_order_acquire);
+  const std::size_t count = static_cast<std::size_t>(found >> 32) & 0xFFFF;
+  const auto tag = static_cast<std::uint16_t>(found >> 48);
+  if ((count == 0 && tag == 0) || count > longest_stack || found != header(id, count, tag)) return {};
+  return {arena + id + 1, count, tag};
+}
+
+}  // namespace
+
+std::uint32_t depot_intern(std::span<const std::uintptr_t> frames, std::uint16_t tag) noexcept
+{
+  if (frames.empty() && tag == 0) return 0;
   word* const base = have_memory();
   std::uint32_t id = 0;
   if (base != nullptr) {
-    id = search(base, frames.first(std::min(frames.size(), longest_stack))).result();
+    id = search(base, frames.first(std::min(frames.size(), longest_stack)), tag).result();
     if (id != 0) return id;
-    if (frames.size() > 1) id = search(base, frames.first(1)).result();
+    if (frames.size() > 1) id = search(base, frames.first(1), tag).result();
   }
   if (!full.load(std::memory_order_relaxed)) say_full(base == nullptr);
   return id;
@@ -202,14 +227,12 @@ std::uint32_t depot_intern(std::span<const std::uintptr_t> frames) noexcept
 
 std::span<const std::uintptr_t> depot_frames(std::uint32_t id) noexcept
 {
-  word* const base = memory.load(std::memory_order_acquire);
-  if (base == nullptr || id == 0 || id >= arena_words) return {};
-  word* const arena = base + all_slots;
-  const word found = std::atomic_ref(arena[id]).load(std::memory_order_acquire);
-  const std::size_t count = static_cast<std::size_t>(found >> 32);
-  if (count == 0 || count > longest_stack || found != header(id, count)) return {};
-  return {reinterpret_cast<const std::uintptr_t*>(arena + id + 1), count};
+  const kept_stack s = find(id);
+  if (s.frames == nullptr) return {};
+  return {reinterpret_cast<const std::uintptr_t*>(s.frames), s.count};
 }
+
+std::uint16_t depot_tag(std::uint32_t id) noexcept { return find(id).tag; }
 
 bool depot_is_full() noexcept
 {

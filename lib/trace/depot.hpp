@@ -2,8 +2,8 @@
 //
 // A number is the place of the stack in one append-only arena, in units of 8 bytes:
 //
-//    arena   | (0) | count,id | pc | pc | pc | count,id | pc | ...        64 MiB in all, tables included
-//                    ^ id                      ^ id
+//    arena   | (0) | tag,count,id | pc | pc | pc | tag,count,id | pc | ...     64 MiB in all, tables included
+//                    ^ id                          ^ id
 //    tables  1 Ki, 8 Ki, 64 Ki, 1 Mi slots {upper half of the hash, id}, in buckets of one cache line
 //
 // A look-up walks one bucket in each table, then a few more in the last; the first empty slot ends it, and that is
@@ -31,10 +31,14 @@ namespace gpa::detail {
 inline constexpr std::size_t depot_limit = std::size_t{64} << 20;
 
 /// The number of this stack; 0 for an empty one or when there is no room left. O(frames). Leaves errno alone.
-[[nodiscard]] std::uint32_t depot_intern(std::span<const std::uintptr_t> frames) noexcept;
+/// A stack with a tag (gpa::tag_scope) has another number than the same one without, and may be empty.
+[[nodiscard]] std::uint32_t depot_intern(std::span<const std::uintptr_t> frames, std::uint16_t tag = 0) noexcept;
 
 /// The stack of a number depot_intern() returned; empty for 0 and for numbers never given out. O(1).
 [[nodiscard]] std::span<const std::uintptr_t> depot_frames(std::uint32_t id) noexcept;
+
+/// The tag it was interned with; 0 without one, and for 0 and numbers never given out. O(1).
+[[nodiscard]] std::uint16_t depot_tag(std::uint32_t id) noexcept;
 
 /// Whether a stack could not be kept, or not whole.
 [[nodiscard]] bool depot_is_full() noexcept;

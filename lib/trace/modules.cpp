@@ -1,5 +1,7 @@
 #include "trace/modules.hpp"
 
+#include "os/loader.hpp"
+
 #include <dlfcn.h>
 #include <link.h>
 #include <unistd.h>
@@ -79,7 +81,7 @@ std::size_t module_list::find(std::uintptr_t address) const noexcept
 module_list list_modules()
 {
   listing l;
-  ::dl_iterate_phdr(&on_module, &l);
+  for_each_module(&on_module, &l);
   if (l.refused) throw std::bad_alloc();
   std::sort(l.found.segments.begin(), l.found.segments.end(),
             [](const module_segment& a, const module_segment& b) { return a.begin < b.begin; });
@@ -89,7 +91,7 @@ module_list list_modules()
 std::uint64_t module_generation() noexcept
 {
   std::uint64_t generation = 0;
-  ::dl_iterate_phdr(&on_first_module, &generation);
+  for_each_module(&on_first_module, &generation);
   return generation;
 }
 

@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <gpa/resource.hpp>
+#include <gpa/snapshot.hpp>
 #include <gpa/version.hpp>
 
 #include <array>
@@ -31,6 +32,9 @@ static_assert(!std::is_move_constructible_v<gpa::default_resource_guard>);
 static_assert(std::is_trivially_copyable_v<gpa::report>);
 static_assert(std::is_trivially_copyable_v<gpa::stack_trace>);
 static_assert(std::is_trivially_copyable_v<gpa::statistics>);
+
+static_assert(std::is_copy_constructible_v<gpa::snapshot> && std::is_nothrow_move_constructible_v<gpa::snapshot>);
+static_assert(!std::is_copy_constructible_v<gpa::tag_scope> && !std::is_convertible_v<std::string_view, gpa::tag_scope>);
 
 static_assert(gpa::checks::always() != gpa::checks::never());
 static_assert(gpa::checks::one_in(1) == gpa::checks::always());
@@ -275,4 +279,34 @@ BOOST_AUTO_TEST_CASE(it_lives_where_people_put_it)
   BOOST_TEST(perhaps->options().checks.is_never());
   BOOST_TEST(in_a_function.options().name == "static");
   BOOST_TEST(o.resource.stats().live_blocks == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(who_holds_the_memory)
+{
+  gpa::options o = quiet();
+  o.profile = true;
+  gpa::resource r(o);
+  const gpa::resource& seen = r;
+  const gpa::snapshot before = seen.take_snapshot();
+  const gpa::tag_scope tag("parser");
+  const std::pmr::vector<int> v(100, 1, &r);
+  const gpa::snapshot now = r.take_snapshot();
+  for (const gpa::by key : {gpa::by::line, gpa::by::file, gpa::by::function, gpa::by::stack, gpa::by::size_class,
+                            gpa::by::tag}) {
+    BOOST_TEST(now.statistics(key).size() == 1u);
+    const std::vector<gpa::snapshot_row> rows = now.compare_to(before, key);
+    std::ostringstream out;
+    out << rows.front();
+    BOOST_TEST(out.str() == to_string(rows.front()));
+  }
+  BOOST_TEST(now.filter({gpa::include("*"), gpa::exclude("*/nothing/*")}).live_bytes() == now.live_bytes());
+  BOOST_TEST(!now.estimated());
+  BOOST_TEST(now.profiled());
+  BOOST_TEST(now.sites().front().average_lifetime() == 0.0);
+  const gpa::traced_memory traced = seen.traced();
+  BOOST_TEST(traced.current == 400u);
+  BOOST_TEST(traced.peak >= traced.current);
+  r.reset_peak();
+  BOOST_TEST(!seen.origin(v.data()).empty());
+  seen.write_report("/dev/null");
 }

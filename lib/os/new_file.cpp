@@ -1,0 +1,88 @@
+#include "os/new_file.hpp"
+
+#include "base/errno_keeper.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t piece = std::size_t{64} << 10;
+
+// "report.json.4711.part": threads have different ones.
+void append_name_beside(text& out, std::string_view path) noexcept
+{
+  std::array<char, 16> number{};
+  const char* const end = std::to_chars(number.data(), number.data() + number.size(), ::gettid()).ptr;
+  out.append(path);
+  out.append(".");
+  out.append({number.data(), static_cast<std::size_t>(end - number.data())});
+  out.append(".part");
+  out.append(1, '\0');
+}
+
+}  // namespace
+
+new_file::new_file(std::string_view path) noexcept
+{
+  const errno_keeper keeper;
+  path_.append(path);
+  path_.append(1, '\0');
+  struct stat there = {};
+  if (::stat(path_.view().data(), &there) != 0 || S_ISREG(there.st_mode)) append_name_beside(beside_, path);
+  const char* const name = beside_.empty() ? path_.view().data() : beside_.view().data();
+  descriptor_ = ::open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
+  if (descriptor_ == -1) error_ = errno;
+}
+
+new_file::~new_file()
+{
+  if (descriptor_ == -1) return;
+  const errno_keeper keeper;
+  ::close(descriptor_);
+  if (!beside_.empty()) ::unlink(beside_.view().data());
+}
+
+void new_file::flush() noexcept
+{
+  const errno_keeper keeper;
+  std::string_view rest = waiting_.view();
+  while (!rest.empty() && error_ == 0) {
+    const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
+    if (written > 0) {
+      rest.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno != EINTR) {
+      error_ = errno;
+    }
+  }
+  waiting_.clear();
+}
+
+void new_file::write(std::string_view part) noexcept
+{
+  waiting_.append(part);
+  if (waiting_.view().size() >= piece) flush();
+}
+
+int new_file::finish() noexcept
+{
+  flush();
+  if (descriptor_ == -1) return error_;
+  const errno_keeper keeper;
+  if (::close(descriptor_) != 0 && error_ == 0) error_ = errno;
+  descriptor_ = -1;
+  if (beside_.empty()) return error_;
+  if (error_ == 0 && ::rename(beside_.view().data(), path_.view().data()) != 0) error_ = errno;
+  if (error_ != 0) ::unlink(beside_.view().data());
+  return error_;
+}
+
+}  // namespace gpa::detail

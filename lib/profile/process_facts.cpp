@@ -1,0 +1,73 @@
+#include "profile/process_facts.hpp"
+
+#include "os/files.hpp"
+#include "trace/format.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <ctime>
+#include <string_view>
+
+namespace gpa::detail {
+
+namespace {
+
+metadata_string in_words(std::time_t time)
+{
+  std::tm parts{};
+  ::gmtime_r(&time, &parts);
+  std::array<char, 32> words{};
+  return {words.data(), std::strftime(words.data(), words.size(), "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+// Clock ticks from the system's start to the process's: the 22nd word of /proc/self/stat. The second word is the
+// program's name, which may hold spaces, but ends with the last bracket.
+std::uint64_t start_in_ticks()
+{
+  text content;
+  if (!append_file(content, "/proc/self/stat")) return 0;
+  std::string_view words = content.view();
+  words.remove_prefix(std::min(words.rfind(')') + 1, words.size()));
+  for (int word = 3; word != 23; ++word) {
+    words.remove_prefix(std::min(words.find_first_not_of(' '), words.size()));
+    if (word == 22) break;
+    words.remove_prefix(std::min(words.find(' '), words.size()));
+  }
+  std::uint64_t ticks = 0;
+  std::from_chars(words.data(), words.data() + words.size(), ticks);
+  return ticks;
+}
+
+std::time_t start_of_process(std::time_t now)
+{
+  timespec running{};
+  ::clock_gettime(CLOCK_BOOTTIME, &running);
+  const auto ticks_a_second = static_cast<std::uint64_t>(std::max(::sysconf(_SC_CLK_TCK), 1L));
+  return now - running.tv_sec + static_cast<std::time_t>(start_in_ticks() / ticks_a_second);
+}
+
+metadata_string executable_path()
+{
+  std::array<char, 4096> path{};
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
+  return {path.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))};
+}
+
+}  // namespace
+
+process_facts facts_of_process()
+{
+  const std::time_t now = std::time(nullptr);
+  text arguments;
+  static_cast<void>(append_file(arguments, "/proc/self/cmdline"));
+  return {.pid = static_cast<std::uint64_t>(::getpid()),
+          .executable = executable_path(),
+          .arguments = metadata_string(arguments.view()),
+          .start = in_words(start_of_process(now)),
+          .now = in_words(now)};
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,207 @@
+// When JSON documents are written, as GPA_OPTIONS says: at deinit, at exit, on a signal, before an abort.
+#define BOOST_TEST_MODULE report_occasions
+#include <gpa/resource.hpp>
+
+#include "support/accomplices.hpp"
+#include "support/documents.hpp"
+#include "support/governed.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace gpa::test;
+
+[[nodiscard]] bool appears(const std::string& file, const char* reason)
+{
+  for (int i = 0; i != 1000; ++i) {
+    if (std::filesystem::exists(file) && read(file).get<std::string>("process.reason") == reason) return true;
+    ::usleep(10'000);
+  }
+  return false;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(report_path_writes_at_deinit_one_file_a_resource)
+{
+  const folder f;
+  const auto work = [&f] {
+    gpa::resource a(named("a/1"));
+    gpa::resource b(named("b"));
+    static_cast<void>(obtain(a, 72));
+    if (a.deinit() != gpa::check::leak || b.deinit() != gpa::check::ok) ::_exit(3);
+    if (f.files() > 2) ::_exit(4);
+  };
+  const outcome without = under("", work);
+  BOOST_TEST(without.status == 0);
+  BOOST_TEST(f.files() == 0u);
+  const outcome with = under("report_path='" + f.file("%n.json") + "'", work);
+  BOOST_TEST_CONTEXT(with)
+  {
+    BOOST_TEST(with.status == 0);
+    BOOST_TEST(f.files() == 2u);
+    const ptree a = read(f.file("a_1.json"));
+    BOOST_TEST(a.get<std::string>("process.reason") == "deinit");
+    BOOST_TEST(a.get<std::size_t>("totals.live_bytes") == 72u);
+    BOOST_TEST(at(a.get_child("mistakes"), 0).get<std::string>("rule") == "gpa-leak");
+    BOOST_TEST(read(f.file("b.json")).get_child("mistakes").empty());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(options_that_are_final_write_no_report)
+{
+  const folder f;
+  const outcome o = under("report_path=" + f.file("%n.json"), [] {
+    gpa::options final = named("final");
+    final.environment = gpa::environment::ignored;
+    const gpa::resource r(final);
+  });
+  BOOST_TEST(o.status == 0);
+  BOOST_TEST(f.files() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_report_that_cannot_be_written_at_deinit_is_a_warning)
+{
+  const outcome o = under("report_path=/nowhere/%n.json", [] { const gpa::resource r(named("a")); });
+  BOOST_TEST(o.status == 0);
+  BOOST_TEST(o.err == "gpa: warning: the report /nowhere/a.json of resource \"a\" is not written "
+                      "(No such file or directory)\n");
+}
+
+BOOST_AUTO_TEST_CASE(profile_in_gpa_options_keeps_the_history)
+{
+  const folder f;
+  const auto work = [] {
+    gpa::resource r(named("a"));
+    discard(r, obtain(r, 72), 72);
+  };
+  BOOST_TEST(under("profile=1:report_path=" + f.file("with.json"), work).status == 0);
+  BOOST_TEST(under("report_path=" + f.file("without.json"), work).status == 0);
+  BOOST_TEST(at(read(f.file("with.json")).get_child("sites"), 0).get<int>("total_blocks") == 1);
+  BOOST_TEST(read(f.file("without.json")).get_child("sites").empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_mistake_that_aborts_is_in_the_report)
+{
+  const folder f;
+  const outcome o = under("report_path=" + f.file("%n.json"), [] {
+    gpa::resource r({.name = "a", .checks = gpa::checks::always()});
+    void* const p = obtain(r, 24);
+    blunder(r, p, 23);
+  });
+  BOOST_TEST(o.status == -SIGABRT);
+  const ptree d = read(f.file("a.json"));
+  BOOST_TEST(d.get<std::string>("process.reason") == "abort");
+  BOOST_TEST(d.get<std::size_t>("totals.live_bytes") == 24u);
+  BOOST_TEST(at(d.get_child("mistakes"), 0).get<std::string>("rule") == "gpa-size-mismatch");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_alive_at_exit_is_written_then)
+{
+  const folder f;
+  const outcome o = under("report_path=" + f.file("%n.json"), [] {
+    static_cast<void>(obtain(*gpa::process_resource(), 72));
+    static auto* const forgotten = new gpa::resource(named("forgotten"));
+    static_cast<void>(obtain(*forgotten, 24));
+    std::exit(0);
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    const ptree process = read(f.file("process.json"));
+    BOOST_TEST(process.get<std::string>("process.reason") == "exit");
+    BOOST_TEST(process.get<std::size_t>("totals.live_bytes") == 72u);
+    BOOST_TEST(at(process.get_child("mistakes"), 0).get<std::string>("rule") == "gpa-leak");
+    BOOST_TEST(read(f.file("forgotten.json")).get<std::size_t>("totals.live_bytes") == 24u);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(sigusr2_writes_the_report_of_a_program_that_runs_on)
+{
+  const folder f;
+  const std::string path = "report_path=" + f.file("%n.json");
+  const auto work = [&f] {
+    gpa::resource r(named("a"));
+    void* const p = obtain(r, 72);
+    ::raise(SIGUSR2);
+    if (!appears(f.file("a.json"), "signal")) ::_exit(3);
+    discard(r, p, 72);
+    ::raise(SIGUSR2);
+    static_cast<void>(r.deinit());  // and not both at once
+  };
+  const outcome asked = under("report_signal=1:" + path, work);
+  BOOST_TEST_CONTEXT(asked)
+  {
+    BOOST_TEST(asked.status == 0);
+    BOOST_TEST(asked.err == "");
+    BOOST_TEST(read(f.file("a.json")).get<std::size_t>("totals.live_bytes") == 0u);
+  }
+  BOOST_TEST(under(path, work).status == -SIGUSR2);  // not asked for: the system's own answer
+}
+
+BOOST_AUTO_TEST_CASE(a_program_keeps_its_own_handler_of_sigusr2)
+{
+  const folder f;
+  const outcome o = under("report_signal=1:report_path=" + f.file("%n.json"), [] {
+    static volatile std::sig_atomic_t caught = 0;
+    std::signal(SIGUSR2, [](int) { caught = 1; });
+    const gpa::resource r(named("a"));
+    ::raise(SIGUSR2);
+    if (caught != 1) ::_exit(3);
+  });
+  BOOST_TEST(o.status == 0);
+  BOOST_TEST(o.err == "gpa: warning: report_signal=1 does nothing: the program handles SIGUSR2 itself\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_signal_without_a_path_is_told)
+{
+  const outcome o = under("report_signal=1", [] { const gpa::resource r(named("a")); });
+  BOOST_TEST(o.err == "gpa: warning: report_signal=1 does nothing: report_path is not set\n");
+}
+
+// Resources come, go and are released while reports of all of them are asked for.
+BOOST_AUTO_TEST_CASE(reports_are_written_while_resources_begin_and_end)
+{
+  const folder f;
+  const outcome o = under("report_signal=1:profile=1:report_path=" + f.file("%n.json"), [] {
+    const gpa::resource first(named("first"));  // from here on the signal is answered
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> threads;
+    for (const char* const name : {"a", "b"}) {
+      threads.emplace_back([name, &stop] {
+        while (!stop) {
+          gpa::resource r(named(name));
+          for (int i = 0; i != 200; ++i) discard(r, obtain(r, 100), 100);
+          static_cast<void>(obtain(r, 200'000));
+          r.release();
+          static_cast<void>(obtain(r, 100));
+          r.release();
+        }
+      });
+    }
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    while (std::chrono::steady_clock::now() < end) {
+      ::raise(SIGUSR2);
+      ::usleep(1000);
+    }
+    stop = true;
+    for (std::thread& t : threads) t.join();
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.err == "");
+  }
+  for (const char* const name : {"a.json", "b.json"}) BOOST_TEST(read(f.file(name)).get<int>("gpa_report") == 1);
+}
