@@ -22,6 +22,7 @@ ABSL_FLAG(std::uint64_t, limit, 10, "");
 ABSL_FLAG(std::vector<std::string>, binary, {}, "");
 ABSL_FLAG(std::vector<std::string>, debug_dir, {}, "");
 ABSL_FLAG(std::string, file, "", "");
+ABSL_FLAG(std::string, resource, "", "");
 ABSL_FLAG(double, interval, 2, "");
 ABSL_FLAG(std::uint64_t, times, 0, "");
 
@@ -50,6 +51,7 @@ Shows what gpa::resource::write_report() wrote, and turns it into what other pro
                     More than one: with commas
   --debug-dir=DIR   a folder of such files, by name or as .build-id/ab/cdef.debug
   --file=FILE       watch: what the program writes; default: report_path of its GPA_OPTIONS
+  --resource=NAME   watch: which one, where the file's name has %n
   --interval=S      watch: seconds between two looks, default 2
   --times=N         watch: how many looks; default: until interrupted
   --help, --version
@@ -167,6 +169,7 @@ command parse_command_line(int count, char** arguments)
   c.request.limit = short_rows && !was_given("limit") ? 20 : absl::GetFlag(FLAGS_limit);
   c.symbols = {.binaries = absl::GetFlag(FLAGS_binary), .directories = absl::GetFlag(FLAGS_debug_dir)};
   c.watched_file = absl::GetFlag(FLAGS_file);
+  c.resource = absl::GetFlag(FLAGS_resource);
   c.interval = absl::GetFlag(FLAGS_interval);
   c.times = absl::GetFlag(FLAGS_times);
   return c;

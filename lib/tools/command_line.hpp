@@ -20,6 +20,7 @@ struct command {
   text_request request = {};
   symbol_files symbols = {};
   std::string watched_file = {};
+  std::string resource = {};
   double interval = 2;      // seconds between two looks
   std::uint64_t times = 0;  // looks; 0 = until it is interrupted
 };

@@ -28,7 +28,7 @@ document load_for(const command& c, const std::string& path)
 
 std::string converted(const command& c, const document& d)
 {
-  // if (c.to == "html") return to_html(d, nullptr, c.request.what);
+  if (c.to == "html") return to_html(d, nullptr, c.request.what);
   if (c.to == "dhat") return to_dhat(d);
   if (c.to == "pprof") return to_pprof(d);
   if (c.to == "folded") return to_folded(d, c.request.what);
@@ -46,7 +46,7 @@ int run(const command& c)
   std::string out;
   if (c.action == action::diff) {
     const document after = load_for(c, c.files.back());
-    out = to_text(d, after, c.request);
+    out = c.to == "html" ? to_html(after, &d, c.request.what) : to_text(d, after, c.request);
   } else if (c.action == action::top) {
     out = to_table(d, c.request, terminal_width());
   } else {

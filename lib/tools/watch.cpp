@@ -61,7 +61,9 @@ void require_handler(pid_t pid)
     const unsigned long long caught = std::strtoull(line.c_str() + 7, nullptr, 16);
     if ((caught >> (SIGUSR2 - 1) & 1) != 0) return;
   }
-  throw refusal(name + " does not catch SIGUSR2, so it would die of it: start it with report_path in its GPA_OPTIONS");
+  throw refusal(
+      name +
+      " does not catch SIGUSR2, so it would die of it: start it with GPA_OPTIONS=report_path=FILE:report_signal=1");
 }
 
 // report_path as the process was told it; quotes stand around values with colons.
@@ -90,7 +92,14 @@ std::string path_in_options(const std::string& options)
   return path;
 }
 
-std::string path_of(pid_t pid, const std::string& given)
+std::string with_replaced(std::string text, std::string_view what, const std::string& by)
+{
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
+    text.replace(at, what.size(), by);
+  return text;
+}
+
+std::string path_of(pid_t pid, const std::string& given, const std::string& resource)
 {
   const std::string process = "/proc/" + std::to_string(pid);
   std::string path = given;
@@ -106,8 +115,12 @@ std::string path_of(pid_t pid, const std::string& given)
                     " has no report_path in its GPA_OPTIONS: name the file with --file");
     if (path.front() != '/') path = process + "/cwd/" + path;
   }
-  for (std::size_t at = 0; (at = path.find("%p", at)) != std::string::npos;) path.replace(at, 2, std::to_string(pid));
-  return path;
+  path = with_replaced(path, "%p", std::to_string(pid));
+  if (path.find("%n") == std::string::npos) return path;
+  if (resource.empty()) throw refusal(path + " is one file for each resource: choose one with --resource=NAME");
+  std::string name = resource;
+  std::replace(name.begin(), name.end(), '/', '_');
+  return with_replaced(path, "%n", name);
 }
 
 // What changes when the file is written anew, or replaced by another.
@@ -170,7 +183,7 @@ int watch(const command& c)
 {
   const pid_t pid = parse_pid(c.pid);
   require_handler(pid);
-  const std::string path = path_of(pid, c.watched_file);
+  const std::string path = path_of(pid, c.watched_file, c.resource);
   std::signal(SIGINT, [](int) { interrupted = 1; });
   std::signal(SIGTERM, [](int) { interrupted = 1; });
   const bool on_terminal = ::isatty(STDOUT_FILENO) != 0;

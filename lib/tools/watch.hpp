@@ -1,9 +1,11 @@
 // The largest sites of a running program, again and again.
 //
-// The program has to have been started with a `report_path` in its options: the library then writes its report there
-// whenever SIGUSR2 comes. A process that does not catch SIGUSR2 would die of it: it is refused instead.
+// The program has to have been started with `report_path` and `report_signal=1` in its options: the library then writes
+// its report there whenever SIGUSR2 comes. A process that does not catch SIGUSR2 would die of it: it is refused
+// instead.
 //
-// What is read is found in the process's GPA_OPTIONS, or told by --file; `%p` in it stands for the process id.
+// What is read is found in the process's GPA_OPTIONS, or told by --file; `%p` in it stands for the process id, `%n` for
+// the resource.
 #pragma once
 
 #include "tools/command_line.hpp"
