@@ -16,7 +16,7 @@
 // Names as users write them, but for the dashes that C++ does not allow.
 ABSL_FLAG(std::string, to, "text", "");
 ABSL_FLAG(std::string, o, "", "");
-ABSL_FLAG(std::string, what, "live", "");
+ABSL_FLAG(std::string, what, "", "");
 ABSL_FLAG(std::string, by, "", "");
 ABSL_FLAG(std::uint64_t, limit, 10, "");
 ABSL_FLAG(std::vector<std::string>, binary, {}, "");
@@ -44,7 +44,7 @@ Shows what gpa::resource::write_report() wrote, and turns it into what other pro
 
   --to=FORMAT       text (default), html, dhat, pprof (gzip), folded, speedscope, sarif; of a diff: text, html
   -o FILE           write there instead of to standard output
-  --what=MEASURE    live (default), peak, total: bytes by which sites are measured
+  --what=MEASURE    live, peak, total: bytes by which sites are measured; default live, or peak where nothing is live
   --by=GROUP        line, file, function, stack, size_class, tag: one row each; default stack, of diff, top and watch line
   --limit=N         rows of text; 0 = all; default 10, of top and watch 20
   --binary=FILE     where symbols are, for reports of stripped programs; believed if its build id is the report's.
@@ -159,8 +159,10 @@ command parse_command_line(int count, char** arguments)
     throw refusal("a diff is written as text or html; pprof has a -diff_base of its own");
   if ((c.action == action::top || c.action == action::watch) && c.to != "text")
     throw refusal("top and watch write text");
-  if (!parse(absl::GetFlag(FLAGS_what), c.request.what))
-    throw refusal("no measure \"" + absl::GetFlag(FLAGS_what) + "\": live, peak, total");
+  const std::string what = absl::GetFlag(FLAGS_what);
+  c.measure_is_given = !what.empty();
+  if (c.measure_is_given && !parse(what, c.request.what))
+    throw refusal("no measure \"" + what + "\": live, peak, total");
   c.request.grouping = c.action == action::convert ? by::stack : by::line;
   const std::string grouping = absl::GetFlag(FLAGS_by);
   if (!grouping.empty() && !parse(grouping, c.request.grouping))

@@ -18,6 +18,7 @@ struct command {
   std::string to = {};      // text, html, ...
   std::string output = {};  // empty = stdout
   text_request request = {};
+  bool measure_is_given = false;
   symbol_files symbols = {};
   std::string watched_file = {};
   std::string resource = {};

@@ -15,9 +15,17 @@ namespace {
 
 using namespace gpa::tools;
 
-document load_for(const command& c, const std::string& path)
+// A report made at the end of a resource has nothing live: then what it held at most says more.
+measure fitting(const command& c, const document& d)
+{
+  if (c.measure_is_given || d.totals.live_blocks != 0 || !d.profiled) return c.request.what;
+  return measure::peak;
+}
+
+document load_for(command& c, const std::string& path)
 {
   document d = load(path, c.symbols);
+  if (path == c.files.back()) c.request.what = fitting(c, d);
   try {
     require(d, c.request.what);
   } catch (const refusal& r) {
@@ -37,7 +45,7 @@ std::string converted(const command& c, const document& d)
   return to_text(d, c.request);
 }
 
-int run(const command& c)
+int run(command& c)
 {
   if (c.action == action::watch) return watch(c);
   if (c.to == "pprof" && c.output.empty() && ::isatty(STDOUT_FILENO) != 0)

@@ -1,5 +1,5 @@
-// The page without its data: what stands before it and behind. Defined in a source that page/embed.py makes of the files
-// beside it when this is built.
+// The page without its data: what stands before it and behind. Defined in a source that page/embed.py makes of the
+// files beside it when this is built.
 #pragma once
 
 #include <string_view>

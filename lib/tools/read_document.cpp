@@ -1,5 +1,7 @@
 #include "tools/read_document.hpp"
 
+#include "trace/modules.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <charconv>
@@ -304,15 +306,25 @@ document read_document(std::string_view text, const progress& tell)
   return d;
 }
 
+bool is_library(const document& d, const module& m)
+{
+  return m.path != d.executable && detail::is_library_module(m.path);
+}
+
 void name_unknown_frames(document& d)
 {
   for (frame& f : d.frames) {
     if (!f.calls.empty()) continue;
     f.named = false;
     char text[32];
-    const bool known = f.module != none;
-    std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(known ? f.relative : f.address));
-    f.calls.push_back({.function = known ? std::string(file_name(d.modules[f.module].path)) + "+" + text : text});
+    if (f.module == none) {
+      std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(f.address));
+      f.calls.push_back({.function = text});
+    } else {
+      std::snprintf(text, sizeof text, "+0x%llx", static_cast<unsigned long long>(f.relative));
+      const module& m = d.modules[f.module];
+      f.calls.push_back({.function = std::string(file_name(m.path)) + text, .library = is_library(d, m)});
+    }
   }
 }
 

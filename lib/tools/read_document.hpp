@@ -28,6 +28,9 @@ using progress = std::function<void(double)>;
 /// Throws refusal: truncated, foreign, newer, or wrong in a place it names.
 [[nodiscard]] document read_document(std::string_view text, const progress& tell = {});
 
+/// The system's, a compiler's runtime, or libgpa; never the program itself.
+[[nodiscard]] bool is_library(const document& d, const module& m);
+
 /// Gives frames without calls one that says where they are. read_document() leaves them without, so that symbols can be
 /// looked up first.
 void name_unknown_frames(document& d);

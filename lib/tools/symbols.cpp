@@ -1,5 +1,6 @@
 #include "tools/symbols.hpp"
 
+#include "tools/read_document.hpp"
 #include "trace/debug_info.hpp"
 #include "trace/frames.hpp"
 #include "trace/libdw.hpp"
@@ -130,7 +131,7 @@ std::vector<std::string> look_up_symbols(document& d, const symbol_files& where)
     detail::loaded_module& m = list.modules.emplace_back();
     m.path = std::string_view(d.modules[i].path);
     m.base = static_cast<std::uintptr_t>(d.modules[i].base);
-    m.library = i != 0 && detail::is_library_module(d.modules[i].path);
+    m.library = is_library(d, d.modules[i]);
     // System libraries have names enough; their debug information is large and seldom there.
     if (wanted[i] == 0 || m.library) continue;
     const std::string what = "no lines for " + counted(wanted[i], "frame") + " of " + d.modules[i].path + ": ";

@@ -28,11 +28,12 @@ std::uint64_t total_of(const document& d, measure what)
 
 std::string head_of(const document& d)
 {
-  std::string text = "resource \"" + d.resource + "\" of " +
-                     (d.arguments.empty() ? d.executable : std::string(file_name(d.arguments.front()))) + " (pid " +
-                     std::to_string(d.pid) + "), " + d.time + ", " +
-                     (d.reason == "request" ? "by request" : "at " + d.reason);
-  return text;
+  const std::string program = d.arguments.empty() ? d.executable : d.arguments.front();
+  const std::string when = d.reason == "request"  ? "by request"
+                           : d.reason == "signal" ? "on SIGUSR2"
+                                                  : "at " + d.reason;
+  return "resource \"" + d.resource + "\" of " + std::string(file_name(program)) + " (pid " + std::to_string(d.pid) +
+         "), " + d.time + ", " + when;
 }
 
 std::string totals_of(const document& d)
@@ -159,6 +160,7 @@ std::string to_text(const document& d, const text_request& request)
   const std::size_t shown = shown_of(request, rows.size());
   std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d);
   out += "\n" + std::string(name_of(request.what)) + " bytes, largest first\n";
+  if (rows.empty()) out += "nothing\n";
   for (std::size_t i = 0; i != shown; ++i) {
     const row& r = rows[i];
     if (request.grouping == by::stack) out += '\n';
@@ -181,6 +183,7 @@ std::string to_text(const document& before, const document& after, const text_re
   std::string out = "before: " + head_of(before) + "\n        " + totals_of(before) + "\n";
   out += "after:  " + head_of(after) + "\n        " + totals_of(after) + "\n" + estimate_note(after);
   out += "\n" + std::string(name_of(request.what)) + " bytes, largest difference first\n";
+  if (rows.empty()) out += "no difference\n";
   for (std::size_t i = 0; i != shown; ++i) {
     if (request.grouping == by::stack) out += '\n';
     out += line_of(rows[i], true) + "\n";

@@ -48,7 +48,8 @@ const text = (selector) => document.querySelector(selector).textContent;
 const press = (target, key) => target.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
 const click = (target) => target.dispatchEvent(new MouseEvent('click', {bubbles: true}));
 const frame = (name) => all('#flame g').find((g) => g.__data__.data.name === name);
-const rows = () => all('.body .row').map((row) => row.firstChild.textContent);
+const rows = () => all('.body .row').map((row) => row.firstChild.title);
+const by = (kind) => { const s = document.getElementById('kind'); s.value = kind; s.dispatchEvent(new Event('change')); };
 """
 
 
@@ -83,8 +84,15 @@ with tempfile.TemporaryDirectory() as folder:
       seen.ready = document.documentElement.dataset.ready;
       seen.title = document.title;
       seen.frames = all('#flame g').map((g) => g.__data__.data.name).sort();
-      seen.rows = rows();
+      seen.lines = rows();
       seen.chosen = text('#details h2');
+
+      for (const kind of ['function', 'file', 'tag', 'size']) {
+        by(kind);
+        seen[kind] = rows();
+      }
+      by('stack');
+      seen.rows = rows();
 
       document.getElementById('library').click();
       seen.library = all('#flame g').some((g) => g.__data__.data.name.startsWith('gpa::resource::do_allocate'));
@@ -106,7 +114,7 @@ with tempfile.TemporaryDirectory() as folder:
       press(search, 'Escape');
       seen.all_again = rows().length;
 
-      click(frame('parse(char const*)'));
+      click(frame('parse:12'));
       seen.zoomed = [text('#details h2'), rows(), document.getElementById('reset').disabled,
         all('#flame g').map((g) => g.__data__.data.name)];
       press(document.body, 'Escape');
@@ -143,7 +151,7 @@ with tempfile.TemporaryDirectory() as folder:
 
       click(document.getElementById('tab-mistakes'));
       seen.mistakes = all('.mistake h2').map((h) => h.textContent);
-      click(document.querySelector('.mistake .stack button'));
+      click(all('.mistake .stack button').find((b) => b.textContent.startsWith('close')));
       seen.caret = text('#details .caret').indexOf('^');
       seen.excerpt = text('#details .chosen').trim();
       const theme = document.documentElement.dataset.theme;
@@ -152,27 +160,32 @@ with tempfile.TemporaryDirectory() as folder:
     """, folder)
 
     open_cache, main_line = "src/cache.cpp:21", "src/main.cpp:14"
-    fill_cache = "cache::fill(std::pmr::vector<int> const&)"
+    fill_cache = "cache::fill:40"
     check("it says so when it is ready", seen["ready"] == "true")
     check("title", seen["title"] == "gpa: default, demo 2026-11-22T01:01:30Z", seen["title"])
     # The smallest site is about as wide as a pixel: it may be drawn.
     check("the user's frames", [f for f in seen["frames"] if not f.startswith("0x")] == [
-        "(no call stack)", "all", fill_cache, "cache::open(int)", "cache::open(int)", "demo+0x2222", "main", "main",
-        "parse(char const*)"], seen["frames"])
-    check("sites, largest first", seen["rows"] == [open_cache, "(no call stack)", open_cache, open_cache, main_line, "0x7ffe00001000"], seen["rows"])
+        "(no call stack)", "all", fill_cache, "cache::open:21", "cache::open:21", "demo+0x2222", "main:14", "main:9",
+        "parse:12"], seen["frames"])
+    check("lines, largest first", seen["lines"] == [open_cache, "(no call stack)", main_line, "0x7ffe00001000"], seen["lines"])
+    check("stacks, largest first", seen["rows"] == [open_cache, "(no call stack)", open_cache, main_line, "0x7ffe00001000"], seen["rows"])
+    check("by function", seen["function"] == ["cache::open(int)", "(no call stack)", "main", "0x7ffe00001000"], seen["function"])
+    check("by file", seen["file"] == ["src/cache.cpp", "(no call stack)", "src/main.cpp", "0x7ffe00001000"], seen["file"])
+    check("by tag", seen["tag"] == ["cache", "(no tag)", "parser"], seen["tag"])
+    check("by size class", seen["size"][0] == "up to 80 bytes" and len(seen["size"]) == 5, seen["size"])
     check("the largest is shown", seen["chosen"] == open_cache, seen["chosen"])
     check("library frames on request", seen["library"] is True)
     check("/ searches", seen["slash"] is True)
     check("search finds in any case", seen["found"] == "1 site, 1000 B, 5.3 %", seen["found"])
     check("search filters", seen["found_rows"] == [open_cache], seen["found_rows"])
-    check("search marks", seen["marked"] == ["parse(char const*)"], seen["marked"])
-    check("search by pattern", seen["pattern"] == 3, seen["pattern"])
-    check("Escape ends the search", seen["all_again"] == 6)
+    check("search marks", seen["marked"] == ["parse:12"], seen["marked"])
+    check("search by pattern", seen["pattern"] == 2, seen["pattern"])
+    check("Escape ends the search", seen["all_again"] == 5)
     check("zoom", seen["zoomed"][:3] == ["parse(char const*)", [open_cache], False], seen["zoomed"])
     check("zoom draws the way there and what is below",
-          sorted(seen["zoomed"][3]) == ["all", "cache::open(int)", "main", "parse(char const*)"], seen["zoomed"])
-    check("Escape zooms out", seen["unzoomed"] == [6, True], seen["unzoomed"])
-    check("arrow keys", [seen["down"], seen["up"], seen["right"]] == ["main", "main", "(no call stack)"], seen)
+          sorted(seen["zoomed"][3]) == ["all", "cache::open:21", "main:9", "parse:12"], seen["zoomed"])
+    check("Escape zooms out", seen["unzoomed"] == [5, True], seen["unzoomed"])
+    check("arrow keys", [seen["down"], seen["up"], seen["right"]] == ["main:14", "main:14", "(no call stack)"], seen)
     check("Enter zooms and keeps the place", seen["entered"] == ["(no call stack)", 1], seen["entered"])
     check("End", seen["last"].startswith("0x7ffe00001000"), seen["last"])
     check("arrow keys in the table", seen["second"] == "(no call stack)", seen["second"])
@@ -188,12 +201,12 @@ with tempfile.TemporaryDirectory() as folder:
     # ---- two reports ----
 
     seen = use(output_of("diff", "demo.json", "later.json", "--to=html"), """
-      seen.rows = all('.body .row').map((row) => row.children[0].textContent + ' ' + row.children[2].textContent);
+      seen.rows = all('.body .row').map((row) => row.children[0].title + ' ' + row.children[2].textContent);
       const hue = (name) => /hsl\\((\\d+)/.exec(frame(name).querySelector('rect').getAttribute('fill'))[1];
-      seen.hues = [hue('cache::open(int)'), hue('(no call stack)')];
-      seen.text = frame('cache::open(int)').getAttribute('aria-label');
+      seen.hues = [hue('cache::open:21'), hue('(no call stack)')];
+      seen.text = frame('cache::open:21').getAttribute('aria-label');
     """, folder)
-    check("what grew most comes first", seen["rows"][0] == "src/cache.cpp:21 +56.3 KiB", seen["rows"])
+    check("what grew most comes first", seen["rows"][0] == "src/cache.cpp:21 +54.6 KiB", seen["rows"])
     check("what shrank most comes last", seen["rows"][-1] == "(no call stack) -2000 B", seen["rows"])
     check("grown is red, gone is blue", seen["hues"] == ["4", "215"], seen["hues"])
     check("both sizes are told", "70.3 KiB (+55.5 KiB, before 14.8 KiB)" in seen["text"], seen["text"])

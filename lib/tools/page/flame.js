@@ -56,6 +56,13 @@ class Flame {
 
   nameOf(node) { return node === 0 ? 'all' : this.model.functionOf(this.tree.call[node]); }
 
+  // The line tells two calls of one function apart.
+  labelOf(node) {
+    if (node === 0) return 'all';
+    const call = this.tree.call[node], line = this.model.lineOf(call);
+    return this.model.shortNameOf(call) + (line ? `:${line}` : '');
+  }
+
   textOf(node) {
     const w = this.weights;
     let text = this.nameOf(node);
@@ -93,11 +100,11 @@ class Flame {
       const children = [];
       for (let c = t.first[node]; c >= 0; c = t.next[c]) if (width[c] > 0 && width[c] >= least) children.push(c);
       children.sort((a, b) => width[b] - width[a]);
-      return {name: this.nameOf(node), value: width[node], node, children: children.map(build)};
+      return {name: this.labelOf(node), value: width[node], node, children: children.map(build)};
     };
     let shown = build(this.focus);
     for (let n = t.parent[this.focus]; n >= 0; n = t.parent[n])
-      shown = {name: this.nameOf(n), value: width[this.focus], node: n, fade: true, children: [shown]};
+      shown = {name: this.labelOf(n), value: width[this.focus], node: n, fade: true, children: [shown]};
     return shown;
   }
 

@@ -30,6 +30,18 @@ class Model {
     return this.lineOf(call) ? `${file}:${this.lineOf(call)}` : file;
   }
 
+  // For labels: without anonymous namespaces and parameters.
+  shortNameOf(call) {
+    const f = this.data.calls.function[call];
+    this.shortNames ||= this.data.functions.map(shortened);
+    return this.shortNames[f];
+  }
+
+  shortPlaceOf(call) {
+    const place = this.placeOf(call);
+    return this.fileOf(call) ? place.slice(place.lastIndexOf('/') + 1) : this.shortNameOf(call);
+  }
+
   // [{number, text}] of the lines around a call, as far as they came with the report.
   sourceOf(call) {
     const lines = this.data.sources[this.data.calls.file[call]];
@@ -59,13 +71,66 @@ class Model {
     return users < 0 ? this.nodeCall[node] : users;
   }
 
-  // For each site the call worth showing; nodes share the answer of their parents.
+  // For each site the call worth showing.
   get placesOfSites() {
-    if (!this.places) {
-      this.places = new Int32Array(this.siteCount);
-      for (let i = 0; i < this.siteCount; ++i) this.places[i] = this.worthShowing(this.siteNode[i]);
-    }
+    this.places ||= Int32Array.from(this.siteNode, (node) => this.worthShowing(node));
     return this.places;
+  }
+
+  // What sites are put together by: for each site a number, and for each number a text.
+  grouping(kind) {
+    this.groupings ||= new Map();
+    if (this.groupings.has(kind)) return this.groupings.get(kind);
+    const place = this.placesOfSites;
+    const textOf = {
+      line: (i) => this.placeOf(place[i]),
+      function: (i) => this.functionOf(place[i]),
+      file: (i) => this.fileOf(place[i]) || this.functionOf(place[i]),
+      tag: (i) => this.data.tags[this.columns.tag[i]] || '(no tag)',
+      size: (i) => `up to ${counted(this.columns.size[i], 'byte')}`,
+    }[kind];
+    const of = new Int32Array(this.siteCount), texts = [], numbers = new Map();
+    for (let i = 0; i < this.siteCount; ++i) {
+      const key = textOf ? textOf(i) : this.siteNode[i];
+      let number = numbers.get(key);
+      if (number === undefined) {
+        number = texts.length;
+        numbers.set(key, number);
+        texts.push(textOf ? key : this.placeOf(place[i]));
+      }
+      of[i] = number;
+    }
+    const made = {of, texts};
+    this.groupings.set(kind, made);
+    return made;
+  }
+
+  // Rows of the sites that `isShown` (all without it): sums of every column, and the site of each that is largest by
+  // `measure`.
+  rows(kind, measure, isShown) {
+    const {of, texts} = this.grouping(kind);
+    const row = new Int32Array(texts.length).fill(-1), site = [];
+    const weight = this.columns[measure], before = this.columns[`${measure}_before`];
+    const larger = (a, b) => weight[a] + (before ? before[a] : 0) > weight[b] + (before ? before[b] : 0);
+    const shown = [];
+    for (let i = 0; i < this.siteCount; ++i) {
+      if (isShown && !isShown(i)) continue;
+      const g = of[i];
+      if (row[g] < 0) {
+        row[g] = site.length;
+        site.push(i);
+      } else if (larger(i, site[row[g]])) {
+        site[row[g]] = i;
+      }
+      shown.push(i);
+    }
+    const columns = {};
+    for (const [name, values] of Object.entries(this.columns)) {
+      if (name === 'node' || name === 'tag' || name === 'size') continue;
+      const sums = columns[name] = new Float64Array(site.length);
+      for (const i of shown) sums[row[of[i]]] += values[i];
+    }
+    return {count: site.length, site, columns, text: (r) => texts[of[site[r]]]};
   }
 
   // The tree as it is drawn, with or without library frames: node 0 is the root, parents come before children; `of` leads
@@ -173,3 +238,16 @@ function sizeText(bytes, signed) {
 function counted(count, what) { return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`; }
 
 function percent(part, whole) { return whole ? `${(100 * part / whole).toFixed(1)} %` : '-'; }
+
+// `count(f::path const&)::{lambda(int)#1}::operator()` for `(anonymous namespace)::count(f::path const&)...`: parameters
+// go where the name ends with them.
+function shortened(name) {
+  const text = name.replaceAll('(anonymous namespace)::', '').replace(/\) const$/, ')');
+  if (!text.endsWith(')') || text.endsWith('operator()')) return text;
+  let depth = 0;
+  for (let i = text.length - 1; i >= 0; --i) {
+    if (text[i] === ')') ++depth;
+    if (text[i] === '(' && --depth === 0) return i === 0 ? text : text.slice(0, i);
+  }
+  return text;
+}

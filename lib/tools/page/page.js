@@ -37,7 +37,10 @@
 
   function excerpt(call) {
     const lines = model.sourceOf(call);
-    if (!lines.length) return make('p', model.lineOf(call) ? 'The source was not there when this page was made.' : 'No line is known.', 'numbers');
+    if (!lines.length) {
+      return make('p', !model.lineOf(call) ? 'No line is known.' : model.isLibrary(call) ? 'Sources of libraries are not taken along.'
+        : 'The source was not there when this page was made.', 'numbers');
+    }
     const pre = make('pre');
     const digits = String(lines[lines.length - 1].number).length;
     for (const {number, text} of lines) {
@@ -54,19 +57,41 @@
     return pre;
   }
 
+  function callItem(call, chosen, choose) {
+    const button = make('button', `${model.functionOf(call)} `, model.isLibrary(call) ? 'of-library' : '');
+    button.type = 'button';
+    const place = model.placeOf(call);
+    const at = (place === model.functionOf(call) ? '' : place) + (model.isInlined(call) ? ' (inlined)' : '');
+    button.append(make('span', at, 'at'));
+    if (call === chosen) button.setAttribute('aria-current', 'true');
+    button.addEventListener('click', () => choose(call));
+    const item = make('li');
+    item.append(button);
+    return item;
+  }
+
+  // Library frames are folded, unless there are no others, or they are wanted.
   function stackList(calls, chosen, choose) {
     const list = make('ol', undefined, 'stack');
+    const folds = !withLibrary() && !calls.every((call) => model.isLibrary(call));
+    let folded = null;
     for (const call of calls) {
-      const button = make('button', `${model.functionOf(call)} `, model.isLibrary(call) ? 'of-library' : '');
-      button.type = 'button';
-      const place = model.placeOf(call);
-      const at = (place === model.functionOf(call) ? '' : place) + (model.isInlined(call) ? ' (inlined)' : '');
-      button.append(make('span', at, 'at'));
-      if (call === chosen) button.setAttribute('aria-current', 'true');
-      button.addEventListener('click', () => choose(call));
-      const item = make('li');
-      item.append(button);
-      list.append(item);
+      const item = callItem(call, chosen, choose);
+      if (!folds || !model.isLibrary(call)) {
+        list.append(item);
+        folded = null;
+        continue;
+      }
+      if (!folded) {
+        folded = make('details');
+        folded.append(make('summary'), make('ol', undefined, 'stack'));
+        const place = make('li');
+        place.append(folded);
+        list.append(place);
+      }
+      folded.lastChild.append(item);
+      folded.firstChild.textContent = counted(folded.lastChild.children.length, 'library frame');
+      if (call === chosen) folded.open = true;
     }
     return list;
   }
@@ -84,20 +109,20 @@
     element('details').replaceChildren(...parts);
   }
 
-  function siteNumbers(site) {
-    const c = model.columns;
-    let text = `live ${sizeText(c.live[site])} in ${counted(c.blocks[site], 'block')}`;
+  function numbersOf(r) {
+    const c = table.table.columns;
+    let text = `live ${sizeText(c.live[r])} in ${counted(c.blocks[r], 'block')}`;
     if (data.profiled) {
-      text += `, peak ${sizeText(c.peak[site])}, total ${sizeText(c.total[site])} in ${counted(c.total_blocks[site], 'block')}`;
-      if (c.temporary[site]) text += `, ${c.temporary[site].toLocaleString('en')} of them temporary`;
+      text += `, peak ${sizeText(c.peak[r])}, total ${sizeText(c.total[r])} in ${counted(c.total_blocks[r], 'block')}`;
+      if (c.temporary[r]) text += `, ${c.temporary[r].toLocaleString('en')} of them freed before their thread allocated another`;
     }
-    if (model.hasBefore) text += `; before: live ${sizeText(c.live_before[site])} in ${counted(c.blocks_before[site], 'block')}`;
+    if (model.hasBefore) text += `; before: live ${sizeText(c.live_before[r])} in ${counted(c.blocks_before[r], 'block')}`;
     return text;
   }
 
-  function showSite(site) {
+  function showRow(site, row) {
     const call = model.worthShowing(model.siteNode[site]);
-    showDetails(model.placeOf(call), siteNumbers(site), model.stackOf(model.siteNode[site]), call);
+    showDetails(table.table.text(row), numbersOf(row), model.stackOf(model.siteNode[site]), call);
   }
 
   function showNode(node) {
@@ -118,14 +143,16 @@
     hover: (text) => { element('hover').textContent = text; },
   });
   const table = new Table(element('sites'), model, {
-    choose: showSite,
-    open: (site) => { flame.zoom(flame.tree.of[model.siteNode[site]]); showSite(site); },
+    choose: showRow,
+    open: (site) => flame.zoom(flame.tree.of[model.siteNode[site]]),
   });
 
   function filterTable() {
     const below = flame.focus === 0 ? null : model.below(withLibrary(), flame.focus);
     const hit = found;
-    table.filter(below && hit ? (site) => below(site) && hit.hasSite(site) : below || (hit && hit.hasSite));
+    table.show(element('kind').value, measure,
+      below && hit ? (site) => below(site) && hit.hasSite(site) : below || (hit && hit.hasSite));
+    element('tab-sites').textContent = counted(table.order.length, 'row');
   }
 
   function search() {
@@ -158,7 +185,7 @@
     }
     flame.show(withLibrary(), measure);
     flame.recolor(found);
-    table.sortByMeasure(measure);
+    filterTable();
   }
 
   for (const name of model.measures) {
@@ -194,7 +221,6 @@
   }
   for (const name of ['sites', 'mistakes']) element(`tab-${name}`).addEventListener('click', () => showTab(name));
   element('tab-mistakes').textContent = counted(data.mistakes.length, 'mistake');
-  element('tab-sites').textContent = counted(model.siteCount, 'site');
   for (const mistake of data.mistakes) {
     const place = make('article', undefined, 'mistake');
     place.append(make('h2', mistake.message), make('span', mistake.rule, 'rule'));
@@ -218,7 +244,8 @@
   setTheme(window.matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
 
   element('search').addEventListener('input', search);
-  element('library').addEventListener('change', () => { showMeasure(); filterTable(); });
+  element('library').addEventListener('change', showMeasure);
+  element('kind').addEventListener('change', filterTable);
   element('reset').addEventListener('click', () => flame.zoom(0));
   document.addEventListener('keydown', (event) => {
     const typing = event.target === element('search');
