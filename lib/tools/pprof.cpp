@@ -138,12 +138,15 @@ class writer {
       ends[f.module] = std::max(ends[f.module], f.address + 1);
       if (!f.named) unnamed[f.module] = true;
     }
-    constexpr std::uint64_t page = 4096;
+    // How long a module is, no report says. pprof takes mappings of different length for different ones when it merges
+    // profiles; rounded up this far, those of one build are of one length in all of them.
+    constexpr std::uint64_t coarse = std::uint64_t{16} << 20;
     for (std::size_t i = 0; i != d_.modules.size(); ++i) {
       const module& m = d_.modules[i];
       protobuf message;
       message.number(mapping::id, i + 1).number(mapping::memory_start, m.base);
-      message.number(mapping::memory_limit, (std::max(ends[i], m.base + 1) + page - 1) / page * page);
+      message.number(mapping::memory_limit,
+                     m.base + (std::max(ends[i], m.base + 1) - m.base + coarse - 1) / coarse * coarse);
       message.number(mapping::filename, number_of(m.path)).number(mapping::build_id, number_of(m.build_id));
       if (!unnamed[i]) {
         for (const unsigned flag :

@@ -192,6 +192,13 @@ class Model {
     return sums;
   }
 
+  // The texts that are searched: made once, while nobody waits.
+  prepareSearch() {
+    if (this.names) return;
+    this.names = [];
+    for (let c = 0; c < this.callCount; ++c) this.names.push(`${this.functionOf(c)} ${this.placeOf(c)}`.toLowerCase());
+  }
+
   // What a text matches: calls, and the sites with such a call anywhere in their stack. Null for no text.
   search(text) {
     if (!text) return null;
@@ -203,10 +210,7 @@ class Model {
       const wanted = text.toLowerCase();
       matches = (name) => name.includes(wanted);
     }
-    if (!this.names) {
-      this.names = [];
-      for (let c = 0; c < this.callCount; ++c) this.names.push(`${this.functionOf(c)} ${this.placeOf(c)}`.toLowerCase());
-    }
+    this.prepareSearch();
     const calls = new Uint8Array(this.callCount);
     for (let c = 0; c < this.callCount; ++c) if (matches(this.names[c])) calls[c] = 1;
     const nodes = new Uint8Array(this.nodeCall.length);
