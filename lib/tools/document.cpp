@@ -47,7 +47,7 @@ const call& first_worth_showing(const document& d, std::size_t trace)
 
 std::string place_of(const call& c)
 {
-  if (c.file.empty()) return c.function;
+  if (c.file.empty()) return c.function.empty() ? "??" : c.function;
   return c.line == 0 ? c.file : c.file + ":" + std::to_string(c.line);
 }
 

@@ -24,7 +24,7 @@ measure fitting(const command& c, const document& d)
 
 document load_for(command& c, const std::string& path)
 {
-  document d = load(path, c.symbols);
+  document d = load(path, c.symbols, notes::to_stderr);
   if (path == c.files.back()) c.request.what = fitting(c, d);
   try {
     require(d, c.request.what);

@@ -37,17 +37,18 @@ std::string contents_of(const std::string& path)
 
 }  // namespace
 
-document load(const std::string& path, const symbol_files& symbols)
+document load(const std::string& path, const symbol_files& symbols, notes told)
 {
   try {
     const std::string text = contents_of(path);
-    const bool tells = text.size() >= large_file && ::isatty(STDERR_FILENO) != 0;
+    const bool tells = told == notes::to_stderr && text.size() >= large_file && ::isatty(STDERR_FILENO) != 0;
     progress tell;
     if (tells) tell = [&](double done) { std::fprintf(stderr, "\rreading %s: %2.0f %%", path.c_str(), 100 * done); };
     document d = read_document(text, tell);
     if (tells) std::fputs("\r\x1b[K", stderr);
-    for (const std::string& note : look_up_symbols(d, symbols))
-      std::fprintf(stderr, "gpa-report: note: %s\n", note.c_str());
+    const std::vector<std::string> unnamed = look_up_symbols(d, symbols);
+    if (told == notes::to_stderr)
+      for (const std::string& note : unnamed) std::fprintf(stderr, "gpa-report: note: %s\n", note.c_str());
     shorten_paths(d);
     name_unknown_frames(d);
     return d;

@@ -82,24 +82,30 @@ void append_stack(std::string& out, const document& d, std::size_t trace)
   }
 }
 
-std::string profile_note(const document& d, std::size_t trace)
+// The sites of each trace, added up.
+std::vector<site> sums_of_traces(const document& d)
 {
-  std::uint64_t peak = 0, total = 0, blocks = 0, live = 0, temporary = 0, lifetimes = 0;
+  std::vector<site> sums(d.traces.size());
   for (const site& s : d.sites) {
-    if (s.trace != trace) continue;
-    peak += s.peak_bytes;
-    total += s.total_bytes;
-    blocks += s.total_blocks;
-    live += s.live_blocks;
-    temporary += s.temporary;
-    lifetimes += s.lifetime_sum;
+    site& sum = sums[s.trace];
+    sum.live_blocks += s.live_blocks;
+    sum.peak_bytes += s.peak_bytes;
+    sum.total_bytes += s.total_bytes;
+    sum.total_blocks += s.total_blocks;
+    sum.temporary += s.temporary;
+    sum.lifetime_sum += s.lifetime_sum;
   }
-  std::string text = "    peak " + size_text(static_cast<double>(peak)) + ", total " +
-                     size_text(static_cast<double>(total)) + " in " + counted(blocks, "block");
-  if (temporary != 0) text += ", " + std::to_string(temporary) + " of them temporary";
-  if (blocks > live) {
+  return sums;
+}
+
+std::string profile_note(const site& s)
+{
+  std::string text = "    peak " + size_text(static_cast<double>(s.peak_bytes)) + ", total " +
+                     size_text(static_cast<double>(s.total_bytes)) + " in " + counted(s.total_blocks, "block");
+  if (s.temporary != 0) text += ", " + std::to_string(s.temporary) + " of them temporary";
+  if (s.total_blocks > s.live_blocks) {
     std::array<char, 64> lived{};
-    const double average = static_cast<double>(lifetimes) / static_cast<double>(blocks - live);
+    const double average = static_cast<double>(s.lifetime_sum) / static_cast<double>(s.total_blocks - s.live_blocks);
     std::snprintf(lived.data(), lived.size(), average < 1e4 ? ", lived %.0f us" : ", lived %.1f ms",
                   average < 1e4 ? average : average / 1e3);
     text += lived.data();
@@ -158,6 +164,7 @@ std::string to_text(const document& d, const text_request& request)
   const std::vector<row> rows = rows_of(d, request.grouping, request.what);
   const std::uint64_t whole = total_of(d, request.what);
   const std::size_t shown = shown_of(request, rows.size());
+  const std::vector<site> sums = d.profiled ? sums_of_traces(d) : std::vector<site>();
   std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d);
   out += "\n" + std::string(name_of(request.what)) + " bytes, largest first\n";
   if (rows.empty()) out += "nothing\n";
@@ -167,7 +174,7 @@ std::string to_text(const document& d, const text_request& request)
     out += line_of(r, false) + ", " + share_text(r.bytes, whole) + "\n";
     if (request.grouping != by::stack) continue;
     append_stack(out, d, r.trace);
-    if (d.profiled) out += profile_note(d, r.trace);
+    if (!sums.empty()) out += profile_note(sums[r.trace]);
   }
   append_left_out(out, shown, rows.size());
   append_mistakes(out, d);

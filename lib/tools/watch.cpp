@@ -45,25 +45,36 @@ pid_t parse_pid(const std::string& text)
   return pid;
 }
 
-bool is_running(pid_t pid) noexcept
+// What /proc says after `key` in the status of a process; empty where there is none.
+std::string status_of(pid_t pid, std::string_view key)
 {
-  return ::kill(pid, 0) == 0;
+  std::istringstream status(file_text("/proc/" + std::to_string(pid) + "/status"));
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(key)) return line.substr(std::min(line.size(), line.find_first_not_of(" \t", key.size())));
+  return {};
+}
+
+// One that has ended stays until its parent asks for it.
+bool is_running(pid_t pid)
+{
+  const std::string state = status_of(pid, "State:");
+  return !state.empty() && state.front() != 'Z' && state.front() != 'X';
 }
 
 // Sent to a process without a handler, the signal would end it.
+bool catches_signal(pid_t pid)
+{
+  return (std::strtoull(status_of(pid, "SigCgt:").c_str(), nullptr, 16) >> (SIGUSR2 - 1) & 1) != 0;
+}
+
 void require_handler(pid_t pid)
 {
-  std::istringstream status(file_text("/proc/" + std::to_string(pid) + "/status"));
   const std::string name = "process " + std::to_string(pid);
-  if (!is_running(pid)) throw refusal(name + ": " + std::strerror(errno));
-  for (std::string line; std::getline(status, line);) {
-    if (!line.starts_with("SigCgt:")) continue;
-    const unsigned long long caught = std::strtoull(line.c_str() + 7, nullptr, 16);
-    if ((caught >> (SIGUSR2 - 1) & 1) != 0) return;
-  }
-  throw refusal(
-      name +
-      " does not catch SIGUSR2, so it would die of it: start it with GPA_OPTIONS=report_path=FILE:report_signal=1");
+  if (::kill(pid, 0) != 0) throw refusal(name + ": " + std::strerror(errno));
+  if (!is_running(pid)) throw refusal(name + " has ended");
+  if (!catches_signal(pid))
+    throw refusal(name + " does not catch SIGUSR2, so it would die of it: start it with " +
+                  "GPA_OPTIONS=report_path=FILE:report_signal=1");
 }
 
 // report_path as the process was told it; quotes stand around values with colons.
@@ -147,6 +158,9 @@ version version_of(const std::string& path)
 std::optional<document> next_report(pid_t pid, const std::string& path, const symbol_files& symbols)
 {
   const version before = version_of(path);
+  // Asked each time: a program that has executed another one since catches nothing any more.
+  if (!is_running(pid)) return std::nullopt;
+  require_handler(pid);
   if (::kill(pid, SIGUSR2) != 0) return std::nullopt;
   const auto deadline = std::chrono::steady_clock::now() + longest_wait;
   std::string problem = path + ": nothing was written there";
@@ -154,7 +168,7 @@ std::optional<document> next_report(pid_t pid, const std::string& path, const sy
     std::this_thread::sleep_for(10ms);
     if (!(version_of(path) == before)) {
       try {
-        return load(path, symbols);
+        return load(path, symbols, notes::dropped);
       } catch (const refusal& r) {
         problem = r.what();  // perhaps only half of it is there yet
       }

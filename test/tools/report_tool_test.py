@@ -262,6 +262,9 @@ deaf.stdout.readline()
 refused(1, "does not catch SIGUSR2, so it would die of it", "watch", str(deaf.pid))
 check("and it lives", deaf.poll() is None)
 deaf.kill()
+while pathlib.Path(f"/proc/{deaf.pid}/stat").read_text().rsplit(") ", 1)[1][0] != "Z":
+    pass  # it takes the kernel a moment
+refused(1, "has ended", "watch", str(deaf.pid))
 deaf.wait()
 refused(1, "No such process", "watch", str(deaf.pid))
 refused(1, "no process id: demo", "watch", "demo")
