@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 
@@ -72,9 +73,12 @@ void check_number(const absl::CommandLineFlag& flag, const std::string& as_given
 {
   const bool is_whole = flag.IsOfType<std::uint64_t>();
   if (!is_whole && !flag.IsOfType<double>()) return;
-  char* rest = nullptr;
-  const double number = std::strtod(value.c_str(), &rest);
-  if (value.empty() || *rest != '\0' || !(number >= 0) || (is_whole && value.find('.') != std::string::npos))
+  std::uint64_t whole = 0;
+  double number = 0;
+  const char* const end = value.data() + value.size();
+  const auto [rest, error] =
+      is_whole ? std::from_chars(value.data(), end, whole) : std::from_chars(value.data(), end, number);
+  if (value.empty() || error != std::errc{} || rest != end || number < 0)
     throw refusal(as_given + " takes a number, not \"" + value + "\"");
 }
 

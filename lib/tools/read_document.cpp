@@ -251,6 +251,8 @@ json parse(std::string_view text, const progress& tell)
     if (std::string_view(e.what()).find("unexpected end of input") != std::string_view::npos)
       throw refusal("truncated: it ends after " + counted(text.size(), "byte") + ", in the middle of the document");
     throw refusal("not a report of gpa: no JSON from byte " + std::to_string(e.byte) + " on");
+  } catch (const json::out_of_range&) {
+    throw refusal("not a report of gpa: it has a number that no computer's type holds");
   }
 }
 
