@@ -9,6 +9,7 @@
 import gzip
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -183,6 +184,54 @@ check("SARIF has each mistake", [r["ruleId"] for r in sarif["results"]] == [m["r
 for result, mistake in zip(sarif["results"], demo["mistakes"]):
     check("SARIF's fingerprints", result["partialFingerprints"]["gpa/v1"] == mistake["fingerprint"])
     check("SARIF's rules", sarif["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"])
+
+# ---- the page's data, without a browser: see viewers_test.py for the rest ----
+
+
+def data_of(page):
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    check("the page has its data once", found is not None)
+    return json.loads(found[1])
+
+
+page = data_of(output_of("demo.json", "--to=html").decode())
+check("a parent stands before its children", all(parent < n for n, parent in enumerate(page["nodes"]["parent"])))
+for column, key in (("live", "live_bytes"), ("blocks", "live_blocks"), ("peak", "peak_bytes"), ("total", "total_bytes")):
+    check(f"the page's sum of {key}", sum(page["sites"][column]) == sum_of(demo, key))
+
+
+def page_stack(node):
+    calls = []
+    while node >= 0:
+        call = page["nodes"]["call"][node]
+        calls.append((page["functions"][page["calls"]["function"][call]], page["calls"]["line"][call]))
+        node = page["nodes"]["parent"][node]
+    return calls
+
+
+check("the page's stack", page_stack(page["sites"]["node"][2]) == expected, page_stack(page["sites"]["node"][2]))
+both = data_of(output_of("diff", "demo.json", "later.json", "--to=html").decode())
+check("both reports are in the page", sum(both["sites"]["live"]) == sum_of(report("later.json"), "live_bytes"))
+check("and the older one", sum(both["sites"]["live_before"]) == sum_of(demo, "live_bytes"))
+check("equal stacks are one", len(both["sites"]["node"]) == 6, both["sites"]["node"])
+
+# Sources as they come: bytes of another encoding, a line without an end in sight, a tag that would end the script.
+with tempfile.TemporaryDirectory() as folder:
+    folder = pathlib.Path(folder)
+    (folder / "src").mkdir()
+    lines = [b"// caf\xe9"] + [b"//"] * 16 + [b"x" * 5000, b"</script><b>", b"// \xc3\xa9\t\x01", b"  open();"]
+    (folder / "src/cache.cpp").write_bytes(b"\n".join(lines) + b"\n")
+    done = subprocess.run([tool, reports / "demo.json", "--to=html"], cwd=folder, capture_output=True, timeout=60)
+    shown = data_of(done.stdout.decode())["sources"]
+    shown = next(iter(shown.values()))
+    check("lines around the call", sorted(map(int, shown)) == [17, 18, 19, 20, 21], sorted(shown))
+    check("the call's line", shown["21"] == "  open();" and shown["19"] == "</script><b>", shown)
+    check("a long line is cut", shown["18"] == "x" * 240 + "...", len(shown["18"]))
+    check("UTF-8 and tabs stay", shown["20"] == "// \u00e9\t\x01", shown["20"])
+    (folder / "src/cache.cpp").write_bytes(b"\n" * 20 + b"caf\xe9\n")
+    done = subprocess.run([tool, reports / "demo.json", "--to=html"], cwd=folder, capture_output=True, timeout=60)
+    shown = next(iter(data_of(done.stdout.decode())["sources"].values()))
+    check("what is no UTF-8 is left out", shown["21"] == "????", shown)
 
 # ---- what is refused: exit status, one line, and what it says ----
 
