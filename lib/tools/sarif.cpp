@@ -77,8 +77,11 @@ class writer {
     json_.begin_object().member("ruleId", m.rule).member("ruleIndex", rules_.at(m.rule)).member("level", "error");
     json_.key("message").begin_object().member("text", m.message).end_object();
     json_.key("locations").begin_list();
-    if (about != none && !first_worth_showing(d_, about).file.empty())
+    if (about != none && !first_worth_showing(d_, about).file.empty()) {
       write_location(first_worth_showing(d_, about), "");
+    } else if (!d_.executable.empty()) {
+      write_location({.file = d_.executable}, "");  // code scanning takes no result without a place
+    }
     json_.end_list();
     json_.key("relatedLocations").begin_list();
     for (const auto& [role, trace] : m.traces)

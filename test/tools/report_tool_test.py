@@ -182,6 +182,7 @@ for chart, key in zip(speedscope["profiles"], ("live_bytes", "peak_bytes", "tota
 sarif = json.loads(output_of("demo.json", "--to=sarif"))["runs"][0]
 check("SARIF has each mistake", [r["ruleId"] for r in sarif["results"]] == [m["rule"] for m in demo["mistakes"]])
 for result, mistake in zip(sarif["results"], demo["mistakes"]):
+    check("SARIF has a place for each", len(result["locations"]) == 1, result)
     check("SARIF's fingerprints", result["partialFingerprints"]["gpa/v1"] == mistake["fingerprint"])
     check("SARIF's rules", sarif["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"])
 
