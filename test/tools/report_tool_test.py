@@ -8,7 +8,9 @@
 
 import gzip
 import json
+import os
 import pathlib
+import pty
 import re
 import subprocess
 import sys
@@ -281,6 +283,14 @@ with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "out"
     check("-o writes nothing to stdout", output_of("demo.json", "-o", str(path)) == b"")
     check("-o writes the same", path.read_bytes() == output_of("demo.json"))
+
+# How far a large file is read is told on a terminal, and nowhere else.
+large = text + b" " * (9 << 20)
+master, terminal = pty.openpty()
+done = subprocess.run([tool, "-", "--to=folded"], cwd=reports, input=large, stdout=subprocess.PIPE, stderr=terminal, timeout=60)
+told = os.read(master, 1 << 16).decode()
+check("progress", done.returncode == 0 and re.search(r"\rreading -: +\d+ %", told) and "\r\x1b[K" in told, told)
+check("no progress in a file", "reading" not in run("-", "--to=folded", stdin=large)[2])
 
 # ---- watch ----
 
