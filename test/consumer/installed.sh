@@ -18,6 +18,11 @@ for header in "$GPA_SOURCE"/include/gpa/*.hpp version.hpp; do
   verdict "${header##*/} is installed" $?
 done
 
+if [ -e "$GPA_BUILD/lib/tools/gpa-report" ]; then
+  "$(find "$work/root" -path '*/bin/gpa-report')" --version >"$work/messages" 2>&1
+  verdict 'gpa-report is installed and needs no libgpa.so' $?
+fi
+
 mkdir "$work/outside" && cp "$GPA_SOURCE/test/consumer/consumer.cpp" "$work/outside/x.cpp" && cd "$work/outside" || exit 1
 
 # Words without spaces, as pkg-config prints them.

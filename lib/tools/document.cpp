@@ -1,0 +1,54 @@
+#include "tools/document.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace gpa::tools {
+
+std::string_view file_name(std::string_view path) noexcept
+{
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+std::string counted(std::uint64_t count, std::string_view what)
+{
+  return std::to_string(count) + " " + std::string(what) + (count == 1 ? "" : "s");
+}
+
+std::string size_text(double bytes, bool with_sign)
+{
+  constexpr std::array units = {"B", "KiB", "MiB", "GiB", "TiB"};
+  std::size_t unit = 0;
+  while (unit + 1 < units.size() && std::abs(bytes) >= 10 * 1024) {
+    bytes /= 1024;
+    ++unit;
+  }
+  // Past ten thousand of one unit the next is taken: ten to a hundred of that have a digit behind the point.
+  const int digits = unit != 0 && std::abs(bytes) < 100 ? 1 : 0;
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), with_sign ? "%+.*f %s" : "%.*f %s", digits, bytes, units[unit]);
+  return text.data();
+}
+
+const call& first_worth_showing(const document& d, std::size_t trace)
+{
+  const call* users = nullptr;
+  for (const std::size_t index : d.traces[trace]) {
+    for (const call& c : d.frames[index].calls) {
+      if (c.library) continue;
+      if (c.line != 0) return c;
+      if (users == nullptr) users = &c;
+    }
+  }
+  return users != nullptr ? *users : d.frames[d.traces[trace].front()].calls.front();
+}
+
+std::string place_of(const call& c)
+{
+  if (c.file.empty()) return c.function.empty() ? "??" : c.function;
+  return c.line == 0 ? c.file : c.file + ":" + std::to_string(c.line);
+}
+
+}  // namespace gpa::tools

@@ -1,0 +1,86 @@
+// gpa-report: shows the reports of gpa::resource, and turns them into what other programs read.
+
+#include "tools/command_line.hpp"
+#include "tools/exports.hpp"
+#include "tools/input.hpp"
+#include "tools/read_document.hpp"
+#include "tools/watch.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+
+namespace {
+
+using namespace gpa::tools;
+
+// A report made at the end of a resource has nothing live: then what it held at most says more.
+measure fitting(const command& c, const document& d)
+{
+  if (c.measure_is_given || d.totals.live_blocks != 0 || !d.profiled) return c.request.what;
+  return measure::peak;
+}
+
+document load_for(command& c, const std::string& path)
+{
+  document d = load(path, c.symbols, notes::to_stderr);
+  if (path == c.files.back()) c.request.what = fitting(c, d);
+  try {
+    require(d, c.request.what);
+  } catch (const refusal& r) {
+    throw refusal(path + ": " + r.what());
+  }
+  return d;
+}
+
+std::string converted(const command& c, const document& d)
+{
+  if (c.to == "html") return to_html(d, nullptr, c.request.what);
+  if (c.to == "dhat") return to_dhat(d);
+  if (c.to == "pprof") return to_pprof(d);
+  if (c.to == "folded") return to_folded(d, c.request.what);
+  if (c.to == "speedscope") return to_speedscope(d, c.request.what);
+  if (c.to == "sarif") return to_sarif(d);
+  return to_text(d, c.request);
+}
+
+int run(command& c)
+{
+  if (c.action == action::watch) return watch(c);
+  if (c.to == "pprof" && c.output.empty() && ::isatty(STDOUT_FILENO) != 0)
+    throw refusal("pprof's format is not for terminals: -o FILE");
+  const document d = load_for(c, c.files.front());
+  std::string out;
+  if (c.action == action::diff) {
+    const document after = load_for(c, c.files.back());
+    out = c.to == "html" ? to_html(after, &d, c.request.what) : to_text(d, after, c.request);
+  } else if (c.action == action::top) {
+    out = to_table(d, c.request, terminal_width());
+  } else {
+    out = converted(c, d);
+  }
+  store(c.output, out);
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments)
+{
+  const auto fails = [](const char* why, int status) {
+    std::fprintf(stderr, "gpa-report: %s\n", why);
+    return status;
+  };
+  command c;
+  try {
+    c = parse_command_line(count, arguments);
+  } catch (const std::exception& e) {
+    return fails(e.what(), 2);
+  }
+  try {
+    return run(c);
+  } catch (const std::exception& e) {
+    return fails(e.what(), 1);
+  }
+}

@@ -1,0 +1,20 @@
+// Files in and out, and how far we are.
+#pragma once
+
+#include "tools/document.hpp"
+#include "tools/symbols.hpp"
+
+#include <string>
+
+namespace gpa::tools {
+
+enum class notes { dropped, to_stderr };
+
+/// The report in that file (`-` is standard input), with names looked up where they are missing. Notes are what could
+/// not be named and, for a large file on a terminal, how far it is read. Throws refusal, which names the file.
+[[nodiscard]] document load(const std::string& path, const symbol_files& symbols, notes told);
+
+/// To the file, or to stdout where `path` is empty. Throws refusal when not all of it could be written.
+void store(const std::string& path, const std::string& text);
+
+}  // namespace gpa::tools

@@ -1,0 +1,257 @@
+'use strict';
+// The report in memory: typed arrays, trees of calls, sums and searches. Touches no element of the page.
+
+class Model {
+  constructor(data) {
+    this.data = data;
+    this.hasBefore = Boolean(data.before);
+    const c = data.calls;
+    this.callCount = c.function.length;
+    this.flags = Uint8Array.from(c.flags);
+    this.nodeParent = Int32Array.from(data.nodes.parent);
+    this.nodeCall = Int32Array.from(data.nodes.call);
+    this.siteNode = Int32Array.from(data.sites.node);
+    this.siteCount = this.siteNode.length;
+    this.columns = {};
+    for (const [name, list] of Object.entries(data.sites)) this.columns[name] = Float64Array.from(list);
+    this.trees = new Map();
+    this.measures = data.profiled ? ['live', 'peak', 'total'] : ['live'];
+  }
+
+  isLibrary(call) { return (this.flags[call] & 2) !== 0; }
+  isInlined(call) { return (this.flags[call] & 1) !== 0; }
+  functionOf(call) { return this.data.functions[this.data.calls.function[call]]; }
+  fileOf(call) { const f = this.data.calls.file[call]; return f < 0 ? '' : this.data.files[f]; }
+  lineOf(call) { return this.data.calls.line[call]; }
+
+  placeOf(call) {
+    const file = this.fileOf(call);
+    if (!file) return this.functionOf(call);
+    return this.lineOf(call) ? `${file}:${this.lineOf(call)}` : file;
+  }
+
+  // For labels: without anonymous namespaces and parameters.
+  shortNameOf(call) {
+    const f = this.data.calls.function[call];
+    this.shortNames ||= this.data.functions.map(shortened);
+    return this.shortNames[f];
+  }
+
+  shortPlaceOf(call) {
+    const place = this.placeOf(call);
+    return this.fileOf(call) ? place.slice(place.lastIndexOf('/') + 1) : this.shortNameOf(call);
+  }
+
+  // [{number, text}] of the lines around a call, as far as they came with the report.
+  sourceOf(call) {
+    const lines = this.data.sources[this.data.calls.file[call]];
+    const at = this.lineOf(call);
+    if (!lines || !(at in lines)) return [];
+    const around = [];
+    for (let n = Math.max(1, at - 4); n <= at + 4; ++n) if (n in lines) around.push({number: n, text: lines[n]});
+    return around;
+  }
+
+  // The calls from a node outward: innermost first.
+  stackOf(node) {
+    const calls = [];
+    for (let n = node; n >= 0; n = this.nodeParent[n]) calls.push(this.nodeCall[n]);
+    return calls;
+  }
+
+  // As the library chooses what a report is about: the innermost call of the user's with a line.
+  worthShowing(node) {
+    let users = -1;
+    for (let n = node; n >= 0; n = this.nodeParent[n]) {
+      const call = this.nodeCall[n];
+      if (this.isLibrary(call)) continue;
+      if (this.lineOf(call)) return call;
+      if (users < 0) users = call;
+    }
+    return users < 0 ? this.nodeCall[node] : users;
+  }
+
+  // For each site the call worth showing.
+  get placesOfSites() {
+    this.places ||= Int32Array.from(this.siteNode, (node) => this.worthShowing(node));
+    return this.places;
+  }
+
+  // What sites are put together by: for each site a number, and for each number a text.
+  grouping(kind) {
+    this.groupings ||= new Map();
+    if (this.groupings.has(kind)) return this.groupings.get(kind);
+    const place = this.placesOfSites;
+    const textOf = {
+      line: (i) => this.placeOf(place[i]),
+      function: (i) => this.functionOf(place[i]),
+      file: (i) => this.fileOf(place[i]) || this.functionOf(place[i]),
+      tag: (i) => this.data.tags[this.columns.tag[i]] || '(no tag)',
+      size: (i) => `up to ${counted(this.columns.size[i], 'byte')}`,
+    }[kind];
+    const of = new Int32Array(this.siteCount), texts = [], numbers = new Map();
+    for (let i = 0; i < this.siteCount; ++i) {
+      const key = textOf ? textOf(i) : this.siteNode[i];
+      let number = numbers.get(key);
+      if (number === undefined) {
+        number = texts.length;
+        numbers.set(key, number);
+        texts.push(textOf ? key : this.placeOf(place[i]));
+      }
+      of[i] = number;
+    }
+    const made = {of, texts};
+    this.groupings.set(kind, made);
+    return made;
+  }
+
+  // Rows of the sites that `isShown` (all without it): sums of every column, and the site of each that is largest by
+  // `measure`.
+  rows(kind, measure, isShown) {
+    const {of, texts} = this.grouping(kind);
+    const row = new Int32Array(texts.length).fill(-1), site = [];
+    const weight = this.columns[measure], before = this.columns[`${measure}_before`];
+    const larger = (a, b) => weight[a] + (before ? before[a] : 0) > weight[b] + (before ? before[b] : 0);
+    const shown = [];
+    for (let i = 0; i < this.siteCount; ++i) {
+      if (isShown && !isShown(i)) continue;
+      const g = of[i];
+      if (row[g] < 0) {
+        row[g] = site.length;
+        site.push(i);
+      } else if (larger(i, site[row[g]])) {
+        site[row[g]] = i;
+      }
+      shown.push(i);
+    }
+    const columns = {};
+    for (const [name, values] of Object.entries(this.columns)) {
+      if (name === 'node' || name === 'tag' || name === 'size') continue;
+      const sums = columns[name] = new Float64Array(site.length);
+      for (const i of shown) sums[row[of[i]]] += values[i];
+    }
+    return {count: site.length, site, columns, text: (r) => texts[of[site[r]]]};
+  }
+
+  // The tree as it is drawn, with or without library frames: node 0 is the root, parents come before children; `of` leads
+  // from the report's nodes to those of the tree. A stack of library frames alone keeps them.
+  tree(withLibrary) {
+    if (this.trees.has(withLibrary)) return this.trees.get(withLibrary);
+    const count = this.nodeCall.length;
+    const parent = [-1], call = [-1], of = new Int32Array(count);
+    const children = new Map();
+    const users = new Uint8Array(count);  // it is a user's frame, or one lies outside of it or inside
+    for (let n = 0; n < count; ++n) {
+      const p = this.nodeParent[n];
+      users[n] = !this.isLibrary(this.nodeCall[n]) || (p >= 0 && users[p]) ? 1 : 0;
+    }
+    for (let n = count - 1; n >= 0; --n) if (users[n] && this.nodeParent[n] >= 0) users[this.nodeParent[n]] = 1;
+    for (let n = 0; n < count; ++n) {
+      const up = this.nodeParent[n] < 0 ? 0 : of[this.nodeParent[n]];
+      const c = this.nodeCall[n];
+      if (!withLibrary && this.isLibrary(c) && users[n]) { of[n] = up; continue; }
+      const key = up * this.callCount + c;
+      let d = children.get(key);
+      if (d === undefined) {
+        d = call.length;
+        children.set(key, d);
+        parent.push(up);
+        call.push(c);
+      }
+      of[n] = d;
+    }
+    const first = new Int32Array(call.length).fill(-1), next = new Int32Array(call.length).fill(-1);
+    for (let d = call.length - 1; d > 0; --d) {
+      next[d] = first[parent[d]];
+      first[parent[d]] = d;
+    }
+    const t = {parent: Int32Array.from(parent), call: Int32Array.from(call), of, first, next, count: call.length};
+    this.trees.set(withLibrary, t);
+    return t;
+  }
+
+  sumUp(t, column) {
+    const sums = new Float64Array(t.count);
+    if (!column) return sums;
+    for (let i = 0; i < this.siteCount; ++i) sums[t.of[this.siteNode[i]]] += column[i];
+    for (let d = t.count - 1; d > 0; --d) sums[t.parent[d]] += sums[d];
+    return sums;
+  }
+
+  // Bytes below each node: now, before, and the width it is drawn with. Between two reports a site is as wide as it is
+  // in the one where it is larger, so that what is gone can still be seen.
+  weigh(withLibrary, measure) {
+    const t = this.tree(withLibrary);
+    const now = this.columns[measure], before = this.columns[measure + '_before'];
+    const sums = {now: this.sumUp(t, now), before: null, width: null};
+    sums.width = sums.now;
+    if (before) {
+      sums.before = this.sumUp(t, before);
+      sums.width = this.sumUp(t, now.map((bytes, i) => Math.max(bytes, before[i])));
+    }
+    return sums;
+  }
+
+  // The texts that are searched: made once, while nobody waits.
+  prepareSearch() {
+    if (this.names) return;
+    this.names = [];
+    for (let c = 0; c < this.callCount; ++c) this.names.push(`${this.functionOf(c)} ${this.placeOf(c)}`.toLowerCase());
+  }
+
+  // What a text matches: calls, and the sites with such a call anywhere in their stack. Null for no text.
+  search(text) {
+    if (!text) return null;
+    let matches;
+    if (text.length > 1 && text.startsWith('/')) {
+      const pattern = new RegExp(text.slice(1, text.endsWith('/') && text.length > 2 ? -1 : undefined), 'i');
+      matches = (name) => pattern.test(name);
+    } else {
+      const wanted = text.toLowerCase();
+      matches = (name) => name.includes(wanted);
+    }
+    this.prepareSearch();
+    const calls = new Uint8Array(this.callCount);
+    for (let c = 0; c < this.callCount; ++c) if (matches(this.names[c])) calls[c] = 1;
+    const nodes = new Uint8Array(this.nodeCall.length);
+    for (let n = 0; n < nodes.length; ++n) {
+      nodes[n] = calls[this.nodeCall[n]] || (this.nodeParent[n] >= 0 && nodes[this.nodeParent[n]]) ? 1 : 0;
+    }
+    return {calls, hasSite: (site) => nodes[this.siteNode[site]] === 1};
+  }
+
+  // Whether a site lies below a node of the tree.
+  below(withLibrary, focus) {
+    const t = this.tree(withLibrary);
+    const inside = new Uint8Array(t.count);
+    inside[focus] = 1;
+    for (let d = focus + 1; d < t.count; ++d) if (inside[t.parent[d]]) inside[d] = 1;
+    return (site) => inside[t.of[this.siteNode[site]]] === 1;
+  }
+}
+
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+// As the library and Python's tracemalloc write sizes.
+function sizeText(bytes, signed) {
+  let unit = 0, b = bytes;
+  while (unit + 1 < units.length && Math.abs(b) >= 10 * 1024) { b /= 1024; ++unit; }
+  return `${signed && bytes >= 0 ? '+' : ''}${b.toFixed(unit && Math.abs(b) < 100 ? 1 : 0)} ${units[unit]}`;
+}
+
+function counted(count, what) { return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`; }
+
+function percent(part, whole) { return whole ? `${(100 * part / whole).toFixed(1)} %` : '-'; }
+
+// `count(f::path const&)::{lambda(int)#1}::operator()` for `(anonymous namespace)::count(f::path const&)...`: parameters
+// go where the name ends with them.
+function shortened(name) {
+  const text = name.replaceAll('(anonymous namespace)::', '').replace(/\) const$/, ')');
+  if (!text.endsWith(')') || text.endsWith('operator()')) return text;
+  let depth = 0;
+  for (let i = text.length - 1; i >= 0; --i) {
+    if (text[i] === ')') ++depth;
+    if (text[i] === '(' && --depth === 0) return i === 0 ? text : text.slice(0, i);
+  }
+  return text;
+}

@@ -1,0 +1,204 @@
+// pprof's profile.proto: every measure at once, as columns of each sample.
+//
+//   sample_type   inuse_objects, inuse_space; with profiling also alloc_objects, alloc_space, peak_space
+//   sample        one a site; labels: tag (text), bytes (the size class)
+//   location      one a frame, with the address in the process, and a line a call, innermost first
+//   mapping       one a module, with its build id: what a server needs to name frames that have no names yet
+
+#include "tools/exports.hpp"
+#include "tools/gzip.hpp"
+#include "tools/protobuf.hpp"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+namespace gpa::tools {
+
+namespace {
+
+// Field numbers of profile.proto, by message.
+namespace profile {
+enum : unsigned {
+  sample_type = 1,
+  sample,
+  mapping,
+  location,
+  function,
+  string_table,
+  time_nanos = 9,
+  duration_nanos,
+  comment = 13,
+  default_sample_type
+};
+}
+namespace value_type {
+enum : unsigned { type = 1, unit };
+}
+namespace sample {
+enum : unsigned { location_id = 1, value, label };
+}
+namespace label {
+enum : unsigned { key = 1, str, num, num_unit };
+}
+namespace mapping {
+enum : unsigned {
+  id = 1,
+  memory_start,
+  memory_limit,
+  file_offset,
+  filename,
+  build_id,
+  has_functions,
+  has_filenames,
+  has_line_numbers,
+  has_inline_frames
+};
+}
+namespace location {
+enum : unsigned { id = 1, mapping_id, address, line };
+}
+namespace line {
+enum : unsigned { function_id = 1, line, column };
+}
+namespace function {
+enum : unsigned { id = 1, name, system_name, filename };
+}
+
+class writer {
+ public:
+  explicit writer(const document& d) : d_(d) { number_of({}); }
+
+  std::string write()
+  {
+    add_type("inuse_objects", "count");
+    add_type("inuse_space", "bytes");
+    if (d_.profiled) {
+      add_type("alloc_objects", "count");
+      add_type("alloc_space", "bytes");
+      add_type("peak_space", "bytes");
+    }
+    for (const site& s : d_.sites) add_sample(s);
+    add_mappings();
+    for (std::size_t i = 0; i != d_.frames.size(); ++i) add_location(i);
+    const std::int64_t from = seconds_of(d_.start);
+    const std::int64_t to = seconds_of(d_.time);
+    constexpr std::uint64_t nanoseconds = 1'000'000'000;
+    if (to >= 0) out_.number(profile::time_nanos, static_cast<std::uint64_t>(to) * nanoseconds);
+    if (from >= 0 && to > from)
+      out_.number(profile::duration_nanos, static_cast<std::uint64_t>(to - from) * nanoseconds);
+    const std::uint64_t inuse_space = number_of("inuse_space");
+    if (d_.estimated) out_.number(profile::comment, number_of("estimated from one in " + std::to_string(d_.one_in)));
+    out_.number(profile::default_sample_type, inuse_space);
+    for (const std::string& s : strings_) out_.bytes(profile::string_table, s);
+    return gzipped(out_.text());
+  }
+
+ private:
+  std::uint64_t number_of(const std::string& text)
+  {
+    const auto [place, is_new] = numbers_.try_emplace(text, strings_.size());
+    if (is_new) strings_.push_back(text);
+    return place->second;
+  }
+
+  void add_type(const char* type, const char* unit)
+  {
+    protobuf message;
+    message.number(value_type::type, number_of(type)).number(value_type::unit, number_of(unit));
+    out_.message(profile::sample_type, message);
+  }
+
+  void add_sample(const site& s)
+  {
+    std::vector<std::uint64_t> ids;
+    for (const std::size_t index : d_.traces[s.trace]) ids.push_back(index + 1);
+    std::vector<std::uint64_t> values = {s.live_blocks, s.live_bytes};
+    if (d_.profiled) values.insert(values.end(), {s.total_blocks, s.total_bytes, s.peak_bytes});
+    protobuf message;
+    message.packed(sample::location_id, ids).packed(sample::value, values);
+    if (!s.tag.empty()) {
+      protobuf tag;
+      tag.number(label::key, number_of("tag")).number(label::str, number_of(s.tag));
+      message.message(sample::label, tag);
+    }
+    protobuf size;
+    size.number(label::key, number_of("bytes")).number(label::num, s.size_class);
+    size.number(label::num_unit, number_of("bytes"));
+    message.message(sample::label, size);
+    out_.message(profile::sample, message);
+  }
+
+  void add_mappings()
+  {
+    std::vector<std::uint64_t> ends(d_.modules.size());
+    std::vector<bool> unnamed(d_.modules.size());
+    for (const frame& f : d_.frames) {
+      if (f.module == none) continue;
+      ends[f.module] = std::max(ends[f.module], f.address + 1);
+      if (!f.named) unnamed[f.module] = true;
+    }
+    // How long a module is, no report says. pprof takes mappings of different length for different ones when it merges
+    // profiles; rounded up this far, those of one build are of one length in all of them.
+    constexpr std::uint64_t coarse = std::uint64_t{16} << 20;
+    for (std::size_t i = 0; i != d_.modules.size(); ++i) {
+      const module& m = d_.modules[i];
+      protobuf message;
+      message.number(mapping::id, i + 1).number(mapping::memory_start, m.base);
+      message.number(mapping::memory_limit,
+                     m.base + (std::max(ends[i], m.base + 1) - m.base + coarse - 1) / coarse * coarse);
+      message.number(mapping::filename, number_of(m.path)).number(mapping::build_id, number_of(m.build_id));
+      if (!unnamed[i]) {
+        for (const unsigned flag :
+             {mapping::has_functions, mapping::has_filenames, mapping::has_line_numbers, mapping::has_inline_frames})
+          message.number(flag, 1);
+      }
+      out_.message(profile::mapping, message);
+    }
+  }
+
+  void add_location(std::size_t index)
+  {
+    const frame& f = d_.frames[index];
+    protobuf message;
+    message.number(location::id, index + 1).number(location::address, f.address);
+    if (f.module != none) message.number(location::mapping_id, f.module + 1);
+    // Without a name there is no line: whoever has the module's file can still look it up.
+    if (f.named || f.module == none) {
+      for (const call& c : f.calls) {
+        protobuf one;
+        one.number(line::function_id, function_of(c)).number(line::line, c.line).number(line::column, c.column);
+        message.message(location::line, one);
+      }
+    }
+    out_.message(profile::location, message);
+  }
+
+  std::uint64_t function_of(const call& c)
+  {
+    const auto [place, is_new] = functions_.try_emplace({c.function, c.file}, functions_.size() + 1);
+    if (is_new) {
+      const std::uint64_t name = number_of(c.function);
+      protobuf message;
+      message.number(function::id, place->second).number(function::name, name).number(function::system_name, name);
+      message.number(function::filename, number_of(c.file));
+      out_.message(profile::function, message);
+    }
+    return place->second;
+  }
+
+  const document& d_;
+  protobuf out_ = {};
+  std::unordered_map<std::string, std::uint64_t> numbers_ = {};
+  std::vector<std::string> strings_ = {};
+  std::map<std::pair<std::string, std::string>, std::uint64_t> functions_ = {};
+};
+
+}  // namespace
+
+std::string to_pprof(const document& d)
+{
+  return writer(d).write();
+}
+
+}  // namespace gpa::tools

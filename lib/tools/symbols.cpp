@@ -1,0 +1,168 @@
+#include "tools/symbols.hpp"
+
+#include "tools/read_document.hpp"
+#include "trace/debug_info.hpp"
+#include "trace/frames.hpp"
+#include "trace/libdw.hpp"
+#include "trace/modules.hpp"
+#include "trace/names.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace gpa::tools {
+
+namespace {
+
+using detail::debug_info;
+using detail::frame_list;
+using detail::module_list;
+
+bool needs_names(const frame& f)
+{
+  return f.module != none &&
+         std::all_of(f.calls.begin(), f.calls.end(), [](const call& c) { return c.file.empty() && !c.library; });
+}
+
+#if GPA_HAVE_LIBDW
+
+std::string build_id_of(const std::string& path)
+{
+  const detail::libdw_functions* const dw = detail::libdw();
+  if (dw == nullptr || dw->elf_version(EV_CURRENT) == EV_NONE) return {};  // libelf wants to be asked first
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return {};
+  std::string text;
+  if (Elf* const elf = dw->dwelf_elf_begin(descriptor); elf != nullptr) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    const void* bytes = nullptr;
+    const auto count = dw->dwelf_elf_gnu_build_id(elf, &bytes);
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      const unsigned char byte = static_cast<const unsigned char*>(bytes)[i];
+      text += digits[byte >> 4];
+      text += digits[byte & 15];
+    }
+    dw->elf_end(elf);
+  }
+  ::close(descriptor);
+  return text;
+}
+
+bool can_look_up()
+{
+  return detail::libdw() != nullptr;
+}
+
+#else
+
+std::string build_id_of(const std::string&)
+{
+  return {};
+}
+bool can_look_up()
+{
+  return false;
+}
+
+#endif
+
+std::vector<std::string> candidates_for(const module& m, const symbol_files& where)
+{
+  std::vector<std::string> paths = where.binaries;
+  for (const std::string& directory : where.directories) {
+    if (m.build_id.size() > 2) {
+      const std::string base = directory + "/.build-id/" + m.build_id.substr(0, 2) + "/" + m.build_id.substr(2);
+      paths.push_back(base + ".debug");
+      paths.push_back(base);
+    }
+    paths.push_back(directory + "/" + std::string(file_name(m.path)));
+    paths.push_back(directory + "/" + std::string(file_name(m.path)) + ".debug");
+  }
+  paths.push_back(m.path);
+  return paths;
+}
+
+std::optional<std::string> file_of(const module& m, const symbol_files& where)
+{
+  // Without a build id nothing tells one build from another: only a file given by its name is believed.
+  if (m.build_id.empty()) {
+    for (const std::string& path : where.binaries)
+      if (file_name(path) == file_name(m.path)) return path;
+    return std::nullopt;
+  }
+  for (std::string& path : candidates_for(m, where))
+    if (build_id_of(path) == m.build_id) return std::move(path);
+  return std::nullopt;
+}
+
+std::vector<call> named(debug_info& info, const module_list& list, std::size_t module, std::uint64_t address)
+{
+  frame_list frames;
+  info.describe(module, static_cast<std::uintptr_t>(address), frames);
+  std::vector<call> calls;
+  for (detail::frame& f : frames) {
+    f.function = detail::readable_name(f.function);
+    f.module = list.modules[module].path;
+    calls.push_back({.function = std::string(f.function),
+                     .file = std::string(f.file),
+                     .line = f.line,
+                     .column = f.column,
+                     .inlined = f.inlined,
+                     .library = detail::is_library_frame(f, list.modules[module].library)});
+  }
+  return calls;
+}
+
+}  // namespace
+
+std::vector<std::string> look_up_symbols(document& d, const symbol_files& where)
+{
+  std::vector<std::size_t> wanted(d.modules.size());
+  for (const frame& f : d.frames)
+    if (needs_names(f)) ++wanted[f.module];
+
+  std::vector<std::string> notes;
+  module_list list;
+  std::vector<bool> found(d.modules.size());
+  for (std::size_t i = 0; i != d.modules.size(); ++i) {
+    detail::loaded_module& m = list.modules.emplace_back();
+    m.path = std::string_view(d.modules[i].path);
+    m.base = static_cast<std::uintptr_t>(d.modules[i].base);
+    m.library = is_library(d, d.modules[i]);
+    // System libraries have names enough; their debug information is large and seldom there.
+    if (wanted[i] == 0 || m.library) continue;
+    const std::string what = "no lines for " + counted(wanted[i], "frame") + " of " + d.modules[i].path + ": ";
+    if (!can_look_up()) {
+      notes.push_back(what + "libdw is not there");
+      continue;
+    }
+    const std::optional<std::string> file = file_of(d.modules[i], where);
+    found[i] = file.has_value();
+    if (found[i]) {
+      m.file = std::string_view(*file);
+    } else {
+      notes.push_back(what + (d.modules[i].build_id.empty() ? "it has no build id; name its file with --binary"
+                                                            : "no file with build id " + d.modules[i].build_id));
+    }
+  }
+  debug_info info(list);
+  for (frame& f : d.frames) {
+    if (!needs_names(f) || !found[f.module]) continue;
+    std::vector<call> calls = named(info, list, f.module, f.address);
+    if (!calls.empty()) f.calls = std::move(calls);
+  }
+  return notes;
+}
+
+void shorten_paths(document& d)
+{
+  const detail::metadata_string directory = detail::current_directory();
+  for (frame& f : d.frames)
+    for (call& c : f.calls)
+      if (!c.file.empty()) c.file = std::string(detail::shortened_path(c.file, directory));
+}
+
+}  // namespace gpa::tools

@@ -1,0 +1,231 @@
+// For people: the totals, the rows with their stacks, the mistakes.
+
+#include "tools/exports.hpp"
+#include "tools/read_document.hpp"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+namespace gpa::tools {
+
+namespace {
+
+std::string share_text(std::uint64_t part, std::uint64_t whole)
+{
+  if (whole == 0) return "-";
+  std::array<char, 16> text{};
+  std::snprintf(text.data(), text.size(), "%.1f %%", 100 * static_cast<double>(part) / static_cast<double>(whole));
+  return text.data();
+}
+
+std::uint64_t total_of(const document& d, measure what)
+{
+  std::uint64_t sum = 0;
+  for (const site& s : d.sites) sum += bytes_of(s, what);
+  return sum;
+}
+
+std::string head_of(const document& d)
+{
+  const std::string program = d.arguments.empty() ? d.executable : d.arguments.front();
+  const std::string when = d.reason == "request"  ? "by request"
+                           : d.reason == "signal" ? "on SIGUSR2"
+                                                  : "at " + d.reason;
+  return "resource \"" + d.resource + "\" of " + std::string(file_name(program)) + " (pid " + std::to_string(d.pid) +
+         "), " + d.time + ", " + when;
+}
+
+std::string totals_of(const document& d)
+{
+  const totals& t = d.totals;
+  const auto amount = [](std::uint64_t bytes, std::uint64_t blocks) {
+    return size_text(static_cast<double>(bytes)) + " in " + counted(blocks, "block");
+  };
+  return "live " + amount(t.live_bytes, t.live_blocks) + ", peak " + amount(t.peak_bytes, t.peak_blocks) + ", total " +
+         amount(t.total_bytes, t.total_blocks);
+}
+
+std::string estimate_note(const document& d)
+{
+  if (!d.estimated) return {};
+  return "estimated from one in " + std::to_string(d.one_in) + " allocations; the totals are exact\n";
+}
+
+void append_call(std::string& out, std::size_t number, const call& c)
+{
+  out += "    #" + std::to_string(number) + " " + (c.function.empty() ? "??" : c.function);
+  if (!c.file.empty()) {
+    out += " " + place_of(c);
+    if (c.column != 0) out += ":" + std::to_string(c.column);
+  }
+  if (c.inlined) out += " (inlined)";
+  out += '\n';
+}
+
+// The user's frames; those of libraries are counted, unless there are no others.
+void append_stack(std::string& out, const document& d, std::size_t trace)
+{
+  std::size_t users = 0;
+  std::size_t libraries = 0;
+  for_each_call(d, trace, [&](const call& c) {
+    if (c.library) {
+      ++libraries;
+    } else {
+      append_call(out, users++, c);
+    }
+  });
+  if (users == 0) {
+    for_each_call(d, trace, [&](const call& c) { append_call(out, users++, c); });
+  } else if (libraries != 0) {
+    out += "    (+" + counted(libraries, "library frame") + ")\n";
+  }
+}
+
+// The sites of each trace, added up.
+std::vector<site> sums_of_traces(const document& d)
+{
+  std::vector<site> sums(d.traces.size());
+  for (const site& s : d.sites) {
+    site& sum = sums[s.trace];
+    sum.live_blocks += s.live_blocks;
+    sum.peak_bytes += s.peak_bytes;
+    sum.total_bytes += s.total_bytes;
+    sum.total_blocks += s.total_blocks;
+    sum.temporary += s.temporary;
+    sum.lifetime_sum += s.lifetime_sum;
+  }
+  return sums;
+}
+
+std::string profile_note(const site& s)
+{
+  std::string text = "    peak " + size_text(static_cast<double>(s.peak_bytes)) + ", total " +
+                     size_text(static_cast<double>(s.total_bytes)) + " in " + counted(s.total_blocks, "block");
+  if (s.temporary != 0) text += ", " + std::to_string(s.temporary) + " of them temporary";
+  if (s.total_blocks > s.live_blocks) {
+    std::array<char, 64> lived{};
+    const double average = static_cast<double>(s.lifetime_sum) / static_cast<double>(s.total_blocks - s.live_blocks);
+    std::snprintf(lived.data(), lived.size(), average < 1e4 ? ", lived %.0f us" : ", lived %.1f ms",
+                  average < 1e4 ? average : average / 1e3);
+    text += lived.data();
+  }
+  return text + "\n";
+}
+
+void append_mistakes(std::string& out, const document& d)
+{
+  if (d.mistakes.empty()) return;
+  out += "\n" + counted(d.mistakes.size(), "mistake") + "\n";
+  for (const mistake& m : d.mistakes) {
+    std::size_t about = m.trace_of("here");
+    if (about == none || m.rule == "gpa-leak") about = m.trace_of("allocated");
+    out += "\n";
+    if (about != none) out += place_of(first_worth_showing(d, about)) + ": ";
+    out += "error: " + m.message + " [" + m.rule + "]\n";
+    if (about != none) append_stack(out, d, about);
+    for (const auto& [role, trace] : m.traces) {
+      if (trace == about) continue;
+      out += "  " + std::string(role == "freed" ? "freed before" : role) + "\n";
+      append_stack(out, d, trace);
+    }
+  }
+}
+
+void append_left_out(std::string& out, std::size_t shown, std::size_t all)
+{
+  if (shown < all) out += "\n(and " + std::to_string(all - shown) + " more; --limit=0 shows all)\n";
+}
+
+std::size_t shown_of(const text_request& request, std::size_t count)
+{
+  return request.limit == 0 ? count : std::min(request.limit, count);
+}
+
+}  // namespace
+
+void require(const document& d, measure what)
+{
+  if (what == measure::live || d.profiled) return;
+  throw refusal(std::string("it has no ") + name_of(what) +
+                " of each site: profiling was off in the process that wrote it (options::profile)");
+}
+
+std::int64_t seconds_of(const std::string& time)
+{
+  std::tm parts{};
+  const char* const end = strptime(time.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  return end == nullptr ? -1 : static_cast<std::int64_t>(timegm(&parts));
+}
+
+std::string to_text(const document& d, const text_request& request)
+{
+  require(d, request.what);
+  const std::vector<row> rows = rows_of(d, request.grouping, request.what);
+  const std::uint64_t whole = total_of(d, request.what);
+  const std::size_t shown = shown_of(request, rows.size());
+  const std::vector<site> sums = d.profiled ? sums_of_traces(d) : std::vector<site>();
+  std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d);
+  out += "\n" + std::string(name_of(request.what)) + " bytes, largest first\n";
+  if (rows.empty()) out += "nothing\n";
+  for (std::size_t i = 0; i != shown; ++i) {
+    const row& r = rows[i];
+    if (request.grouping == by::stack) out += '\n';
+    out += line_of(r, false) + ", " + share_text(r.bytes, whole) + "\n";
+    if (request.grouping != by::stack) continue;
+    append_stack(out, d, r.trace);
+    if (!sums.empty()) out += profile_note(sums[r.trace]);
+  }
+  append_left_out(out, shown, rows.size());
+  append_mistakes(out, d);
+  return out;
+}
+
+std::string to_text(const document& before, const document& after, const text_request& request)
+{
+  require(before, request.what);
+  require(after, request.what);
+  const std::vector<row> rows = compare(before, after, request.grouping, request.what);
+  const std::size_t shown = shown_of(request, rows.size());
+  std::string out = "before: " + head_of(before) + "\n        " + totals_of(before) + "\n";
+  out += "after:  " + head_of(after) + "\n        " + totals_of(after) + "\n" + estimate_note(after);
+  out += "\n" + std::string(name_of(request.what)) + " bytes, largest difference first\n";
+  if (rows.empty()) out += "no difference\n";
+  for (std::size_t i = 0; i != shown; ++i) {
+    if (request.grouping == by::stack) out += '\n';
+    out += line_of(rows[i], true) + "\n";
+    if (request.grouping == by::stack) append_stack(out, rows[i].is_gone ? before : after, rows[i].trace);
+  }
+  append_left_out(out, shown, rows.size());
+  return out;
+}
+
+std::string to_table(const document& d, const text_request& request, std::size_t width)
+{
+  require(d, request.what);
+  const std::vector<row> rows = rows_of(d, request.grouping, request.what);
+  const std::uint64_t whole = total_of(d, request.what);
+  std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d) + "\n";
+  const auto line = [&](const std::string& bytes, const std::string& share, const std::string& blocks,
+                        const std::string& average, const std::string& place) {
+    std::array<char, 128> numbers{};
+    std::snprintf(numbers.data(), numbers.size(), "%10s %8s %10s %10s  ", bytes.c_str(), share.c_str(), blocks.c_str(),
+                  average.c_str());
+    const std::string text = numbers.data() + place;
+    // The end of a path says more than its beginning.
+    const std::size_t used = std::string_view(numbers.data()).size();
+    const std::size_t room = width > used + 4 ? width - used : 4;
+    out += place.size() <= room ? text : numbers.data() + ("..." + place.substr(place.size() - room + 3));
+    out += '\n';
+  };
+  line(name_of(request.what), "share", "blocks", "average", "place");
+  for (std::size_t i = 0; i != shown_of(request, rows.size()); ++i) {
+    const row& r = rows[i];
+    line(size_text(static_cast<double>(r.bytes)), share_text(r.bytes, whole),
+         r.blocks == 0 ? "-" : std::to_string(r.blocks),
+         r.blocks == 0 ? "-" : size_text(static_cast<double>(r.bytes) / static_cast<double>(r.blocks)), r.place);
+  }
+  return out;
+}
+
+}  // namespace gpa::tools

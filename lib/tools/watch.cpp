@@ -1,0 +1,226 @@
+#include "tools/watch.hpp"
+
+#include "tools/input.hpp"
+#include "tools/read_document.hpp"
+
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+namespace gpa::tools {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto longest_wait = 10s;  // for one report; a program with ten million blocks takes some seconds
+
+volatile std::sig_atomic_t interrupted = 0;
+
+std::string file_text(const std::string& path)
+{
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+pid_t parse_pid(const std::string& text)
+{
+  pid_t pid = 0;
+  const char* const end = text.data() + text.size();
+  if (const auto [rest, error] = std::from_chars(text.data(), end, pid);
+      error != std::errc{} || rest != end || pid <= 0)
+    throw refusal("no process id: " + text);
+  return pid;
+}
+
+// What /proc says after `key` in the status of a process; empty where there is none.
+std::string status_of(pid_t pid, std::string_view key)
+{
+  std::istringstream status(file_text("/proc/" + std::to_string(pid) + "/status"));
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(key)) return line.substr(std::min(line.size(), line.find_first_not_of(" \t", key.size())));
+  return {};
+}
+
+// One that has ended stays until its parent asks for it.
+bool is_running(pid_t pid)
+{
+  const std::string state = status_of(pid, "State:");
+  return !state.empty() && state.front() != 'Z' && state.front() != 'X';
+}
+
+// Sent to a process without a handler, the signal would end it.
+bool catches_signal(pid_t pid)
+{
+  return (std::strtoull(status_of(pid, "SigCgt:").c_str(), nullptr, 16) >> (SIGUSR2 - 1) & 1) != 0;
+}
+
+void require_handler(pid_t pid)
+{
+  const std::string name = "process " + std::to_string(pid);
+  if (::kill(pid, 0) != 0) throw refusal(name + ": " + std::strerror(errno));
+  if (!is_running(pid)) throw refusal(name + " has ended");
+  if (!catches_signal(pid))
+    throw refusal(name + " does not catch SIGUSR2, so it would die of it: start it with " +
+                  "GPA_OPTIONS=report_path=FILE:report_signal=1");
+}
+
+// report_path as the process was told it; quotes stand around values with colons.
+std::string path_in_options(const std::string& options)
+{
+  constexpr std::string_view key = "report_path=";
+  std::size_t at = 0;
+  std::string path;
+  while (at < options.size()) {
+    const bool is_it = options.compare(at, key.size(), key) == 0;
+    std::string value;
+    char quote = 0;
+    for (; at < options.size() && (quote != 0 || options[at] != ':'); ++at) {
+      const char c = options[at];
+      if (quote == 0 && (c == '"' || c == '\'')) {
+        quote = c;
+      } else if (c == quote) {
+        quote = 0;
+      } else {
+        value += c;
+      }
+    }
+    ++at;
+    if (is_it) path = value.substr(key.size());  // the last one counts
+  }
+  return path;
+}
+
+std::string with_replaced(std::string text, std::string_view what, const std::string& by)
+{
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
+    text.replace(at, what.size(), by);
+  return text;
+}
+
+std::string path_of(pid_t pid, const std::string& given, const std::string& resource)
+{
+  const std::string process = "/proc/" + std::to_string(pid);
+  std::string path = given;
+  if (path.empty()) {
+    const std::string environment = file_text(process + "/environ");
+    for (std::size_t at = 0; at < environment.size(); at = environment.find('\0', at) + 1) {
+      const std::string entry = environment.substr(at, environment.find('\0', at) - at);
+      if (entry.starts_with("GPA_OPTIONS=")) path = path_in_options(entry.substr(12));
+      if (environment.find('\0', at) == std::string::npos) break;
+    }
+    if (path.empty())
+      throw refusal("process " + std::to_string(pid) +
+                    " has no report_path in its GPA_OPTIONS: name the file with --file");
+    if (path.front() != '/') path = process + "/cwd/" + path;
+  }
+  path = with_replaced(path, "%p", std::to_string(pid));
+  if (path.find("%n") == std::string::npos) return path;
+  if (resource.empty()) throw refusal(path + " is one file for each resource: choose one with --resource=NAME");
+  std::string name = resource;
+  std::replace(name.begin(), name.end(), '/', '_');
+  return with_replaced(path, "%n", name);
+}
+
+// What changes when the file is written anew, or replaced by another.
+struct version {
+  ino_t file = 0;
+  timespec changed = {};
+  off_t size = 0;
+
+  bool operator==(const version& o) const noexcept
+  {
+    return file == o.file && changed.tv_sec == o.changed.tv_sec && changed.tv_nsec == o.changed.tv_nsec &&
+           size == o.size;
+  }
+};
+
+version version_of(const std::string& path)
+{
+  struct stat s {};
+  if (::stat(path.c_str(), &s) != 0) return {};
+  return {s.st_ino, s.st_mtim, s.st_size};
+}
+
+// Asks for a report and waits until it is whole; none when the process ends meanwhile.
+std::optional<document> next_report(pid_t pid, const std::string& path, const symbol_files& symbols)
+{
+  const version before = version_of(path);
+  // Asked each time: a program that has executed another one since catches nothing any more.
+  if (!is_running(pid)) return std::nullopt;
+  require_handler(pid);
+  if (::kill(pid, SIGUSR2) != 0) return std::nullopt;
+  const auto deadline = std::chrono::steady_clock::now() + longest_wait;
+  std::string problem = path + ": nothing was written there";
+  while (std::chrono::steady_clock::now() < deadline && interrupted == 0) {
+    std::this_thread::sleep_for(10ms);
+    if (!(version_of(path) == before)) {
+      try {
+        return load(path, symbols, notes::dropped);
+      } catch (const refusal& r) {
+        problem = r.what();  // perhaps only half of it is there yet
+      }
+    }
+    if (!is_running(pid)) return std::nullopt;
+  }
+  if (interrupted != 0) return std::nullopt;
+  throw refusal(problem);
+}
+
+void sleep_for(double seconds)
+{
+  const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  while (interrupted == 0 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(20ms);
+}
+
+}  // namespace
+
+std::size_t terminal_width() noexcept
+{
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col != 0 ? size.ws_col : 120;
+}
+
+int watch(const command& c)
+{
+  const pid_t pid = parse_pid(c.pid);
+  require_handler(pid);
+  const std::string path = path_of(pid, c.watched_file, c.resource);
+  std::signal(SIGINT, [](int) { interrupted = 1; });
+  std::signal(SIGTERM, [](int) { interrupted = 1; });
+  const bool on_terminal = ::isatty(STDOUT_FILENO) != 0;
+  for (std::uint64_t look = 0; interrupted == 0 && (c.times == 0 || look != c.times); ++look) {
+    if (look != 0) sleep_for(c.interval);
+    if (interrupted != 0) break;
+    const std::optional<document> d = next_report(pid, path, c.symbols);
+    if (!d) {
+      if (interrupted == 0) store({}, "process " + c.pid + " has ended\n");
+      return 0;
+    }
+    // Home, then the lines, each cleared to its end, then the rest of the screen: no flicker.
+    std::string text = to_table(*d, c.request, terminal_width());
+    if (on_terminal) {
+      std::string screen = look == 0 ? "\x1b[2J\x1b[H" : "\x1b[H";
+      for (const char letter : text) screen += letter == '\n' ? std::string("\x1b[K\n") : std::string(1, letter);
+      text = screen + "\x1b[J";
+    } else if (look != 0) {
+      text = "\n" + text;
+    }
+    store({}, text);
+  }
+  return 0;
+}
+
+}  // namespace gpa::tools
