@@ -120,12 +120,14 @@ void core::add_orphan(cache_header& k) noexcept
   orphans_ = &k;
 }
 
-// Over a user's upstream the cache stays as it is: giving memory back would call the upstream, and locks are held.
+// The first orphan stays as it is, with what the thread kept: where threads come one after the other, the next finds it
+// warm. Over a user's upstream all do: giving memory back would call the upstream, and locks are held.
 void core::thread_ended(cache_header& k) noexcept
 {
   const mutex_guard guard(lock_);
   if (dropped_) return;
-  if (!k.checked && supply_.from_system() && life_.load(std::memory_order_relaxed) == life::alive)
+  const bool first = orphans_ == nullptr;
+  if (!first && !k.checked && supply_.from_system() && life_.load(std::memory_order_relaxed) == life::alive)
     fast_.flush(static_cast<fast_cache&>(k));
   add_orphan(k);
 }
