@@ -1,25 +1,52 @@
 // The thread caches of one resource: made at a thread's first call, orphaned at its end, adopted by the next thread.
+#include "base/bits.hpp"
 #include "base/tools.hpp"
 #include "blocks/sampled_range.hpp"
 #include "cache_lease.hpp"
 #include "core.hpp"
 #include "os/metadata.hpp"
+#include "os/pages.hpp"
 #include "os/threads.hpp"
 #include "registry.hpp"
 #include "sampling.hpp"
 
+#include <bit>
 #include <new>
 
 namespace gpa::detail {
 
 namespace {
 
+// Caches stand at pages of their own. All at the same place of it, two resources used in turn would be in each other's
+// way: a load waits for an earlier store whose address ends in the same 12 bits. So they stand a line apart, as far as what
+// their piece of memory has left over allows.
+template <class Cache>
+constexpr std::size_t room_of_cache = std::bit_ceil(sizeof(Cache));
+
+template <class Cache>
+Cache* new_cache() noexcept
+{
+  constexpr std::size_t line = 64;
+  constexpr std::size_t places = (room_of_cache<Cache> - sizeof(Cache)) / line + 1;
+  static_assert(room_of_cache<Cache> >= page_size && places * line < page_size);
+  constinit static std::atomic<std::size_t> made{0};
+  auto* const room = static_cast<std::byte*>(metadata_allocate(room_of_cache<Cache>));
+  if (room == nullptr) return nullptr;
+  return new (room + made.fetch_add(1, std::memory_order_relaxed) % places * line) Cache;
+}
+
+template <class Cache>
+void delete_cache(Cache& k) noexcept
+{
+  metadata_free(reinterpret_cast<std::byte*>(&k) - address(&k) % page_size, room_of_cache<Cache>);
+}
+
 void free_cache(cache_header& k) noexcept
 {
   if (k.partner != nullptr) free_cache(*k.partner);
   if (!k.checked) {
     fast_heap::free_arrays(static_cast<fast_cache&>(k));
-    metadata_free(&k, sizeof(fast_cache));
+    delete_cache(static_cast<fast_cache&>(k));
     return;
   }
   auto& checked = static_cast<checked_cache&>(k);
@@ -27,14 +54,7 @@ void free_cache(cache_header& k) noexcept
     if (b.entries != nullptr) metadata_free(b.entries, ring_bytes(b.capacity()));
     if (b.arrays != nullptr) metadata_free(b.arrays, sizeof(bin_arrays));
   }
-  metadata_free(&checked, sizeof checked);
-}
-
-template <class Cache>
-Cache* new_cache() noexcept
-{
-  void* const place = metadata_allocate(sizeof(Cache));
-  return place == nullptr ? nullptr : new (place) Cache;
+  delete_cache(checked);
 }
 
 }  // namespace

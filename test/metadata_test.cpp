@@ -19,6 +19,7 @@
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "support/child.hpp"
+#include "support/resident.hpp"
 
 namespace {
 
@@ -228,18 +229,42 @@ BOOST_AUTO_TEST_CASE(threads_share_it)
 
 BOOST_AUTO_TEST_CASE(a_piece_that_was_handed_out_unset_is_zero_when_that_is_asked_for)
 {
-  void* p = metadata_allocate(4'096);
-  std::memset(p, 0x41, 4'096);
-  metadata_free(p, 4'096);
-  void* const again = gpa::detail::metadata_allocate_unset(2'100);
+  void* p = metadata_allocate(2'048);
+  std::memset(p, 0x41, 2'048);
+  metadata_free(p, 2'048);
+  void* const again = gpa::detail::metadata_allocate_unset(1'100);
   BOOST_TEST_REQUIRE(again == p);
-  std::memset(again, 0x42, 2'100);
-  metadata_free(again, 2'100);
-  p = metadata_allocate(4'096);
+  std::memset(again, 0x42, 1'100);
+  metadata_free(again, 1'100);
+  p = metadata_allocate(2'048);
   BOOST_TEST_REQUIRE(again == p);
   const auto* const bytes = static_cast<const unsigned char*>(p);
-  BOOST_TEST(std::count(bytes, bytes + 4'096, 0) == 4'096);
-  metadata_free(p, 4'096);
+  BOOST_TEST(std::count(bytes, bytes + 2'048, 0) == 2'048);
+  metadata_free(p, 2'048);
+}
+
+BOOST_AUTO_TEST_CASE(pages_of_many_returned_pieces_go_back_and_the_pieces_are_handed_out_again)
+{
+  std::vector<void*> all(2'000);
+  for (void*& p : all) std::memset(p = metadata_allocate(16'384), 0x41, 16'384);
+  const std::size_t held = metadata_held();
+  const std::size_t full = gpa::test::resident_bytes();
+  for (void* const p : all) metadata_free(p, 16'384);
+  if (!gpa::test::sanitized) BOOST_TEST(gpa::test::resident_bytes() + 24 * mib <= full);
+  for (int round = 0; round != 3; ++round) {
+    std::size_t zero = 0;
+    for (void*& p : all) {
+      p = metadata_allocate(16'384);
+      const auto* const bytes = static_cast<const unsigned char*>(p);
+      zero += static_cast<std::size_t>(std::count(bytes, bytes + 16'384, 0));
+    }
+    BOOST_TEST(zero == all.size() * 16'384);
+    std::sort(all.begin(), all.end());
+    BOOST_TEST((std::adjacent_find(all.begin(), all.end()) == all.end()));
+    for (void* const p : all) std::memset(p, 0x42, 16'384);
+    for (void* const p : all) metadata_free(p, 16'384);
+  }
+  BOOST_TEST(metadata_held() <= held + 5 * mib);  // pages to remember them by, in an arena more at most
 }
 
 BOOST_AUTO_TEST_CASE(the_child_of_a_fork_can_use_it_while_another_thread_of_the_parent_does)

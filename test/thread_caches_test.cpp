@@ -282,21 +282,55 @@ BOOST_AUTO_TEST_CASE(one_thread_may_alternate_between_eight_resources)
   BOOST_TEST(w.count() == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(twenty_thousand_short_threads_leave_the_memory_of_a_few)
+// More than there are numbers for threads.
+BOOST_AUTO_TEST_CASE(a_hundred_thousand_short_threads_leave_the_memory_of_a_few)
 {
-  gpa::resource r(checked);
-  const auto run = [&r](int threads) {
-    for (int i = 0; i != threads; i += 4) {
+  gpa::resource safe(checked);
+  gpa::resource unchecked({.checks = gpa::checks::never()});
+  gpa::resource sampled({.checks = gpa::checks::one_in(100)});
+  const auto run = [&](int threads) {
+    for (int i = 0; i < threads; i += 4) {
       std::array<std::thread, 4> some;
-      for (std::thread& t : some) t = std::thread([&r] { use(r); });
+      for (std::thread& t : some)
+        t = std::thread([&] {
+          use(safe);
+          use(unchecked);
+          use(sampled);
+        });
       for (std::thread& t : some) t.join();
     }
   };
   run(rounds(2'000));
   const std::size_t before = gpa::test::resident_bytes();
-  run(rounds(18'000));
+  run(rounds(gpa::test::sanitized ? 18'000 : 98'000));
   const std::size_t after = gpa::test::resident_bytes();
-  BOOST_TEST(r.stats().held_bytes <= std::size_t{8} << 20);  // a few caches: how many run at once is not ours to say
+  for (gpa::resource* const r : {&safe, &unchecked, &sampled}) {
+    BOOST_TEST(r->stats().held_bytes <= std::size_t{8} << 20);  // a few caches: how many run at once is not ours to say
+    BOOST_TEST(r->stats().live_blocks == 0u);
+    BOOST_TEST(r->deinit() == gpa::check::ok);
+  }
   if (!gpa::test::sanitized) BOOST_TEST(after <= before + (std::size_t{8} << 20));
-  BOOST_TEST(r.deinit() == gpa::check::ok);
+}
+
+// 20 000 of each kind, half of them alive at once. Their records go back to the system with them.
+BOOST_AUTO_TEST_CASE(ten_thousand_resources_leave_little_behind)
+{
+  const auto count = static_cast<std::size_t>(rounds(10'000));
+  for (const gpa::checks kind : every_kind) {
+    const std::size_t before = gpa::test::resident_bytes();
+    for (int turn = 0; turn != 2; ++turn) {
+      std::vector<std::unique_ptr<gpa::resource>> all;
+      std::vector<void*> blocks;
+      for (std::size_t i = 0; i != count; ++i) {
+        all.push_back(std::make_unique<gpa::resource>(gpa::options{.checks = kind}));
+        blocks.push_back(all.back()->allocate(100));
+        std::memset(blocks.back(), 1, 100);
+      }
+      const std::size_t full = gpa::test::resident_bytes();
+      for (std::size_t i = 0; i != count; ++i) all[i]->deallocate(blocks[i], 100);
+      if (!gpa::test::sanitized) BOOST_TEST(full <= before + (std::size_t{64} << 20) + count * (std::size_t{48} << 10));
+    }
+    const std::size_t after = gpa::test::resident_bytes();
+    if (!gpa::test::sanitized) BOOST_TEST(after <= before + (std::size_t{64} << 20));
+  }
 }

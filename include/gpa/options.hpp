@@ -41,7 +41,8 @@ class checks {
   static constexpr checks always() noexcept { return checks(kind::always, 1); }
   /// None: blocks and bytes are still counted, nothing else.
   static constexpr checks never() noexcept { return checks(kind::never, 0); }
-  /// One in `n` on average (n = 0 is never, 1 always): cheap enough for production.
+  /// One in `n` on average (n = 0 is never, 1 always): cheap enough for production. Those lie in a range of addresses that
+  /// all resources of the process share; when it is full, no more are picked.
   static constexpr checks one_in(std::uint32_t n) noexcept
   {
     return n == 0 ? never() : n == 1 ? always() : checks(kind::sampled, n);
@@ -86,7 +87,7 @@ struct options {
   std::string_view name = {};
   /// Which allocations are checked. Undecided = by_build() where the resource is constructed.
   gpa::checks checks = {};
-  /// false: one thread at a time owns the resource; checked mode reports calls of others.
+  /// false: one thread at a time owns the resource; checked mode reports calls of others, without checks nobody looks.
   bool thread_safe = true;
   /// Bytes users may hold at once, as they asked for them; inclusive and exact.
   std::size_t memory_limit = unlimited;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <utility>
 
 #include "base/bits.hpp"
 #include "base/mutex.hpp"
@@ -33,11 +34,25 @@ struct returned_piece {
 };
 static_assert(sizeof(returned_piece) <= smallest_piece);
 
+/// Returned pieces of a page and more keep their pages up to here.
+constexpr std::size_t most_kept = std::size_t{4} << 20;
+
+/// Addresses of returned pieces of one size whose pages went back: they are zero.
+struct emptied_pieces {
+  static constexpr std::size_t capacity = page_size / sizeof(void*) - 2;
+  emptied_pieces* next;
+  std::size_t count;
+  void* places[capacity];
+};
+static_assert(sizeof(emptied_pieces) == page_size);
+
 alignas(page_size) constinit std::byte static_arena[std::size_t{512} << 10] = {};
 
 struct pieces {
   mutex lock;
   returned_piece* returned[piece_sizes] GPA_GUARDED_BY(lock) = {};
+  emptied_pieces* emptied[piece_sizes] GPA_GUARDED_BY(lock) = {};
+  std::size_t kept GPA_GUARDED_BY(lock) = 0;  // bytes of returned pieces of a page and more
   std::byte* next GPA_GUARDED_BY(lock) = static_arena;  // of the current arena: [next, end) was never handed out
   std::byte* end GPA_GUARDED_BY(lock) = static_arena + sizeof static_arena;
   std::atomic<std::size_t> held{0};
@@ -54,15 +69,16 @@ std::size_t piece_alignment(std::size_t size) noexcept
   return size < page_size ? size : page_size;
 }
 
-returned_piece*& list_of(std::size_t size) noexcept GPA_REQUIRES(all.lock)
-{
-  return all.returned[log2_down(size) - log2_down(smallest_piece)];
-}
+// Of a size from smallest_piece on.
+std::size_t index_of(std::size_t size) noexcept { return log2_down(size / smallest_piece | 1U); }
+
+returned_piece*& list_of(std::size_t size) noexcept GPA_REQUIRES(all.lock) { return all.returned[index_of(size)]; }
 
 void put(void* p, std::size_t size, std::size_t used) noexcept GPA_REQUIRES(all.lock)
 {
   returned_piece*& list = list_of(size);
   list = ::new (p) returned_piece{list, used < sizeof(returned_piece) ? sizeof(returned_piece) : used};
+  if (size >= page_size) all.kept += size;
 }
 
 /// Cuts what was never handed out, from `next` up to `limit`, into pieces for the lists: each as large as its address
@@ -113,15 +129,41 @@ void* carve(std::size_t size) noexcept GPA_REQUIRES(all.lock)
   return p;
 }
 
-/// `fresh`: never handed out before, so it is zero; and so it is if it is refused.
+void* take_emptied(std::size_t size) noexcept GPA_REQUIRES(all.lock)
+{
+  emptied_pieces*& head = all.emptied[index_of(size)];
+  if (head == nullptr) return nullptr;
+  void* const p = head->places[--head->count];
+  if (head->count == 0) put(std::exchange(head, head->next), page_size, page_size);
+  return p;
+}
+
+/// False: no memory to remember it by.
+bool put_emptied(void* p, std::size_t size) noexcept GPA_REQUIRES(all.lock)
+{
+  emptied_pieces*& head = all.emptied[index_of(size)];
+  if (head == nullptr || head->count == emptied_pieces::capacity) {
+    void* const place = carve(page_size);
+    if (place == nullptr) return false;
+    head = ::new (place) emptied_pieces{head, 0, {}};
+  }
+  head->places[head->count++] = p;
+  return true;
+}
+
+/// `fresh`: never handed out before, or emptied since, so it is zero; it is told of a refusal too.
 void* take(std::size_t size, bool& fresh) noexcept
 {
   const mutex_guard guard(all.lock);
   returned_piece*& list = list_of(size);
   fresh = list == nullptr;
-  if (fresh) return carve(size);
+  if (fresh) {
+    void* const emptied = take_emptied(size);
+    return emptied != nullptr ? emptied : carve(size);
+  }
   returned_piece* const piece = list;
   list = piece->next;
+  if (size >= page_size) all.kept -= size;
   return piece;
 }
 
@@ -185,8 +227,14 @@ void metadata_free(void* p, std::size_t bytes) noexcept
 {
   if (p == nullptr) return;
   if (bytes > largest_piece) return unmap_own(p, bytes);
+  const std::size_t size = piece_size(bytes);
+  {
+    const mutex_guard guard(all.lock);
+    if (size < page_size || all.kept + size <= most_kept) return put(p, size, bytes);
+  }
+  discard_pages(p, size);  // nobody else knows the piece meanwhile
   const mutex_guard guard(all.lock);
-  put(p, piece_size(bytes), bytes);
+  if (!put_emptied(p, size)) put(p, size, 0);
 }
 
 bool is_static_metadata(const void* p) noexcept

@@ -3,8 +3,9 @@
 // Powers of two from 64 bytes, each with a list of returned pieces; carved from arenas of 4 MiB (the first: 1 MiB)
 // that begin and end with an inaccessible page, so that no overrun of user memory can walk into them. Before the first
 // of them, half a MiB of our own static storage serves: a program that needs little asks the system for nothing. Pieces
-// above 1 MiB are mappings of their own, given back when freed. Arenas are never given back: records are reused, not
-// returned. The price is at most half a piece of waste, and what the peak once needed.
+// above 1 MiB are mappings of their own, given back when freed. Arenas are never given back, but of returned pieces of a
+// page and more only 4 MiB keep their contents: the pages of others go back to the system, and their addresses wait in
+// lists beside them. The price is at most half a piece of waste, and the small pieces that the peak once needed.
 //
 // Thread-safe: one lock, held for a list operation. metadata_lock() exists for fork.
 #pragma once
