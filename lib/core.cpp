@@ -102,7 +102,8 @@ std::uint64_t core::new_id() const noexcept
 {
   constinit static std::atomic<std::uint64_t> ids{0};
   const bool asks_for_thread = !options_.thread_safe && !options_.checks.is_never();
-  return make_id(ids.fetch_add(1, std::memory_order_relaxed) + 1, watched_ || limit_.is_set() || asks_for_thread);
+  const bool careful = watched_ || limit_.is_set() || profile_.has_value() || asks_for_thread;
+  return make_id(ids.fetch_add(1, std::memory_order_relaxed) + 1, careful);
 }
 
 void core::publish_new_id() noexcept { publish_id(new_id()); }

@@ -66,7 +66,7 @@ door() {
   each sh -c 'grep -nE "^ *# *include *[<\"]('"$1"')" "$@" | grep -vE "^('"$2"'):"' sh "${code[@]}"
 }
 door 'sys/mman\.h' 'lib/os/pages\.cpp'
-door 'link\.h' 'lib/(os/loader\.hpp|trace/(code_image|modules)\.cpp)'
+door 'link\.h' 'lib/(os/loader\.hpp|trace/(code_image|modules|symbol_table)\.cpp)'
 door 'unwind\.h' 'lib/trace/capture\.cpp'
 door 'elfutils/|dwarf\.h|libelf\.h|gelf\.h' 'lib/trace/libdw\.(hpp|cpp)'
 door 'valgrind/|sanitizer/' 'lib/base/tools\.(hpp|cpp)'

@@ -3,6 +3,10 @@
 #include "os/metadata.hpp"
 #include "trace/stack_cache.hpp"
 
+#include <cxxabi.h>
+
+extern "C" void* __dso_handle __attribute__((visibility("hidden")));
+
 namespace gpa::detail {
 
 __thread thread_state my_thread __attribute__((tls_model("initial-exec"))) = {};
@@ -46,27 +50,24 @@ bool rebuild_table(const thread_exit_handler& handler) noexcept
   return true;
 }
 
-struct exit_hook {
-  const thread_exit_handler* handler = nullptr;
+void leave_thread(void* handler) noexcept
+{
+  thread_state& state = my_thread;
+  thread_table* const table = state.table;
+  state = thread_state{};
+  state.phase = thread_phase::gone;
+  end_stack_cache();
+  if (table == nullptr) return;
+  for (std::uint64_t i = 0; i <= table->last_row; ++i)
+    if (table->rows[i].birth != 0)
+      static_cast<const thread_exit_handler*>(handler)->orphan(table->rows[i].birth, table->rows[i].cache);
+  metadata_free(table, table_bytes(table->last_row + 1));
+}
 
-  ~exit_hook()
-  {
-    thread_state& state = my_thread;
-    thread_table* const table = state.table;
-    state = thread_state{};
-    state.phase = thread_phase::gone;
-    end_stack_cache();
-    if (table == nullptr) return;
-    for (std::uint64_t i = 0; i <= table->last_row; ++i)
-      if (table->rows[i].birth != 0) handler->orphan(table->rows[i].birth, table->rows[i].cache);
-    metadata_free(table, table_bytes(table->last_row + 1));
-  }
-};
-
+// As for a thread_local object with a destructor, but without the 16 bytes of thread-local storage that one takes.
 void arm_exit_hook(const thread_exit_handler& handler) noexcept
 {
-  thread_local exit_hook hook;
-  hook.handler = &handler;
+  abi::__cxa_thread_atexit(leave_thread, const_cast<thread_exit_handler*>(&handler), &__dso_handle);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // From a resource's id to this thread's cache for it, in a few instructions and without a lock.
 //
-//    ways      seven {id, cache}, direct-mapped by the id's low bits       <- hot paths compare one of them
+//    ways      six {id, cache}, direct-mapped by the id's low bits       <- hot paths compare one of them
 //    table     {birth, cache} of every resource this thread has used       <- a miss is answered here, lock-free
 //    registry  every resource alive (registry.hpp)                          <- first use, thread exit
 //
@@ -180,7 +180,7 @@ struct thread_table {
   }
 };
 
-inline constexpr std::size_t way_count = 7;
+inline constexpr std::size_t way_count = 6;
 
 struct thread_state {
   way ways[way_count];
@@ -233,7 +233,7 @@ static_assert(sizeof(way) == 16);
 /// Of a resource whose way another one has: puts it back there, as its id allows. Null: take the careful path.
 [[nodiscard]] inline cache_header* regain_way(std::uint64_t id, std::uint64_t birth) noexcept
 {
-  if ((id & careful_bit) != 0 || my_thread.ignoring != 0) return nullptr;
+  if ((id & careful_bit) != 0 || my_thread.ignoring != 0 || my_thread.tag != 0) return nullptr;
   cache_header* const k = find_cache(birth);
   if (k != nullptr) way_of(id) = {id, k};
   return k;
