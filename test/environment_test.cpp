@@ -4,6 +4,7 @@
 
 #include "support/accomplices.hpp"
 #include "support/governed.hpp"
+#include "support/suspects.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -156,7 +157,7 @@ BOOST_AUTO_TEST_CASE(poison_bytes_decides_which_writes_after_free_are_seen)
                        .poison_bytes = poison});
       void* const p = r.allocate(4096, 8);
       r.deallocate(p, 4096, 8);
-      static_cast<volatile unsigned char*>(p)[1024] = 0x41;
+      stray_write(p, 1024);
       print_answer(r.verify() == 1);
     };
   };

@@ -52,11 +52,13 @@ void* map_aligned(std::size_t bytes, std::size_t alignment, int protection, void
   if (lucky == nullptr || is_aligned(lucky, alignment)) return lucky;
   // What lies right below is mostly free as well: then it is enough to move down by some pages.
   const std::size_t gap = address(lucky) % alignment;
-  if (std::byte* const below = map(gap, protection, lucky - gap, MAP_FIXED_NOREPLACE); below == lucky - gap) {
-    unmap(below + bytes, gap);
-    return below;
-  } else if (below != nullptr) {
-    unmap(below, gap);  // before Linux 4.17 the address is only a wish
+  if (auto* const wish_below = reinterpret_cast<std::byte*>(address(lucky) - gap); wish_below != nullptr) {
+    std::byte* const below = map(gap, protection, wish_below, MAP_FIXED_NOREPLACE);
+    if (below == wish_below) {
+      unmap(below + bytes, gap);
+      return below;
+    }
+    if (below != nullptr) unmap(below, gap);  // before Linux 4.17 the address is only a wish
   }
   unmap(lucky, bytes);
 

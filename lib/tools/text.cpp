@@ -54,10 +54,14 @@ std::string estimate_note(const document& d)
 
 void append_call(std::string& out, std::size_t number, const call& c)
 {
-  out += "    #" + std::to_string(number) + " " + (c.function.empty() ? "??" : c.function);
+  out += "    #";
+  out += std::to_string(number);
+  out += ' ';
+  out += c.function.empty() ? "??" : c.function;
   if (!c.file.empty()) {
-    out += " " + place_of(c);
-    if (c.column != 0) out += ":" + std::to_string(c.column);
+    out += ' ';
+    out += place_of(c);
+    if (c.column != 0) out.append(1, ':').append(std::to_string(c.column));
   }
   if (c.inlined) out += " (inlined)";
   out += '\n';
@@ -116,7 +120,7 @@ std::string profile_note(const site& s)
 void append_mistakes(std::string& out, const document& d)
 {
   if (d.mistakes.empty()) return;
-  out += "\n" + counted(d.mistakes.size(), "mistake") + "\n";
+  out.append(1, '\n').append(counted(d.mistakes.size(), "mistake")).append(1, '\n');
   for (const mistake& m : d.mistakes) {
     std::size_t about = m.trace_of("here");
     if (about == none || m.rule == "gpa-leak") about = m.trace_of("allocated");
@@ -166,7 +170,7 @@ std::string to_text(const document& d, const text_request& request)
   const std::size_t shown = shown_of(request, rows.size());
   const std::vector<site> sums = d.profiled ? sums_of_traces(d) : std::vector<site>();
   std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d);
-  out += "\n" + std::string(name_of(request.what)) + " bytes, largest first\n";
+  out.append(1, '\n').append(name_of(request.what)).append(" bytes, largest first\n");
   if (rows.empty()) out += "nothing\n";
   for (std::size_t i = 0; i != shown; ++i) {
     const row& r = rows[i];
@@ -189,7 +193,7 @@ std::string to_text(const document& before, const document& after, const text_re
   const std::size_t shown = shown_of(request, rows.size());
   std::string out = "before: " + head_of(before) + "\n        " + totals_of(before) + "\n";
   out += "after:  " + head_of(after) + "\n        " + totals_of(after) + "\n" + estimate_note(after);
-  out += "\n" + std::string(name_of(request.what)) + " bytes, largest difference first\n";
+  out.append(1, '\n').append(name_of(request.what)).append(" bytes, largest difference first\n");
   if (rows.empty()) out += "no difference\n";
   for (std::size_t i = 0; i != shown; ++i) {
     if (request.grouping == by::stack) out += '\n';

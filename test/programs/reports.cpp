@@ -22,7 +22,7 @@ void write(const gpa::options& o, const std::string& file)
 {
   gpa::resource r(o);
   std::pmr::vector<std::pmr::string> words(&r);
-  std::thread([&r, &words] {
+  std::thread([&words] {
     const gpa::tag_scope tag("load \"words\"");
     for (std::size_t i = 0; i != 3000; ++i) words.emplace_back(i % 700, 'w');
   }).join();
