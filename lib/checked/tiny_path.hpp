@@ -4,8 +4,8 @@
 // changed, and left to the general path, which sees the same and acts. Kept in step with checked_heap::allocate() and
 // deallocate(): same claim, same order of stores.
 //
-// About 90 instructions an allocation and 130 a free of 64 bytes, front door and poison included (g++ 12 -O3, callgrind,
-// 2026-11-22); test/golden/instructions.txt holds the sum.
+// About 225 instructions a pair of 64 bytes, front door and poison included (g++ 12 -O3, callgrind, 2026-11-22);
+// test/golden/instructions.txt holds the sum.
 #pragma once
 
 #include "checked/checked_heap.hpp"
