@@ -46,6 +46,18 @@ std::size_t fill(std::size_t frames)
   return kept;
 }
 
+// The same, and no room is left for shorter ones either.
+void fill_whole()
+{
+  fill(64);
+  for (const std::size_t frames : {32U, 16U, 8U, 4U, 2U}) {
+    for (std::uintptr_t i = 0;; ++i) {
+      const stack s = made_stack(20'000'000 + i, frames);
+      if (!holds(depot_intern(s), s)) break;
+    }
+  }
+}
+
 [[gnu::noinline]] void* made_early(gpa::resource& r)
 {
   void* const p = r.allocate(24, 8);
@@ -229,7 +241,7 @@ BOOST_AUTO_TEST_CASE(reports_with_a_full_depot_say_what_they_do_not_know)
     gpa::resource r({.checks = gpa::checks::always(), .after_mistake = gpa::after_mistake::carry_on});
     const auto make = [&r] { return made_early(r); };
     static_cast<void>(make());
-    fill(64);
+    fill_whole();
     void* const late = made_late(r);
     r.deallocate(late, 99, 8);
     static_cast<void>(r.deinit());
