@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+extern "C" __attribute__((weak)) int __asan_address_is_poisoned(const volatile void* p);
+
 namespace {
 
 using gpa::test::obtain;
@@ -224,9 +226,14 @@ BOOST_AUTO_TEST_CASE(without_checks_there_is_no_history)
   BOOST_TEST(r.take_snapshot().sites().empty());
 }
 
-// Whatever lock a thread of the parent held, the child does not wait for it.
+// Whatever lock of ours a thread of the parent held, the child does not wait for it. The locks of clang 14's ASan are
+// another matter: its malloc(), which snapshots call, may hang in the child of a process with threads.
 BOOST_AUTO_TEST_CASE(a_child_of_a_fork_goes_on_with_the_history)
 {
+  if (__asan_address_is_poisoned != nullptr) {
+    BOOST_TEST_MESSAGE("not run under ASan");
+    return;
+  }
   gpa::resource r(profiled());
   void* const kept = obtain(r, 700);
   std::atomic<bool> stop{false};
