@@ -90,7 +90,8 @@ BOOST_AUTO_TEST_CASE(lifetimes_are_measured_in_microseconds)
   void* const a = r.allocate(100);
   const auto begin = std::chrono::steady_clock::now();
   void* const b = r.allocate(2000);
-  while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(20)) {
+  const auto born = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - born < std::chrono::milliseconds(20)) {
   }
   r.deallocate(b, 2000);
   const std::chrono::duration<double, std::micro> lived = std::chrono::steady_clock::now() - begin;
