@@ -2,6 +2,7 @@
 #include "front_door.hpp"
 
 #include "checked/small_path.hpp"
+#include "trace/front_frame.hpp"
 
 #include <new>
 
@@ -9,34 +10,69 @@ namespace gpa::detail {
 
 namespace {
 
-struct no_trace {
-  std::uint32_t operator()(const record&) const noexcept { return 0; }
-};
-
-// The record arrives while the stack is looked at.
-struct traced {
-  std::uint32_t frames;
-  const void* caller;
-  std::uint32_t operator()(const record& r) const noexcept
-  {
-    __builtin_prefetch(&r, 1);
-    return capture_stack(frames, caller);
-  }
-};
-
 // Without call stacks nobody asks who called.
 constexpr const void* no_caller = nullptr;
+constexpr std::uint32_t no_trace = 0;
+
+[[gnu::always_inline]] inline void* allocate_traced(std::pmr::memory_resource& object, std::size_t bytes,
+                                                    std::size_t alignment, std::uint32_t trace, checked_cache& k)
+{
+  void* const p = bytes < tiny_bytes ? checked_heap::allocate_tiny(k, bytes, alignment, trace)
+                                     : checked_heap::allocate_small(k, bytes, alignment, trace);
+  if (p != nullptr) [[likely]] return p;
+  return allocate_or_throw(object, bytes, alignment, as_caller(trace));
+}
+
+[[gnu::always_inline]] inline void deallocate_traced(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                                     std::size_t alignment, std::uint32_t trace,
+                                                     checked_cache& k) noexcept
+{
+  if (bytes < tiny_bytes ? checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)
+                         : checked_heap::deallocate_small(k, p, bytes, alignment, trace)) [[likely]]
+    return;
+  deallocate_generally(object, p, bytes, alignment, as_caller(trace));
+}
+
+GPA_NOINLINE void* allocate_small_traced(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                         std::uint32_t trace, checked_cache& k)
+{
+  void* const p = checked_heap::allocate_small(k, bytes, alignment, trace);
+  if (p != nullptr) [[likely]] return p;
+  return allocate_or_throw(object, bytes, alignment, as_caller(trace));
+}
+
+GPA_NOINLINE void deallocate_small_traced(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                          std::size_t alignment, std::uint32_t trace, checked_cache& k) noexcept
+{
+  if (checked_heap::deallocate_small(k, p, bytes, alignment, trace)) [[likely]] return;
+  deallocate_generally(object, p, bytes, alignment, as_caller(trace));
+}
+
+// The stack is not the one seen here last.
+GPA_NOINLINE void* allocate_from_elsewhere(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                           const void* caller, checked_cache& k)
+{
+  return allocate_traced(object, bytes, alignment, stack_from_here(k.frames, caller), k);
+}
+
+GPA_NOINLINE void deallocate_from_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                            std::size_t alignment, const void* caller, checked_cache& k) noexcept
+{
+  deallocate_traced(object, p, bytes, alignment, stack_from_here(k.frames, caller), k);
+}
 
 }  // namespace
 
 void* allocate_checked(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                        checked_cache& k)
 {
-  const traced trace{k.frames, caller};
-  void* const p = bytes < tiny_bytes ? checked_heap::allocate_tiny(k, bytes, alignment, trace)
-                                     : checked_heap::allocate_small(k, bytes, alignment, trace);
+  if (!is_own_caller(caller)) [[unlikely]] return allocate_from_elsewhere(object, bytes, alignment, caller, k);
+  const std::uint32_t trace = stack_seen_here(k.frames);
+  if (trace == 0) [[unlikely]] return allocate_from_elsewhere(object, bytes, alignment, own_caller(), k);
+  if (bytes >= tiny_bytes) return allocate_small_traced(object, bytes, alignment, trace, k);
+  void* const p = checked_heap::allocate_tiny(k, bytes, alignment, trace);
   if (p != nullptr) [[likely]] return p;
-  return allocate_or_throw(object, bytes, alignment, caller);
+  return allocate_or_throw(object, bytes, alignment, as_caller(trace));
 }
 
 void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
@@ -44,11 +80,12 @@ void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t 
 {
   // The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
   __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
-  const traced trace{k.frames, caller};
-  if (bytes < tiny_bytes ? checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)
-                         : checked_heap::deallocate_small(k, p, bytes, alignment, trace)) [[likely]]
-    return;
-  deallocate_generally(object, p, bytes, alignment, caller);
+  if (!is_own_caller(caller)) [[unlikely]] return deallocate_from_elsewhere(object, p, bytes, alignment, caller, k);
+  const std::uint32_t trace = stack_seen_here(k.frames);
+  if (trace == 0) [[unlikely]] return deallocate_from_elsewhere(object, p, bytes, alignment, own_caller(), k);
+  if (bytes >= tiny_bytes) return deallocate_small_traced(object, p, bytes, alignment, trace, k);
+  if (checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)) [[likely]] return;
+  deallocate_generally(object, p, bytes, alignment, as_caller(trace));
 }
 
 namespace {
@@ -56,7 +93,7 @@ namespace {
 GPA_NOINLINE void* allocate_plain_small(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
                                         checked_cache& k)
 {
-  void* const p = checked_heap::allocate_small(k, bytes, alignment, no_trace());
+  void* const p = checked_heap::allocate_small(k, bytes, alignment, no_trace);
   if (p != nullptr) [[likely]] return p;
   return allocate_or_throw(object, bytes, alignment, no_caller);
 }
@@ -65,7 +102,7 @@ GPA_NOINLINE void deallocate_plain_small(std::pmr::memory_resource& object, void
                                          std::size_t alignment, checked_cache& k) noexcept
 {
   __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
-  if (checked_heap::deallocate_small(k, p, bytes, alignment, no_trace())) [[likely]] return;
+  if (checked_heap::deallocate_small(k, p, bytes, alignment, no_trace)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, no_caller);
 }
 
@@ -74,7 +111,7 @@ GPA_NOINLINE void deallocate_plain_small(std::pmr::memory_resource& object, void
 void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, checked_cache& k)
 {
   if (bytes >= tiny_bytes) return allocate_plain_small(object, bytes, alignment, k);
-  void* const p = checked_heap::allocate_tiny(k, bytes, alignment, no_trace());
+  void* const p = checked_heap::allocate_tiny(k, bytes, alignment, no_trace);
   if (p != nullptr) [[likely]] return p;
   return allocate_or_throw(object, bytes, alignment, no_caller);
 }
@@ -83,7 +120,7 @@ void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t by
                       checked_cache& k) noexcept
 {
   if (bytes >= tiny_bytes) return deallocate_plain_small(object, p, bytes, alignment, k);
-  if (checked_heap::deallocate_tiny(k, p, bytes, alignment, no_trace())) [[likely]] return;
+  if (checked_heap::deallocate_tiny(k, p, bytes, alignment, no_trace)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, no_caller);
 }
 

@@ -51,16 +51,12 @@ class drawn_stack {
     walked.fits = true;
     walked.frames = {word(3), word(7), word(11), word(15)};
     stack_layout& l = walked.layout;
-    l.first_at = 8;
-    l.own_count = 1;
-    l.own[0] = {0, static_cast<std::int32_t>(place(30) - from().sp)};
-    l.stop_count = 1;
-    l.stops[0] = {4 * 8, static_cast<std::int32_t>(place(25) - from().sp), 0, 1};
-    l.at[0] = 0;
-    l.at[1] = 4;
-    l.at[2] = 8;
-    l.at[3] = 12;
-    l.chained = 4;
+    l.count = 0;
+    l.stop_count = 0;
+    for (const std::size_t i : {2u, 3u, 6u, 7u, 10u, 11u, 15u}) {
+      l.values[l.count] = words_[i];
+      l.places[l.count++] = static_cast<std::uint16_t>(i);
+    }
     id = depot_intern({walked.frames.data(), walked.count});
   }
 
@@ -72,6 +68,9 @@ class drawn_stack {
   std::uintptr_t& word(std::size_t i) { return words_[i]; }
   [[nodiscard]] call_site from() const { return {place(2), own_pc, words_[0]}; }
   [[nodiscard]] std::uintptr_t caller() const { return 0x40'1000; }
+  [[nodiscard]] stack_cache::key key() const { return {from().sp, own_pc, caller(), 32}; }
+  // As the front door sees it: the caller's frame is the next one.
+  [[nodiscard]] stack_cache::key key_of_the_door() const { return {from().sp, own_pc, own_pc, 32}; }
 
   walked_stack walked;
   std::uint32_t id;
@@ -85,8 +84,8 @@ struct fixture {
   std::unique_ptr<stack_cache> cache = std::make_unique<stack_cache>();
   drawn_stack s;
 
-  fixture() { cache->remember(s.from(), s.caller(), 32, s.walked, s.id); }
-  [[nodiscard]] std::uint32_t found() const { return cache->find({s.from().sp, s.from().pc, s.caller(), 32}); }
+  fixture() { cache->remember(s.key(), s.walked, s.id); }
+  [[nodiscard]] std::uint32_t found() const { return cache->find(s.key()); }
 };
 
 [[gnu::noinline]] taken recurse(unsigned depth)
@@ -149,10 +148,10 @@ BOOST_FIXTURE_TEST_CASE(the_place_the_caller_and_the_limit_are_part_of_the_quest
 
 BOOST_FIXTURE_TEST_CASE(a_frame_is_read_only_when_those_inside_it_are_right, fixture)
 {
-  s.walked.layout.at[2] = drawn_stack::word_count;  // where the third frame stood, nothing can be read now
-  s.word(6) = 0;
+  s.walked.layout.places[4] = drawn_stack::word_count;  // where the third frame stood, nothing can be read now
+  s.word(7) = 0;
   cache = std::make_unique<stack_cache>();
-  cache->remember(s.from(), s.caller(), 32, s.walked, s.id);
+  cache->remember(s.key(), s.walked, s.id);
   BOOST_TEST(found() == 0u);
 }
 
@@ -160,52 +159,86 @@ BOOST_FIXTURE_TEST_CASE(what_does_not_fit_is_not_remembered, fixture)
 {
   cache = std::make_unique<stack_cache>();
   s.walked.fits = false;
-  cache->remember(s.from(), s.caller(), 32, s.walked, s.id);
+  cache->remember(s.key(), s.walked, s.id);
   BOOST_TEST(found() == 0u);
   s.walked.fits = true;
-  cache->remember(s.from(), s.caller(), 32, s.walked, 0);  // the depot had no room
+  cache->remember(s.key(), s.walked, 0);  // the depot had no room
   BOOST_TEST(found() == 0u);
 }
 
-BOOST_FIXTURE_TEST_CASE(of_a_stack_that_the_depot_cut_only_the_rest_is_looked_at, fixture)
+BOOST_FIXTURE_TEST_CASE(a_stack_that_the_depot_cut_is_known_by_all_its_words, fixture)
 {
   cache = std::make_unique<stack_cache>();
   const std::uint32_t cut = depot_intern({s.walked.frames.data(), 1});
-  cache->remember(s.from(), s.caller(), 32, s.walked, cut);
-  for (const std::size_t i : {6u, 7u, 10u, 11u, 15u}) s.word(i) = 0;
+  cache->remember(s.key(), s.walked, cut);
   BOOST_TEST(found() == cut);
+  s.word(15) = 0;
+  BOOST_TEST(found() == 0u);
+}
+
+// The short way of the front door looks at the same words, and knows only its own entries.
+BOOST_FIXTURE_TEST_CASE(the_front_door_finds_what_stood_there_last, fixture)
+{
+  const auto at_once = [&] { return cache->find_at_once(s.from().sp, drawn_stack::own_pc, 32); };
+  BOOST_TEST(at_once() == 0u);  // that one has a caller further up
+  cache->remember(s.key_of_the_door(), s.walked, s.id);
+  BOOST_TEST(at_once() == s.id);
+  for (const std::size_t i : {2u, 3u, 6u, 7u, 10u, 11u, 15u}) {
+    const std::uintptr_t right = s.word(i);
+    for (const std::uintptr_t wrong : {right + 8, right ^ std::uintptr_t{1} << 63, std::uintptr_t{0}}) {
+      s.word(i) = wrong;
+      BOOST_TEST(at_once() == 0u, "word " << i);
+    }
+    s.word(i) = right;
+    BOOST_TEST(at_once() == s.id);
+  }
+  BOOST_TEST(cache->find_at_once(s.from().sp, drawn_stack::own_pc, 31) == 0u);
+  BOOST_TEST(cache->find_at_once(s.from().sp + 16, drawn_stack::own_pc, 32) == 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(the_front_door_leaves_modules_that_may_go_to_the_whole_search, fixture)
+{
+  s.walked.layout.stops[0] = {drawn_stack::own_pc, 1, 3};
+  s.walked.layout.stop_count = 1;
+  cache->remember(s.key_of_the_door(), s.walked, s.id);
+  BOOST_TEST(cache->find_at_once(s.from().sp, drawn_stack::own_pc, 32) == 0u);
 }
 
 BOOST_FIXTURE_TEST_CASE(stacks_that_differ_far_up_are_told_apart, fixture)
 {
   std::vector<std::uint32_t> ids;
-  for (std::uintptr_t variant = 0; variant != 3; ++variant) {
-    s.word(15) = 0x40'5000 + variant;
-    s.walked.frames[3] = s.word(15);
+  const auto stand = [&](std::uintptr_t inner, std::uintptr_t outer) {
+    s.word(7) = s.walked.layout.values[3] = s.walked.frames[1] = 0x40'6000 + inner;
+    s.word(15) = s.walked.layout.values[6] = s.walked.frames[3] = 0x40'5000 + outer;
+  };
+  for (std::uintptr_t i = 0; i != 9; ++i) {
+    stand(i % 3, i / 3);
     ids.push_back(depot_intern({s.walked.frames.data(), s.walked.count}));
-    cache->remember(s.from(), s.caller(), 32, s.walked, ids.back());
+    cache->remember(s.key(), s.walked, ids.back());
   }
-  for (std::uintptr_t variant = 0; variant != 3; ++variant) {
-    s.word(15) = 0x40'5000 + variant;
-    BOOST_TEST(found() == ids[variant]);
+  for (std::uintptr_t i = 0; i != 9; ++i) {
+    stand(i % 3, i / 3);
+    BOOST_TEST(found() == ids[i]);
   }
 }
 
 BOOST_FIXTURE_TEST_CASE(a_full_cache_forgets_and_never_mixes_up, fixture)
 {
+  const auto stand = [&](std::uintptr_t i) {
+    s.word(3) = s.walked.layout.values[1] = s.walked.frames[0] = 0x50'0000 + i * 16;
+    return stack_cache::key{s.from().sp, drawn_stack::own_pc, s.word(3), 32};
+  };
   std::size_t remembered = 0;
   for (std::uintptr_t i = 0; i != 5'000; ++i) {
-    s.word(3) = 0x50'0000 + i * 16;
-    s.walked.frames[0] = s.word(3);
+    const stack_cache::key k = stand(i);
     const std::uint32_t id = depot_intern({s.walked.frames.data(), s.walked.count});
-    BOOST_TEST_REQUIRE(cache->find({s.from().sp, s.from().pc, s.word(3), 32}) == 0u);
-    cache->remember(s.from(), s.word(3), 32, s.walked, id);
-    BOOST_TEST_REQUIRE(cache->find({s.from().sp, s.from().pc, s.word(3), 32}) == id);
+    BOOST_TEST_REQUIRE(cache->find(k) == 0u);
+    cache->remember(k, s.walked, id);
+    BOOST_TEST_REQUIRE(cache->find(k) == id);
   }
   for (std::uintptr_t i = 0; i != 5'000; ++i) {
-    s.word(3) = 0x50'0000 + i * 16;
-    s.walked.frames[0] = s.word(3);
-    const std::uint32_t id = cache->find({s.from().sp, s.from().pc, s.word(3), 32});
+    const stack_cache::key k = stand(i);
+    const std::uint32_t id = cache->find(k);
     if (id == 0) continue;
     ++remembered;
     BOOST_TEST_REQUIRE(id == depot_intern({s.walked.frames.data(), s.walked.count}));

@@ -63,23 +63,18 @@ class checked_heap {
   checked_heap(const checked_heap&) = delete;
   checked_heap& operator=(const checked_heap&) = delete;
 
-  /// The shortest path, for blocks below tiny_bytes of a plain cache: calls nothing but `trace_of(record)`, so that
-  /// without call stacks its caller needs no frame. Null, or false, with nothing done: whatever is unusual is left to the
-  /// functions below.
-  template <class Trace>
+  /// The shortest path, for blocks below tiny_bytes of a plain or traced cache: calls nothing, so that its caller needs
+  /// no frame. Null, or false, with nothing done: whatever is unusual is left to the functions below.
   [[nodiscard]] static void* allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment,
-                                           Trace trace_of) noexcept;
-  template <class Trace>
+                                           std::uint32_t trace) noexcept;
   [[nodiscard]] static bool deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
-                                            Trace trace_of) noexcept;
+                                            std::uint32_t trace) noexcept;
 
   /// The same for other blocks of a slab; these call a few functions.
-  template <class Trace>
   [[nodiscard]] static void* allocate_small(checked_cache& k, std::size_t bytes, std::size_t alignment,
-                                            Trace trace_of) noexcept;
-  template <class Trace>
+                                            std::uint32_t trace) noexcept;
   [[nodiscard]] static bool deallocate_small(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
-                                             Trace trace_of) noexcept;
+                                             std::uint32_t trace) noexcept;
 
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,

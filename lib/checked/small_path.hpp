@@ -18,8 +18,7 @@ inline void prefetch_next(const free_slot& ahead) noexcept
     __builtin_prefetch(reinterpret_cast<const void*>(place + line), 0, 2);
 }
 
-template <class Trace>
-void* checked_heap::allocate_small(checked_cache& k, std::size_t bytes, std::size_t alignment, Trace trace_of) noexcept
+inline void* checked_heap::allocate_small(checked_cache& k, std::size_t bytes, std::size_t alignment, std::uint32_t trace) noexcept
 {
   if (!is_tiny_alignment(alignment) || bytes > small_limit) [[unlikely]] return nullptr;
   const unsigned c = size_class(bytes + 1);
@@ -32,7 +31,6 @@ void* checked_heap::allocate_small(checked_cache& k, std::size_t bytes, std::siz
   prefetch_next(next[1]);
   const std::size_t bytes_before = bytes_of(tag_of(r.word.load(std::memory_order_relaxed)));
   if (!holds_poison(slot, size, bytes_before, k.poison)) [[unlikely]] return nullptr;
-  const std::uint32_t trace = trace_of(r);
   b.next = next + 1;
   announce_hand_out(r, bytes, alignment);
   r.alloc_trace.store(trace, std::memory_order_relaxed);
@@ -43,9 +41,8 @@ void* checked_heap::allocate_small(checked_cache& k, std::size_t bytes, std::siz
   return slot;
 }
 
-template <class Trace>
-bool checked_heap::deallocate_small(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
-                                    Trace trace_of) noexcept
+inline bool checked_heap::deallocate_small(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
+                                    std::uint32_t trace) noexcept
 {
   if (alignment > 16) [[unlikely]] return false;
   region* const found = region_of(p);
@@ -58,7 +55,6 @@ bool checked_heap::deallocate_small(checked_cache& k, void* p, std::size_t bytes
   if (!exact || bytes >= size || b.tail == b.stop || !behind_intact(slot, bytes, size, k.poison)) [[unlikely]]
     return false;
   record& r = s.records[index];
-  const std::uint32_t trace = trace_of(r);
   const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
   if (!claim_alone(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[unlikely]]
     return false;

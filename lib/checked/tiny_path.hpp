@@ -54,8 +54,7 @@ GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t by
   return wrong >> (bytes % redzone_bytes) == 0;
 }
 
-template <class Trace>
-void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment, Trace trace_of) noexcept
+inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment, std::uint32_t trace) noexcept
 {
   if (!is_tiny_alignment(alignment)) [[unlikely]] return nullptr;
   const std::size_t size = (bytes + 16) & ~std::size_t{15};
@@ -68,7 +67,6 @@ void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size
   __builtin_prefetch(next[slots_ahead].slot, 0, 2);
   __builtin_prefetch(next[slots_ahead].record, 1, 2);
   if (!is_poison_tiny(slot, size)) [[unlikely]] return nullptr;
-  const std::uint32_t trace = trace_of(r);
   b.next = next + 1;
   announce_hand_out(r, bytes, alignment);
   r.alloc_trace.store(trace, std::memory_order_relaxed);
@@ -80,9 +78,8 @@ void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size
   return slot;
 }
 
-template <class Trace>
-bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
-                                   Trace trace_of) noexcept
+inline bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
+                                   std::uint32_t trace) noexcept
 {
   if (alignment > 16) [[unlikely]] return false;
   region* const found = region_of(p);
@@ -96,7 +93,6 @@ bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes,
   bin& b = k.bins[c];
   if (!exact || s.size_class != c || b.tail == b.stop || !ends_in_redzone(slot + size, bytes)) [[unlikely]] return false;
   record& r = s.records[index];
-  const std::uint32_t trace = trace_of(r);
   const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
   if (!claim_alone(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[unlikely]]
     return false;

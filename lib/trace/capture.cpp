@@ -64,7 +64,7 @@ GPA_NOINLINE std::uint32_t walk_and_remember(const call_site& from, std::uintptr
   if (!walk_stack(from, caller, limit, known == nullptr ? nullptr : &known->walks(), s))
     return unwind_with_libgcc(from, caller, limit);
   const std::uint32_t id = depot_intern({s.frames.data(), s.count});
-  if (known != nullptr) known->remember(from, caller, limit, s, id);
+  if (known != nullptr) known->remember({from.sp, from.pc, caller, limit}, s, id);
   return id;
 }
 
@@ -74,18 +74,23 @@ GPA_NOINLINE std::uint32_t walk_and_remember(const call_site& from, std::uintptr
 // and the return address stand there.
 [[gnu::noinline]] GPA_NO_SANITIZE std::uint32_t capture_stack(std::size_t frames, const void* caller) noexcept
 {
+  const auto given = reinterpret_cast<std::uintptr_t>(caller);
+  if ((given & captured_mark) != 0) return static_cast<std::uint32_t>(given);
   if (frames == 0) return 0;
   const auto* const frame = static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
-  const auto sp = reinterpret_cast<std::uintptr_t>(frame + 2);
-  const std::uintptr_t pc = frame[1];
-  const std::uintptr_t first = caller == nullptr ? pc : reinterpret_cast<std::uintptr_t>(caller);
+  return capture_from({reinterpret_cast<std::uintptr_t>(frame + 2), frame[1], frame[0]},
+                      given == 0 ? frame[1] : given, frames);
+}
+
+std::uint32_t capture_from(const call_site& from, std::uintptr_t caller, std::size_t frames) noexcept
+{
   const std::size_t limit = std::min(frames, max_stack_frames);
   if (has_stack_cache()) [[likely]] {
-    const std::uint32_t id = my_stacks->find({sp, pc, first, limit});
+    const std::uint32_t id = my_stacks->find({from.sp, from.pc, caller, limit});
     if (id != 0) [[likely]]
       return id;
   }
-  return walk_and_remember({sp, pc, frame[0]}, first, limit);
+  return walk_and_remember(from, caller, limit);
 }
 
 }  // namespace gpa::detail

@@ -1,7 +1,6 @@
 #include "trace/stack_cache.hpp"
 
 #include "os/metadata.hpp"
-#include "trace/depot.hpp"
 #include "trace/rule_cache.hpp"
 
 #include <emmintrin.h>
@@ -9,7 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <utility>
+#include <new>
 
 namespace gpa::detail {
 
@@ -20,8 +19,6 @@ namespace {
 constexpr std::size_t cache_bytes = std::size_t{256} << 10;
 static_assert(sizeof(stack_cache) <= cache_bytes, "the price quoted in stack_cache.hpp");
 
-constexpr std::uintptr_t word_size = sizeof(std::uintptr_t);
-
 // Not an address: a cache may be made.
 stack_cache* const promised = std::bit_cast<stack_cache*>(std::uintptr_t{1});
 
@@ -29,177 +26,150 @@ stack_cache* const promised = std::bit_cast<stack_cache*>(std::uintptr_t{1});
 // is nothing to clear. The rest of them goes back to the metadata.
 constinit std::array<std::atomic<stack_cache*>, 16> spare = {};
 
-GPA_NO_SANITIZE inline std::uintptr_t word_at(std::uintptr_t address) noexcept
-{
-  return *reinterpret_cast<const std::uintptr_t*>(address);
-}
-
-std::uintptr_t moved(std::uintptr_t address, std::int32_t bytes) noexcept
-{
-  return address + static_cast<std::uintptr_t>(std::intptr_t{bytes});
-}
-
-// Goes outward from frame to frame while each return address, and each saved frame pointer, is the expected one. Each
-// is read only after those inside it were.
-class climb {
- public:
-  climb(const stack_layout& l, const std::uintptr_t* frames, std::uintptr_t first) noexcept
-      : layout_(l), frames_(frames), first_(first)
-  {}
-
-  /// Whether all return addresses up to that of `frame` are there. Those up to the last one asked for are known to be.
-  [[nodiscard]] GPA_NO_SANITIZE bool reaches(std::size_t frame) noexcept
-  {
-    const std::uint64_t chained = layout_.chained >> at_;
-    if (chained != 0) return follows_chain(frame);
-    for (; at_ != frame; ++at_)
-      if (word_at(slot_of(at_ + 1)) != frames_[at_ + 1]) return false;
-    return true;
-  }
-
- private:
-  [[nodiscard]] GPA_NO_SANITIZE bool follows_chain(std::size_t frame) noexcept
-  {
-    std::uintptr_t slot = slot_of(at_);
-    for (; at_ != frame; ++at_) {
-      const std::uintptr_t next = slot_of(at_ + 1);
-      if ((layout_.chained >> at_ & 1) != 0 && word_at(slot - word_size) != next - word_size) return false;
-      if (word_at(next) != frames_[at_ + 1]) return false;
-      slot = next;
-    }
-    return true;
-  }
-
-  [[nodiscard]] std::uintptr_t slot_of(std::size_t frame) const noexcept
-  {
-    return first_ + layout_.at[frame] * word_size;
-  }
-
-  const stack_layout& layout_;
-  const std::uintptr_t* frames_;
-  std::uintptr_t first_;
-  std::size_t at_ = 0;
-};
-
 }  // namespace
 
-GPA_NO_SANITIZE inline bool stack_cache::holds(const entry& e) noexcept
+inline bool stack_cache::is_at(const entry& e, const key& k) noexcept
 {
-  const stack_layout& l = e.layout;
-  for (std::size_t i = 0; i != l.own_count; ++i) {
-    const own_word& w = l.own[i];
-    const std::uintptr_t expected = moved((w.at & 1) != 0 ? e.of.pc : e.of.sp, w.value);
-    if (word_at(moved(e.of.sp, w.at & ~1)) != expected) return false;
+  return e.sp == k.sp && (e.site & ~unusual) == site_of(k.pc, k.limit) && e.caller == k.caller;
+}
+
+// Whether each word of the entry is there. Each is read only after those inside it were, and `d` is the first that
+// differs.
+GPA_NO_SANITIZE inline bool stack_cache::holds(const entry& e, difference& d) noexcept
+{
+  const auto* const base = reinterpret_cast<const std::uintptr_t*>(stack_layout::base_of(e.sp));
+  const module_stop* stop = e.stops();
+  const module_stop* const last_stop = stop + e.stop_count;
+  std::size_t i = 0;
+  for (const std::uint64_t* word = e.begin(); word != e.end(); ++word, ++i) {
+    for (; stop != last_stop && stop->before == i; ++stop) {
+      if (module_is_there(stop->module, stop->pc)) continue;
+      d = {i, stop->pc};
+      return false;
+    }
+    if (stands_at(base, *word)) continue;
+    d = {i, base[static_cast<std::uint16_t>(*word)]};
+    return false;
   }
-  const std::uintptr_t first = moved(e.of.sp, l.first_at);
-  if (word_at(first) != e.of.caller) return false;
-  if (l.chained != 0 || l.stop_count != 0) return holds_further(e, first);
-  const std::uintptr_t* const frames = e.frames;
-  for (std::size_t i = 1; i != e.count; ++i)
-    if (word_at(first + l.at[i] * word_size) != frames[i]) return false;
+  for (; stop != last_stop; ++stop)
+    if (!module_is_there(stop->module, stop->pc)) return false;
   return true;
 }
 
-// Out of line, so that the usual stack of optimised code needs few registers.
-GPA_NOINLINE GPA_NO_SANITIZE bool stack_cache::holds_further(const entry& e, std::uintptr_t first) noexcept
+// The entry of this hash; null if there is none.
+const stack_cache::entry* stack_cache::entry_of(std::uint64_t h) noexcept
 {
-  const stack_layout& l = e.layout;
-  climb c(l, e.frames, first);
-  const std::size_t last = e.count - std::size_t{1};
-  for (std::size_t i = 0; i != l.stop_count && l.stops[i].frame <= last; ++i) {
-    const stop& s = l.stops[i];
-    if (!c.reaches(s.frame)) return false;
-    const bool same = s.module != 0 ? module_is_there(s.module, e.frames[s.frame])
-                                    : word_at(moved(e.of.sp, s.at)) == moved(e.of.sp, s.value);
-    if (!same) return false;
-  }
-  return c.reaches(last);
-}
-
-// Bit w of the answer: way w of the set has this tag.
-unsigned stack_cache::ways_of(const set& s, std::uint32_t tag) noexcept
-{
-  const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
-  const auto* const tags = reinterpret_cast<const __m128i*>(s.tags.data());
+  bucket& b = buckets_[bucket_of(h)];
+  const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag_of(h)));
+  const auto* const tags = reinterpret_cast<const __m128i*>(b.tags.data());
   const __m128i low = _mm_cmpeq_epi32(_mm_load_si128(tags), wanted);
   const __m128i high = _mm_cmpeq_epi32(_mm_load_si128(tags + 1), wanted);
-  const __m128i both = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
-  return static_cast<unsigned>(_mm_movemask_epi8(both));
-}
-
-GPA_NO_SANITIZE inline bool stack_cache::is(const entry& e, const key& k) noexcept
-{
-  return e.of.sp == k.sp && e.of.pc == k.pc && e.of.caller == k.caller && e.of.limit == k.limit && e.id != 0 &&
-         holds(e);
+  const auto same =
+      static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128())));
+  if (same == 0) return nullptr;
+  return &at(b.refs[static_cast<std::size_t>(std::countr_zero(same))]);
 }
 
 GPA_NO_SANITIZE std::uint32_t stack_cache::find(const key& k) noexcept
 {
-  const std::uint64_t h = hash(k.sp, k.caller);
-  const entry* const guess = guesses_[guess_of(h)];
-  if (guess != nullptr && is(*guess, k)) [[likely]]
-    return guess->id;
-  return find_in_set(k, h);
-}
-
-GPA_NOINLINE GPA_NO_SANITIZE std::uint32_t stack_cache::find_in_set(const key& k, std::uint64_t h) noexcept
-{
-  set& s = sets_[set_of(h)];
-  const unsigned same = ways_of(s, tag_of(h));
-  for (unsigned left = same; left != 0; left &= left - 1) {
-    const auto way = static_cast<std::size_t>(std::countr_zero(left));
-    const entry& e = entries_[s.entries[way]];
-    if (&e == guesses_[guess_of(h)] || !is(e, k)) continue;
-    // The one found last is looked at first: programs go through their data in some order.
-    if (left != same) std::swap(s.entries[way], s.entries[static_cast<std::size_t>(std::countr_zero(same))]);
-    guesses_[guess_of(h)] = &e;
-    return e.id;
+  const std::uint64_t site = site_of(k.pc, k.limit);
+  std::uint64_t h = hash_of(k.sp, site);
+  std::uint32_t& guess = guesses_[guess_of(h)];
+  difference before{};
+  for (unsigned step = 0; step != most_steps; ++step) {
+    const entry* const e = entry_of(h);
+    if (e == nullptr || !is_at(*e, k)) return 0;
+    difference d{};
+    if (holds(*e, d)) {
+      guess = ref_of(*e);
+      return e->id;
+    }
+    if (step != 0 && d.index <= before.index) return 0;
+    before = d;
+    h = hash_behind(h, d);
   }
   return 0;
 }
 
-// Stacks that differ only further up share a tag. They get half of a set: recursion must not push everybody else out.
-std::size_t stack_cache::way_for(set& s, std::uint32_t tag) noexcept
+// In place of an entry of the same hash, or first in its bucket.
+void stack_cache::put(std::uint64_t h, std::uint32_t ref) noexcept
 {
-  const unsigned same = ways_of(s, tag) & ((1u << s.used) - 1);
-  if (static_cast<std::size_t>(std::popcount(same)) >= ways / 2)
-    return static_cast<std::size_t>(std::bit_width(same) - 1);
-  if (s.used != ways) {
-    s.entries[s.used] = static_cast<std::uint16_t>(entry_count_++);
-    return s.used++;
+  bucket& b = buckets_[bucket_of(h)];
+  const std::uint32_t tag = tag_of(h);
+  const auto same = std::find(b.tags.begin(), b.tags.end(), tag);
+  if (same != b.tags.end()) {
+    b.refs[static_cast<std::size_t>(same - b.tags.begin())] = ref;
+    return;
   }
-  const std::size_t way = s.victim;
-  s.victim = static_cast<std::uint8_t>((way + 1) % ways);
-  return way;
+  std::move_backward(b.tags.begin(), b.tags.end() - 1, b.tags.end());
+  std::move_backward(b.refs.begin(), b.refs.end() - 1, b.refs.end());
+  b.tags[0] = tag;
+  b.refs[0] = ref;
 }
 
-void stack_cache::remember(const call_site& from, std::uintptr_t caller, std::size_t limit, const walked_stack& s,
-                           std::uint32_t id) noexcept
+void stack_cache::begin_half_anew() noexcept
 {
-  const auto kept = depot_frames(id);
-  if (!s.fits || kept.empty()) return;
-  const std::uint64_t h = hash(from.sp, caller);
-  set& target = sets_[set_of(h)];
-  const std::size_t way = way_for(target, tag_of(h));
-  target.tags[way] = tag_of(h);
-  entry& e = entries_[target.entries[way]];
-  std::swap(target.entries[way],
-            target.entries[static_cast<std::size_t>(std::countr_zero(ways_of(target, tag_of(h))))]);
-  e.id = 0;
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // a signal handler that allocates finds no half of an entry
-  e.of = {from.sp, from.pc, caller, limit};
-  e.frames = kept.data();
-  e.count = static_cast<std::uint8_t>(kept.size());
-  e.layout.chained = s.layout.chained;
-  e.layout.first_at = s.layout.first_at;
-  e.layout.own_count = s.layout.own_count;
-  e.layout.stop_count = s.layout.stop_count;
-  std::copy_n(s.layout.own.begin(), s.layout.own_count, e.layout.own.begin());
-  std::copy_n(s.layout.stops.begin(), s.layout.stop_count, e.layout.stops.begin());
-  std::copy_n(s.layout.at.begin(), kept.size(), e.layout.at.begin());
+  half_ = static_cast<std::uint8_t>(1 - half_);
+  used_ = 0;
+  const std::uint32_t begin = ref_of(reinterpret_cast<const entry&>(log_[half_]));
+  const auto is_gone = [&](std::uint32_t ref) { return ref - begin < half_bytes; };
+  for (std::uint32_t& ref : guesses_)
+    if (is_gone(ref)) ref = 0;
+  for (bucket& b : buckets_) {
+    for (std::size_t way = 0; way != ways; ++way) {
+      if (!is_gone(b.refs[way])) continue;
+      b.tags[way] = 0;  // no tag is
+      b.refs[way] = 0;
+    }
+  }
+}
+
+std::byte* stack_cache::append(std::size_t bytes) noexcept
+{
+  if (used_ + bytes > half_bytes) begin_half_anew();
+  std::byte* const place = log_[half_].data() + used_;
+  used_ += static_cast<std::uint32_t>(bytes);
+  return place;
+}
+
+GPA_NO_SANITIZE void stack_cache::remember(const key& k, const walked_stack& s, std::uint32_t id) noexcept
+{
+  if (!s.fits || id == 0 || busy_) return;
+  busy_ = true;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  e.id = id;
-  guesses_[guess_of(h)] = &e;
+  const stack_layout& l = s.layout;
+  const std::size_t word_count = (l.count + words_a_turn - 1) / words_a_turn * words_a_turn;
+  const std::size_t words_end = sizeof(entry) + word_count * sizeof(std::uint64_t);
+  std::byte* const place = append(words_end + l.stop_count * sizeof(module_stop));
+  new (place) entry{k.sp,
+                    site_of(k.pc, k.limit) | (l.stop_count != 0 || k.caller != k.pc ? unusual : 0),
+                    k.caller,
+                    id,
+                    static_cast<std::uint16_t>(words_end),
+                    l.stop_count};
+  auto* const words = reinterpret_cast<std::uint64_t*>(place + sizeof(entry));
+  for (std::size_t i = 0; i != word_count; ++i) {
+    const std::size_t from = std::min(i, l.count - std::size_t{1});
+    words[i] = l.values[from] << place_bits | l.places[from];
+  }
+  std::copy_n(l.stops.begin(), l.stop_count, reinterpret_cast<module_stop*>(place + words_end));
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // what a handler finds is whole
+
+  // Down the tree, as find() will come, to where there is none yet or none that leads further.
+  std::uint64_t h = hash_of(k.sp, site_of(k.pc, k.limit));
+  const std::uint32_t ref = ref_of(*reinterpret_cast<const entry*>(place));
+  guesses_[guess_of(h)] = ref;
+  difference before{};
+  for (unsigned step = 0; step != most_steps - 1; ++step) {
+    const entry* const other = entry_of(h);
+    difference d{};
+    if (other == nullptr || !is_at(*other, k) || holds(*other, d) || (step != 0 && d.index <= before.index)) break;
+    before = d;
+    h = hash_behind(h, d);
+  }
+  put(h, ref);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  busy_ = false;
 }
 
 void begin_stack_cache() noexcept

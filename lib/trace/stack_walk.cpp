@@ -20,20 +20,27 @@ GPA_NO_SANITIZE inline std::uintptr_t word_at(std::uintptr_t address) noexcept
 // Fills in a layout while the walk goes on. What does not fit makes the whole of it unfit, and later notes are void.
 class surveyor {
  public:
-  surveyor(const call_site& from, stack_layout& l) noexcept : from_(from), layout_(l)
+  surveyor(const call_site& from, stack_layout& l) noexcept : base_(stack_layout::base_of(from.sp)), layout_(l)
   {
-    l.chained = 0;
-    l.own_count = 0;
+    l.count = 0;
     l.stop_count = 0;
   }
 
   [[nodiscard]] bool fits() const noexcept { return fits_; }
-  void give_up() noexcept { fits_ = false; }
 
-  void note_own_word(std::uintptr_t at, std::uintptr_t value) noexcept { add_own(at, value, from_.sp, 0); }
-  void note_own_return(std::uintptr_t at, std::uintptr_t pc) noexcept { add_own(at, pc, from_.pc, 1); }
+  void note_word(std::uintptr_t at, std::uintptr_t value) noexcept
+  {
+    const std::uintptr_t words = (at - base_) / word_size;
+    if (layout_.count == layout_.values.size() || words > std::numeric_limits<std::uint16_t>::max() ||
+        value >> 48 != 0) [[unlikely]] {
+      fits_ = false;
+      return;
+    }
+    layout_.values[layout_.count] = value;
+    layout_.places[layout_.count++] = static_cast<std::uint16_t>(words);
+  }
 
-  void note_module(std::size_t frame, unsigned module) noexcept
+  void note_module(std::uintptr_t pc, unsigned module) noexcept
   {
     if (module == module_) [[likely]]
       return;
@@ -43,59 +50,16 @@ class surveyor {
     // Once a stack is enough: while the thread has a frame in it, it stays.
     for (std::size_t i = 0; i != layout_.stop_count; ++i)
       if (layout_.stops[i].module == module) return;
-    add_stop({0, 0, static_cast<std::uint16_t>(module), narrow_frame(frame)});
-  }
-
-  void note_word(std::size_t frame, std::uintptr_t at, std::uintptr_t value) noexcept
-  {
-    add_stop({narrow(at - from_.sp), narrow(value - from_.sp), 0, narrow_frame(frame)});
-  }
-
-  void note_frame(std::size_t frame, std::uintptr_t slot) noexcept
-  {
-    if (frame == 0) {
-      first_ = slot;
-      layout_.first_at = narrow(slot - from_.sp);
-    }
-    const std::uintptr_t words = (slot - first_) / word_size;
-    if (words > std::numeric_limits<std::uint16_t>::max()) [[unlikely]]
-      fits_ = false;
-    layout_.at[frame] = static_cast<std::uint16_t>(words);
-  }
-
-  void note_chain(std::size_t frame) noexcept { layout_.chained |= std::uint64_t{1} << frame; }
-
- private:
-  static std::uint8_t narrow_frame(std::size_t frame) noexcept { return static_cast<std::uint8_t>(frame); }
-
-  std::int32_t narrow(std::uintptr_t distance) noexcept
-  {
-    const auto n = static_cast<std::int64_t>(distance);
-    if (n < std::numeric_limits<std::int32_t>::min() || n > std::numeric_limits<std::int32_t>::max()) fits_ = false;
-    return static_cast<std::int32_t>(n);
-  }
-
-  void add_own(std::uintptr_t at, std::uintptr_t value, std::uintptr_t base, std::int32_t flag) noexcept
-  {
-    if (layout_.own_count == layout_.own.size()) {
-      fits_ = false;
-    } else {
-      layout_.own[layout_.own_count++] = {narrow(at - from_.sp) | flag, narrow(value - base)};
-    }
-  }
-
-  void add_stop(const stop& s) noexcept
-  {
     if (layout_.stop_count == layout_.stops.size()) {
       fits_ = false;
     } else {
-      layout_.stops[layout_.stop_count++] = s;
+      layout_.stops[layout_.stop_count++] = {pc, static_cast<std::uint16_t>(module), layout_.count};
     }
   }
 
-  const call_site& from_;
+ private:
+  std::uintptr_t base_;
   stack_layout& layout_;
-  std::uintptr_t first_ = 0;
   unsigned module_ = permanent_module;
   bool fits_ = true;
 };
@@ -175,31 +139,28 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
   for (;;) {
     met = met || pc == caller;
     if (met) {
-      notes.note_frame(count, slot);
       out.frames[count++] = pc;
       if (count == limit) break;
     } else if (++own > most_own_frames) {
       return false;
     }
-    const std::size_t frame = count - 1;
 
     const unwind_rule rule = remembered.rule_of(slot, pc, rules);
-    if (met) notes.note_module(frame, rule.module());
+    notes.note_module(pc, rule.module());
     const std::uintptr_t sp = slot + word_size;
     std::uintptr_t cfa = moved(sp, rule.offset());
     switch (rule.base()) {
       case cfa_base::sp: break;
-      case cfa_base::bp: cfa = moved(bp, rule.offset()); break;
+      case cfa_base::bp:
+        cfa = moved(bp, rule.offset());
+        notes.note_word(bp_at, bp);
+        break;
       case cfa_base::at_bp: {
         const std::uintptr_t at = moved(bp, rule.offset());
         if (bp < sp || at < sp || at % word_size != 0) return false;
         cfa = word_at(at);
-        if (met) {
-          notes.note_word(frame, bp_at, bp);
-          notes.note_word(frame, at, cfa);
-        } else {
-          notes.give_up();  // no frame of ours is like that
-        }
+        notes.note_word(bp_at, bp);
+        notes.note_word(at, cfa);
         break;
       }
       case cfa_base::end:
@@ -212,15 +173,6 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
     if (cfa <= sp || cfa % word_size != 0) return false;
 
     const std::uintptr_t next = cfa - word_size;
-    if (rule.base() == cfa_base::bp) {
-      if (!met) {
-        notes.note_own_word(bp_at, bp);
-      } else if (bp_at == slot - word_size && bp == next - word_size) {
-        notes.note_chain(frame);
-      } else {
-        notes.note_word(frame, bp_at, bp);
-      }
-    }
     if (rule.saves_bp()) {
       bp_at = moved(rule.base() == cfa_base::at_bp ? bp : cfa,
                     std::intptr_t{rule.bp_place()} * static_cast<std::intptr_t>(word_size));
@@ -228,7 +180,7 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
     }
     pc = word_at(next);
     if (pc == 0) return false;
-    if (!met && pc != caller) notes.note_own_return(next, pc);
+    notes.note_word(next, pc);
     slot = next;
   }
   out.count = count;

@@ -27,33 +27,29 @@ struct call_site {
   std::uintptr_t bp;
 };
 
-/// A word among gpa's own frames: `at` bytes from the call site's sp, with bit 0 set if `value` counts from its pc and
-/// not from its sp.
-struct own_word {
-  std::int32_t at;
-  std::int32_t value;
-};
-
-/// What must hold before one goes on from a frame of the user's: a module in its place, or a word of the stack.
-struct stop {
-  std::int32_t at;  // from the call site's sp, as `value`
-  std::int32_t value;
-  std::uint16_t module;  // not 0: this module, and no word
-  std::uint8_t frame;
+/// A module that must be in its place before the words from `before` on are looked at.
+struct module_stop {
+  std::uintptr_t pc;  // in it
+  std::uint16_t module;
+  std::uint16_t before;
 };
 
 struct stack_layout {
-  static constexpr std::size_t most_own_words = 20;  // two a frame, where gpa itself is built without optimisation
+  // Each frame's return address, and a saved rbp for each of code without optimisation.
+  static constexpr std::size_t most_words = 2 * (max_stack_frames + most_own_frames);
   static constexpr std::size_t most_stops = 8;
 
-  std::uint64_t chained;  // bit i: below the return address of frame i stands the address of the word below the next
-                          // one, as in a chain of saved frame pointers, and rbp must be so for the next to be found
-  std::int32_t first_at;  // where the first of the user's return addresses stands, from the call site's sp
-  std::uint8_t own_count;
-  std::uint8_t stop_count;
-  std::array<own_word, most_own_words> own;
-  std::array<stop, most_stops> stops;
-  std::array<std::uint16_t, max_stack_frames> at;  // where each stands, in words from the first
+  std::uint16_t count;
+  std::uint16_t stop_count;
+  std::array<std::uintptr_t, most_words> values;  // addresses, of 48 bits
+  std::array<std::uint16_t, most_words> places;  // where each stands, in words from the base; from the innermost outward
+  std::array<module_stop, most_stops> stops;
+
+  /// What places count from: where a function that asked for its frame's address saved rbp, below its return address.
+  [[nodiscard]] static constexpr std::uintptr_t base_of(std::uintptr_t sp) noexcept
+  {
+    return sp - 2 * sizeof(std::uintptr_t);
+  }
 };
 
 struct walked_stack {

@@ -1,0 +1,34 @@
+// A capture by the front door itself, whose frame lies next to the user's: the stack that stood there last is looked at
+// in line, without a call.
+#pragma once
+
+#include "trace/stack_cache.hpp"
+
+namespace gpa::detail {
+
+/// Whether the function this becomes part of was called by `caller` itself: by a jump from the front door, as in
+/// optimised code.
+[[nodiscard, gnu::always_inline]] inline bool is_own_caller(const void* caller) noexcept
+{
+  return __builtin_return_address(0) == caller;
+}
+
+/// The stack of whoever called the function this becomes part of, if it is the one found last at this place; else 0,
+/// and nothing was done. `frames` is at most max_stack_frames.
+[[nodiscard, gnu::always_inline]] inline std::uint32_t stack_seen_here(std::size_t frames) noexcept
+{
+  const auto* const frame = static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
+  const stack_cache* const known = my_stacks;
+  if (reinterpret_cast<std::uintptr_t>(known) <= 1) [[unlikely]] return 0;
+  return known->find_at_once(reinterpret_cast<std::uintptr_t>(frame + 2), frame[1], frames);
+}
+
+/// The same stack, whatever it takes; of a function that was called instead of inlined, as capture_stack() would.
+[[nodiscard, gnu::always_inline]] inline std::uint32_t stack_from_here(std::size_t frames, const void* caller) noexcept
+{
+  const auto* const frame = static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
+  return capture_from({reinterpret_cast<std::uintptr_t>(frame + 2), frame[1], frame[0]},
+                      reinterpret_cast<std::uintptr_t>(caller), frames);
+}
+
+}  // namespace gpa::detail
