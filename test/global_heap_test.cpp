@@ -10,6 +10,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <array>
@@ -18,7 +19,6 @@
 #include <cstdlib>
 #include <memory_resource>
 #include <new>
-#include <pthread.h>
 
 namespace {
 
@@ -40,15 +40,30 @@ void count_and_free(void* p) noexcept
 
 }  // namespace
 
-[[gnu::noinline]] void* operator new(std::size_t bytes) { return count_and_allocate(bytes, alignof(std::max_align_t)); }
+[[gnu::noinline]] void* operator new(std::size_t bytes)
+{
+  return count_and_allocate(bytes, alignof(std::max_align_t));
+}
 [[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment)
 {
   return count_and_allocate(bytes, static_cast<std::size_t>(alignment));
 }
-[[gnu::noinline]] void operator delete(void* p) noexcept { count_and_free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { count_and_free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { count_and_free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept { count_and_free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept
+{
+  count_and_free(p);
+}
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept
+{
+  count_and_free(p);
+}
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept
+{
+  count_and_free(p);
+}
+[[gnu::noinline]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept
+{
+  count_and_free(p);
+}
 
 namespace {
 
@@ -57,7 +72,8 @@ using namespace gpa::test;
 // While it lives, stderr goes nowhere, and the default resource refuses.
 class nobody_listens {
  public:
-  nobody_listens() : kept_(::dup(STDERR_FILENO)), before_(std::pmr::set_default_resource(std::pmr::null_memory_resource()))
+  nobody_listens()
+      : kept_(::dup(STDERR_FILENO)), before_(std::pmr::set_default_resource(std::pmr::null_memory_resource()))
   {
     const int nowhere = ::open("/dev/null", O_WRONLY);
     ::dup2(nowhere, STDERR_FILENO);
