@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -68,6 +69,24 @@ BOOST_AUTO_TEST_CASE(a_stranger_ends_the_privilege_for_good)
   BOOST_TEST(!claim_alone(f.owner(), f.s, f.words[1], live, freed));
   BOOST_TEST(claim(f.owner(), f.s, f.words[1], live, freed));
   BOOST_TEST(!claim(*f.caches[1], f.s, f.words[1], live, freed));
+}
+
+// As if the owner had lost its CPU between looking and storing: what it stores then must not be a second win.
+BOOST_AUTO_TEST_CASE(a_stranger_waits_for_a_claim_of_the_owner_that_is_under_way)
+{
+  fixture f;
+  f.arm();
+  f.owner().claiming.store(&f.s);
+  std::atomic<bool> won{false};
+  std::thread stranger([&] { won = claim(*f.caches[1], f.s, f.words[0], live, freed); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  BOOST_TEST(!won);
+  BOOST_TEST(f.words[0].load() == live);
+  f.words[0].store(freed);
+  f.owner().claiming.store(nullptr);
+  stranger.join();
+  BOOST_TEST(!won);
+  BOOST_TEST(f.s.sole.load() == nullptr);
 }
 
 // Every round the privilege stands again; the owner and two others go over the same words.

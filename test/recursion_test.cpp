@@ -6,6 +6,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <csetjmp>
 #include <csignal>
 #include <cstddef>
 #include <iterator>
@@ -229,6 +230,36 @@ BOOST_AUTO_TEST_CASE(a_mistake_in_a_noexcept_destructor_during_unwinding_is_repo
   BOOST_TEST(w.count(gpa::mistake::size_mismatch) == 1u);
   BOOST_TEST(w.count() == 1u);
   BOOST_TEST(r.deinit() == gpa::check::misuse);
+}
+
+// Undefined for the frames it jumps over, some of them ours; what C libraries do all the same must not end in a dead lock.
+BOOST_AUTO_TEST_CASE(a_handler_that_jumps_away_leaves_no_lock_held)
+{
+  const outcome o = outcome_of([] {
+    static std::jmp_buf here;
+    static int reports = 0;
+    gpa::resource r({.checks = gpa::checks::always(),
+                     .after_mistake = gpa::after_mistake::carry_on,
+                     .on_report = [](const gpa::report& t) {
+                       ++reports;
+                       if (t.kind != gpa::mistake::leak) std::longjmp(here, 1);
+                     }});
+    for (const std::size_t bytes : sizes) {
+      void* const p = r.allocate(bytes);
+      if (setjmp(here) == 0) r.deallocate(p, bytes + 1);
+      if (setjmp(here) == 0) r.deallocate(static_cast<std::byte*>(p) + bytes, bytes);
+      r.deallocate(p, bytes);
+      if (setjmp(here) == 0) r.deallocate(p, bytes);
+      std::thread([&r] { use(r); }).join();
+      use(r);
+      r.verify();
+      r.trim();
+    }
+    static_cast<void>(r.allocate(1));
+    if (reports != 3 * static_cast<int>(std::size(sizes)) || r.detect_leaks() != 1) ::_exit(1);
+    if (r.deinit() != gpa::check::leak) ::_exit(2);
+  });
+  BOOST_TEST_CONTEXT(o) BOOST_TEST((o.status == 0 && o.err.empty()));
 }
 
 BOOST_AUTO_TEST_CASE(a_handler_that_throws_ends_in_terminate_with_the_report_written)

@@ -2,7 +2,9 @@
 #include "blocks/supply.hpp"
 
 #include "base/tools.hpp"
+#include "os/metadata.hpp"
 
+#include "support/modes.hpp"
 #include "support/suspects.hpp"
 #include "support/upstreams.hpp"
 
@@ -189,4 +191,25 @@ BOOST_AUTO_TEST_CASE(an_upstream_that_allocates_from_its_own_resource_gets_bad_a
   r.deallocate(p, 24, 8);
   BOOST_TEST((r.deinit() == gpa::check::ok));
   for (void* const range : upstream.returned) std::pmr::new_delete_resource()->deallocate(range, granule, granule);
+}
+
+// What a resource prepares before it asks the upstream goes back when that refuses.
+BOOST_AUTO_TEST_CASE(refusals_leave_no_records_behind)
+{
+  for (const gpa::test::mode& m : gpa::test::every_mode()) {
+    if (gpa::test::is_sampled(m)) continue;
+    BOOST_TEST_CONTEXT(m.name)
+    {
+      gpa::test::recording_upstream upstream;
+      upstream.refuse(0, gpa::test::recording_upstream::never);
+      gpa::resource r(m.options, &upstream);
+      std::size_t before = 0;
+      for (int round = 0; round != 1000; ++round) {
+        for (const std::size_t bytes : {24U, 5'000U, 40'000U, 300'000U})
+          BOOST_TEST_REQUIRE(r.try_allocate(bytes) == nullptr);
+        if (round == 0) before = gpa::detail::metadata_held();
+      }
+      BOOST_TEST(gpa::detail::metadata_held() == before);
+    }
+  }
 }
