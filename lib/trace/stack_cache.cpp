@@ -72,8 +72,7 @@ const stack_cache::entry* stack_cache::entry_of(std::uint64_t h) noexcept
 
 GPA_NO_SANITIZE std::uint32_t stack_cache::find(const key& k) noexcept
 {
-  const std::uint64_t site = site_of(k.pc, k.limit);
-  std::uint64_t h = hash_of(k.sp, site);
+  std::uint64_t h = hash_of(k);
   std::uint32_t& guess = guesses_[guess_of(h)];
   difference before{};
   for (unsigned step = 0; step != most_steps; ++step) {
@@ -156,7 +155,7 @@ GPA_NO_SANITIZE void stack_cache::remember(const key& k, const walked_stack& s, 
   std::atomic_signal_fence(std::memory_order_seq_cst);  // what a handler finds is whole
 
   // Down the tree, as find() will come, to where there is none yet or none that leads further.
-  std::uint64_t h = hash_of(k.sp, site_of(k.pc, k.limit));
+  std::uint64_t h = hash_of(k);
   const std::uint32_t ref = ref_of(*reinterpret_cast<const entry*>(place));
   guesses_[guess_of(h)] = ref;
   difference before{};

@@ -111,6 +111,11 @@ class stack_cache {
   {
     return (sp ^ (site << 32 | site >> 32)) * 0x9E3779B97F4A7C15U;
   }
+  [[nodiscard]] static std::uint64_t hash_of(const key& k) noexcept
+  {
+    const std::uint64_t h = hash_of(k.sp, site_of(k.pc, k.limit));
+    return k.caller == k.pc ? h : hash_behind(h, {0, k.caller});
+  }
   [[nodiscard]] static std::uint64_t hash_behind(std::uint64_t h, const difference& d) noexcept
   {
     return (h ^ (d.word + d.index) * 0xD6E8FEB86659FD93U) * 0x9E3779B97F4A7C15U;
