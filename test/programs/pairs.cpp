@@ -1,4 +1,4 @@
-// Makes pairs of calls for callgrind to count: pairs empty|fast|alone|checked COUNT. See test/instructions_test.sh.
+// Makes pairs of calls for callgrind to count: pairs empty|fast|alone|checked|traced COUNT. See test/instructions_test.sh.
 #include <gpa/resource.hpp>
 
 #include <charconv>
@@ -47,6 +47,9 @@ int main(int argc, char** argv)
     make_pairs(&r, count);
   } else if (heap == "checked") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});
+    make_pairs(&r, count);
+  } else if (heap == "traced") {
+    gpa::resource r({.name = "pairs", .checks = gpa::checks::always()});
     make_pairs(&r, count);
   } else {
     return 2;
