@@ -1,6 +1,7 @@
 // pprof's profile.proto: every measure at once, as columns of each sample.
 //
-//   sample_type   inuse_objects, inuse_space; with profiling also alloc_objects, alloc_space, peak_space
+//   sample_type   inuse_objects, inuse_space; with profiling also alloc_objects, alloc_space, peak_objects, peak_space:
+//                 the last two are what was in use at the peak of the whole
 //   sample        one a site; labels: tag (text), bytes (the size class)
 //   location      one a frame, with the address in the process, and a line a call, innermost first
 //   mapping       one a module, with its build id: what a server needs to name frames that have no names yet
@@ -76,6 +77,7 @@ class writer {
     if (d_.profiled) {
       add_type("alloc_objects", "count");
       add_type("alloc_space", "bytes");
+      add_type("peak_objects", "count");
       add_type("peak_space", "bytes");
     }
     for (const site& s : d_.sites) add_sample(s);
@@ -114,7 +116,7 @@ class writer {
     std::vector<std::uint64_t> ids;
     for (const std::size_t index : d_.traces[s.trace]) ids.push_back(index + 1);
     std::vector<std::uint64_t> values = {s.live_blocks, s.live_bytes};
-    if (d_.profiled) values.insert(values.end(), {s.total_blocks, s.total_bytes, s.peak_bytes});
+    if (d_.profiled) values.insert(values.end(), {s.total_blocks, s.total_bytes, s.at_peak_blocks, s.at_peak_bytes});
     protobuf message;
     message.packed(sample::location_id, ids).packed(sample::value, values);
     if (!s.tag.empty()) {

@@ -90,6 +90,8 @@ for point in dhat["pps"]:
 check("DHAT names each stack once", len({tuple(p["fs"]) for p in dhat["pps"]}) == len(dhat["pps"]))
 check("DHAT's totals", sum(p["tb"] for p in dhat["pps"]) == sum_of(demo, "total_bytes"))
 check("DHAT's end", sum(p["eb"] for p in dhat["pps"]) == sum_of(demo, "live_bytes"))
+check("DHAT's peak", sum(p["gb"] for p in dhat["pps"]) == sum_of(demo, "at_peak_bytes") == demo["totals"]["peak_bytes"])
+check("DHAT's moment of the peak", dhat["te"] - dhat["tg"] == demo["totals"]["peak_age"])
 sampled = json.loads(output_of("live_only.json", "--to=dhat"))
 check("DHAT without profiling says what is live", sampled["bklt"] is False and sampled["verb"] == "Live")
 
@@ -143,10 +145,10 @@ profile = fields(gzip.decompress(packed))
 strings = [s.decode() for s in all_of(profile, 6)]
 check("pprof's first string is empty", strings[0] == "")
 types = [strings[one_of(fields(t), 1)] for t in all_of(profile, 1)]
-check("pprof's measures", types == ["inuse_objects", "inuse_space", "alloc_objects", "alloc_space", "peak_space"], types)
+check("pprof's measures", types == ["inuse_objects", "inuse_space", "alloc_objects", "alloc_space", "peak_objects", "peak_space"], types)
 check("pprof's default", strings[one_of(profile, 14)] == "inuse_space")
 samples = [fields(s) for s in all_of(profile, 2)]
-keys = ["live_blocks", "live_bytes", "total_blocks", "total_bytes", "peak_bytes"]
+keys = ["live_blocks", "live_bytes", "total_blocks", "total_bytes", "at_peak_blocks", "at_peak_bytes"]
 for column, key in enumerate(keys):
     total = sum(unpacked(one_of(s, 2))[column] for s in samples)
     check(f"pprof's sum of {key}", total == sum_of(demo, key), total)
@@ -178,7 +180,7 @@ check("pprof's labels", [strings[one_of(l, 1)] for l in labels] == ["tag", "byte
 folded = output_of("demo.json", "--to=folded").decode().splitlines()
 check("folded sums", sum(int(line.rsplit(" ", 1)[1]) for line in folded) == sum_of(demo, "live_bytes"))
 speedscope = json.loads(output_of("demo.json", "--to=speedscope"))
-for chart, key in zip(speedscope["profiles"], ("live_bytes", "peak_bytes", "total_bytes")):
+for chart, key in zip(speedscope["profiles"], ("live_bytes", "at_peak_bytes", "total_bytes")):
     check(f"speedscope's {key}", sum(chart["weights"]) == chart["endValue"] == sum_of(demo, key))
     check("speedscope's lists", len(chart["samples"]) == len(chart["weights"]))
 sarif = json.loads(output_of("demo.json", "--to=sarif"))["runs"][0]
@@ -199,7 +201,7 @@ def data_of(page):
 
 page = data_of(output_of("demo.json", "--to=html").decode())
 check("a parent stands before its children", all(parent < n for n, parent in enumerate(page["nodes"]["parent"])))
-for column, key in (("live", "live_bytes"), ("blocks", "live_blocks"), ("peak", "peak_bytes"), ("total", "total_bytes")):
+for column, key in (("live", "live_bytes"), ("blocks", "live_blocks"), ("peak", "at_peak_bytes"), ("own_peak", "peak_bytes"), ("total", "total_bytes")):
     check(f"the page's sum of {key}", sum(page["sites"][column]) == sum_of(demo, key))
 
 
@@ -248,7 +250,9 @@ def refused(status, words, *arguments, stdin=None):
 
 
 text = (reports / "demo.json").read_bytes()
-refused(1, "-: truncated: it ends after 900 bytes", "-", stdin=text[:900])
+# Cut anywhere: in a word, a string, a number, an escape, between two values.
+for end in [*range(1, 40), *range(900, len(text.rstrip()), 79), text.index(b"true") + 2, text.index(b"null") + 1, text.index(b"\\") + 1]:
+    refused(1, f"-: truncated: it ends after {end} byte", "-", stdin=text[:end])
 refused(1, "-: truncated: it is empty", "-", stdin=b" \n")
 refused(1, "not a report of gpa: no JSON from byte 1 on", "-", stdin=b"\x7fELF")
 refused(1, 'not a report of gpa: it has no key "gpa_report"', "-", stdin=b'{"a": 1}')

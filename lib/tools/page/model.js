@@ -42,6 +42,13 @@ class Model {
     return this.fileOf(call) ? place.slice(place.lastIndexOf('/') + 1) : this.shortNameOf(call);
   }
 
+  // What its colour is made from.
+  hues(call) {
+    this.hashes ||= {file: this.data.files.map(hash), function: this.data.functions.map(hash)};
+    const f = this.data.calls.file[call];
+    return {file: f < 0 ? 0 : this.hashes.file[f], shade: this.hashes.function[this.data.calls.function[call]] % 9};
+  }
+
   // [{number, text}] of the lines around a call, as far as they came with the report.
   sourceOf(call) {
     const lines = this.data.sources[this.data.calls.file[call]];
@@ -105,32 +112,41 @@ class Model {
     return made;
   }
 
-  // Rows of the sites that `isShown` (all without it): sums of every column, and the site of each that is largest by
-  // `measure`.
-  rows(kind, measure, isShown) {
-    const {of, texts} = this.grouping(kind);
-    const row = new Int32Array(texts.length).fill(-1), site = [];
+  // Rows of the sites that are `shown` (1 for each that is; all without it): sums of every column, and the site of each
+  // that is largest by `measure`.
+  rows(kind, measure, shown) {
+    const group = this.grouping(kind), {of, texts} = group;
+    const rowOfGroup = new Int32Array(texts.length).fill(-1), row = new Int32Array(this.siteCount);
+    const site = new Int32Array(texts.length), largest = new Float64Array(texts.length);
     const weight = this.columns[measure], before = this.columns[`${measure}_before`];
-    const larger = (a, b) => weight[a] + (before ? before[a] : 0) > weight[b] + (before ? before[b] : 0);
-    const shown = [];
+    let count = 0;
     for (let i = 0; i < this.siteCount; ++i) {
-      if (isShown && !isShown(i)) continue;
-      const g = of[i];
-      if (row[g] < 0) {
-        row[g] = site.length;
-        site.push(i);
-      } else if (larger(i, site[row[g]])) {
-        site[row[g]] = i;
-      }
-      shown.push(i);
+      if (shown && !shown[i]) { row[i] = -1; continue; }
+      const bytes = weight[i] + (before ? before[i] : 0);
+      let r = rowOfGroup[of[i]];
+      if (r < 0) r = rowOfGroup[of[i]] = count++;
+      else if (bytes <= largest[r]) { row[i] = r; continue; }
+      row[i] = r;
+      site[r] = i;
+      largest[r] = bytes;
     }
     const columns = {};
     for (const [name, values] of Object.entries(this.columns)) {
       if (name === 'node' || name === 'tag' || name === 'size') continue;
-      const sums = columns[name] = new Float64Array(site.length);
-      for (const i of shown) sums[row[of[i]]] += values[i];
+      const sums = columns[name] = new Float64Array(count);
+      for (let i = 0; i < this.siteCount; ++i) if (row[i] >= 0) sums[row[i]] += values[i];
     }
-    return {count: site.length, site, columns, text: (r) => texts[of[site[r]]]};
+    return {
+      count, site, columns,
+      text: (r) => texts[of[site[r]]],
+      rank: (r) => { group.ranks ||= ranksOf(texts); return group.ranks[of[site[r]]]; },
+    };
+  }
+
+  // Where a function's name stands in the alphabet.
+  rankOfFunction(call) {
+    this.functionRanks ||= ranksOf(this.data.functions);
+    return this.functionRanks[this.data.calls.function[call]];
   }
 
   // The tree as it is drawn, with or without library frames: node 0 is the root, parents come before children; `of` leads
@@ -217,17 +233,51 @@ class Model {
     for (let n = 0; n < nodes.length; ++n) {
       nodes[n] = calls[this.nodeCall[n]] || (this.nodeParent[n] >= 0 && nodes[this.nodeParent[n]]) ? 1 : 0;
     }
-    return {calls, hasSite: (site) => nodes[this.siteNode[site]] === 1};
+    const sites = new Uint8Array(this.siteCount);
+    for (let i = 0; i < sites.length; ++i) sites[i] = nodes[this.siteNode[i]];
+    return {calls, sites};
   }
 
-  // Whether a site lies below a node of the tree.
+  // For each site whether it lies below a node of the tree.
   below(withLibrary, focus) {
     const t = this.tree(withLibrary);
     const inside = new Uint8Array(t.count);
     inside[focus] = 1;
     for (let d = focus + 1; d < t.count; ++d) if (inside[t.parent[d]]) inside[d] = 1;
-    return (site) => inside[t.of[this.siteNode[site]]] === 1;
+    const sites = new Uint8Array(this.siteCount);
+    for (let i = 0; i < sites.length; ++i) sites[i] = inside[t.of[this.siteNode[i]]];
+    return sites;
   }
+}
+
+// For each text its place among all of them; equal ones share one.
+function ranksOf(texts) {
+  const ranks = new Map([...new Set(texts)].sort().map((text, rank) => [text, rank]));
+  return Float64Array.from(texts, (text) => ranks.get(text));
+}
+
+// The positions of the values, smallest first, or largest; of equal ones the first one first. By digits of 16 bits: a
+// sort that compares takes a tenth of a second for 100 000 rows, and rows are sorted anew at each letter of a search.
+function sortedPositions(values, ascending) {
+  const words = new Uint32Array(values.slice().buffer);
+  for (let i = 0; i < words.length; i += 2) {
+    // Bits in the order of the numbers: the sign turned round, and of what is negative all of them.
+    const turn = (words[i + 1] >>> 31) === (ascending ? 1 : 0) ? 0xFFFFFFFF : 0;
+    words[i] ^= turn;
+    words[i + 1] ^= turn ^ (words[i + 1] >>> 31 ? 0 : 0x80000000);
+  }
+  let order = new Int32Array(values.length), sorted = new Int32Array(values.length);
+  for (let i = 0; i < order.length; ++i) order[i] = i;
+  const starts = new Uint32Array(0x10000);
+  for (const [word, shift] of [[0, 0], [0, 16], [1, 0], [1, 16]]) {
+    starts.fill(0);
+    for (let i = word; i < words.length; i += 2) ++starts[words[i] >>> shift & 0xFFFF];
+    if (starts.includes(values.length)) continue;  // one digit for all
+    for (let digit = 0, sum = 0; digit < starts.length; ++digit) { const n = starts[digit]; starts[digit] = sum; sum += n; }
+    for (const i of order) sorted[starts[words[2 * i + word] >>> shift & 0xFFFF]++] = i;
+    [order, sorted] = [sorted, order];
+  }
+  return order;
 }
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
@@ -254,4 +304,10 @@ function shortened(name) {
     if (text[i] === '(' && --depth === 0) return i === 0 ? text : text.slice(0, i);
   }
   return text;
+}
+
+function hash(text) {
+  let h = 2166136261;
+  for (let i = 0; i < text.length; ++i) h = Math.imul(h ^ text.charCodeAt(i), 16777619);
+  return (h ^ (h >>> 15)) >>> 0;
 }
