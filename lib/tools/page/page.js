@@ -264,6 +264,5 @@
   showMeasure();
   showNode(0);
   table.choose(0);
-  (window.requestIdleCallback || setTimeout)(() => model.prepareSearch());
   document.documentElement.dataset.ready = 'true';  // tests wait for it
 })();

@@ -92,9 +92,9 @@ class Table {
 
   sort() {
     const {column, ascending} = this.sorted, {count, columns} = this.table;
-    const values = new Float64Array(count);
+    const values = this.model.zeros('values', Float64Array, count);
     for (let r = 0; r < count; ++r) values[r] = column.value(r, columns);
-    this.order = sortedPositions(values, ascending);
+    this.order = sortedPositions(values, ascending, (...wanted) => this.model.zeros(...wanted));
     for (const c of this.columns) {
       c.button.textContent = c.label + (c === column ? (ascending ? ' ▲' : ' ▼') : '');
       c.button.setAttribute('aria-sort', c === column ? (ascending ? 'ascending' : 'descending') : 'none');
