@@ -158,7 +158,7 @@ BOOST_AUTO_TEST_CASE(peaks_start_again_where_asked)
 // A model keeps every number of every moment; the library has to know those of the peak.
 BOOST_AUTO_TEST_CASE(what_each_site_held_at_the_peak_of_all_is_known)
 {
-  constexpr std::array<std::size_t, 7> sizes = {16, 100, 700, 3000, 40'000, 200'000, 1 << 20};
+  static constexpr std::array<std::size_t, 7> sizes = {16, 100, 700, 3000, 40'000, 200'000, 1 << 20};
   struct block {
     void* p;
     std::size_t bytes;

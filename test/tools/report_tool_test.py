@@ -6,15 +6,18 @@
 --write makes the golden files anew. Formats are decoded here by code that shares nothing with the tool's.
 """
 
+import fcntl
 import gzip
 import json
 import os
 import pathlib
 import pty
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 
 here = pathlib.Path(__file__).parent
 reports = here / "reports"
@@ -88,6 +91,10 @@ for point in dhat["pps"]:
     check("a DHAT point is whole", {"tb", "tbk", "tl", "mb", "mbk", "gb", "gbk", "eb", "ebk", "fs"} <= point.keys(), point)
     check("DHAT's frames exist", all(0 < f < len(dhat["ftbl"]) for f in point["fs"]), point)
 check("DHAT names each stack once", len({tuple(p["fs"]) for p in dhat["pps"]}) == len(dhat["pps"]))
+# As the Firefox Profiler's importer wants it: address, name, file, line, column.
+lines = [f"{call['function']} ({call['file']}:{call['line']}:{call['column']})" for frame in demo["frames"] for call in frame["calls"] if call["file"]]
+named = [m[1] for m in map(re.compile(r"0x[0-9A-F]+: (.+ \(.+:\d+:\d+\))$").match, dhat["ftbl"]) if m]
+check("DHAT's frames have places", sorted(named) == sorted(set(lines) - {lines[-1]}) and "0x55AD2C49F1B8: main (src/main.cpp:14:17)" in dhat["ftbl"], named)
 check("DHAT's totals", sum(p["tb"] for p in dhat["pps"]) == sum_of(demo, "total_bytes"))
 check("DHAT's end", sum(p["eb"] for p in dhat["pps"]) == sum_of(demo, "live_bytes"))
 check("DHAT's peak", sum(p["gb"] for p in dhat["pps"]) == sum_of(demo, "at_peak_bytes") == demo["totals"]["peak_bytes"])
@@ -294,6 +301,10 @@ master, terminal = pty.openpty()
 done = subprocess.run([tool, "-", "--to=folded"], cwd=reports, input=large, stdout=subprocess.PIPE, stderr=terminal, timeout=60)
 told = os.read(master, 1 << 16).decode()
 check("progress", done.returncode == 0 and re.search(r"\rreading -: +\d+ %", told) and "\r\x1b[K" in told, told)
+damaged = large[: len(text) // 2] + b" " * (9 << 20)
+done = subprocess.run([tool, "-"], cwd=reports, input=damaged, stdout=subprocess.PIPE, stderr=terminal, timeout=60)
+told = os.read(master, 1 << 16).decode()
+check("progress goes before a refusal comes", "\r\x1b[K" in told and told.rpartition("\x1b[K")[2].startswith("gpa-report: -: "), told)
 check("no progress in a file", "reading" not in run("-", "--to=folded", stdin=large)[2])
 
 # ---- watch ----
@@ -318,6 +329,14 @@ with tempfile.TemporaryDirectory() as folder:
     check("watch shows what the program writes", status == 0 and output.decode().count("src/cache.cpp:21") == 2, output.decode() + errors)
     status, output, errors = run("watch", pid, "--times=1", f"--file={folder}/%p.json", "--by=tag")
     check("watch --file", status == 0 and b"  cache\n" in output, output.decode() + errors)
+    # A terminal of four lines: what has no room is left out, so that the first line does not scroll away.
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 4, 60, 0, 0))
+    done = subprocess.run([tool, "watch", pid, "--times=2", "--interval=0.05"], stdout=terminal, timeout=60)
+    shown = os.read(master, 1 << 16).decode()
+    screens = shown.split("\x1b[H")
+    check("watch clears the screen once", shown.startswith("\x1b[2J\x1b[H") and shown.count("\x1b[2J") == 1 and len(screens) == 3, shown)
+    check("watch keeps to the terminal's height", all(s.count("\n") == 3 and s.startswith("resource ") for s in screens[1:]), shown)
     watching = subprocess.Popen([tool, "watch", pid, "--interval=0.05"], stdout=subprocess.PIPE)
     watching.stdout.readline()
     child.kill()

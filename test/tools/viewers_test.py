@@ -126,7 +126,7 @@ with tempfile.TemporaryDirectory() as folder:
       seen.rows = rows();
 
       document.getElementById('library').click();
-      seen.library = all('#flame g').some((g) => g.__data__.data.name.startsWith('gpa::resource::do_allocate'));
+      seen.library = all('#flame g').some((g) => g.__data__.data.name.startsWith('resource::do_allocate'));
       document.getElementById('library').click();
 
       const search = document.getElementById('search');

@@ -60,7 +60,7 @@ class Flame {
   labelOf(node) {
     if (node === 0) return 'all';
     const call = this.tree.call[node], line = this.model.lineOf(call);
-    return this.model.shortNameOf(call) + (line ? `:${line}` : '');
+    return tailOf(this.model.shortNameOf(call)) + (line ? `:${line}` : '');
   }
 
   textOf(node) {

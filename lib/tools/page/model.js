@@ -314,6 +314,17 @@ function shortened(name) {
   return text;
 }
 
+// `parser::members` of `gpa::bench::parser::members`: what a narrow column has room for.
+function tailOf(name) {
+  let depth = 0, colons = 0;
+  for (let i = name.length - 1; i > 0; --i) {
+    if (')>}'.includes(name[i])) ++depth;
+    if ('(<{'.includes(name[i])) --depth;
+    if (depth === 0 && name[i] === ':' && name[i - 1] === ':' && ++colons === 2) return name.slice(i + 1);
+  }
+  return name;
+}
+
 function hash(text) {
   let h = 2166136261;
   for (let i = 0; i < text.length; ++i) h = Math.imul(h ^ text.charCodeAt(i), 16777619);

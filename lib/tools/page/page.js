@@ -218,8 +218,14 @@
       element(`tab-${tab}`).tabIndex = is ? 0 : -1;
     }
   }
-  for (const name of ['sites', 'mistakes']) element(`tab-${name}`).addEventListener('click', () => showTab(name));
+  element('tab-sites').addEventListener('click', () => showTab('sites'));
+  element('tab-mistakes').addEventListener('click', () => {
+    showTab('mistakes');
+    const first = element('mistakes').querySelector('.stack button:not(.of-library)');
+    if (first) first.click();
+  });
   element('tab-mistakes').textContent = counted(data.mistakes.length, 'mistake');
+  element('tab-mistakes').classList.toggle('some', data.mistakes.length !== 0);
   for (const mistake of data.mistakes) {
     const place = make('article', undefined, 'mistake');
     place.append(make('h2', mistake.message), make('span', mistake.rule, 'rule'));

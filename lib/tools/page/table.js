@@ -19,7 +19,7 @@ class Table {
       const button = document.createElement('button');
       button.type = 'button';
       button.setAttribute('role', 'columnheader');
-      button.className = column.isText ? column.name : '';
+      button.className = column.name;
       button.title = column.title;
       button.addEventListener('click', () => this.sortBy(column));
       column.button = button;
@@ -53,16 +53,16 @@ class Table {
       {name: 'place', label: 'Place', title: 'The innermost call that is not a library\'s', isText: true,
         full: (r) => this.table.text(r), value: (r) => this.table.rank(r), text: (_, r) => ofCall() ? m.shortPlaceOf(call(r)) : this.table.text(r)},
       {name: 'function', label: 'Function', title: 'That call\'s function, of the largest site of the row', isText: true,
-        full: (r) => m.functionOf(call(r)), value: (r) => m.rankOfFunction(call(r)), text: (_, r) => m.shortNameOf(call(r))},
+        full: (r) => m.functionOf(call(r)), value: (r) => m.rankOfFunction(call(r)), text: (_, r) => tailOf(m.shortNameOf(call(r)))},
     ];
-    if (m.hasBefore) columns.push(change('live', 'Change', 'Live bytes now less those before'));
+    if (m.hasBefore) columns.push(change('live', 'Live +/-', 'Live bytes now less those before'));
     columns.push(bytes('live', 'Live', 'Bytes live now'), number('blocks', 'Blocks', 'Blocks live now'));
     if (!m.data.profiled) return columns;
-    if (m.hasBefore) columns.push(change('peak', 'Change of peak', 'Bytes at the peak of the resource now less those before'));
+    if (m.hasBefore) columns.push(change('peak', 'Peak +/-', 'Bytes at the peak of the resource now less those before'));
     columns.push(bytes('peak', 'At peak', 'Bytes live when the whole resource was at its peak'));
-    columns.push(bytes('own_peak', 'Own peak', 'The most bytes of this place live at once; of several sites the sum of theirs'));
+    if (m.hasBefore) columns.push(change('total', 'Total +/-', 'Total bytes now less those before'));
     columns.push(bytes('total', 'Total', 'All bytes ever allocated'));
-    if (m.hasBefore) columns.push(change('total', 'Change of total', 'Total bytes now less those before'));
+    columns.push(bytes('own_peak', 'Own peak', 'The most bytes of this place live at once; of several sites the sum of theirs'));
     columns.push(number('temporary', 'Brief', 'Blocks freed before their thread allocated another'));
     columns.push({name: 'lifetime', label: 'Lifetime', title: 'Average of the freed blocks',
       value: (r, c) => { const freed = c.total_blocks[r] - c.blocks[r]; return freed > 0 ? c.lifetime[r] / freed : -1; },
@@ -129,8 +129,15 @@ class Table {
       const cell = document.createElement('span');
       const value = column.isText ? 0 : column.value(r, this.table.columns);
       cell.setAttribute('role', 'gridcell');
-      cell.textContent = column.text(value, r);
-      cell.className = `${column.isText ? column.name : ''} ${column.mark ? column.mark(value) : ''}`;
+      const text = column.text(value, r), line = column.name === 'place' ? /:\d+$/.exec(text) : null;
+      if (line) {  // stays when there is no room for the file's whole name
+        const file = document.createElement('span');
+        file.textContent = text.slice(0, line.index);
+        cell.append(file, line[0]);
+      } else {
+        cell.textContent = text;
+      }
+      cell.className = `${column.name} ${column.mark ? column.mark(value) : ''}`;
       if (column.isText) cell.title = column.full(r);
       row.append(cell);
     }
