@@ -1,4 +1,4 @@
-// The history of call sites, kept with options::profile: what is live, the peak, the total, temporary blocks, lifetimes.
+// The history of call sites, kept with options::profile: live, peak, total, temporary blocks, lifetimes.
 //
 //    sites    | 1: the rest | 2 | 3 | ...            96 bytes a site; up to 1 Mi of them
 //    index    2 Mi numbers of sites, searched by (stack, size class)
@@ -13,10 +13,10 @@
 // peak: a site that is about to change, and has not since the last peak, held then what it holds now. It writes that
 // down, and which peak it was (`seen`; no two have the same bytes). One that has not changed since is its own witness.
 //
-// All of it is reserved at once and touched as it is used: some pages for a small program, 100 MiB at most. Times differ
-// modulo 200 days. Counters of one site are each exact; a reader may see them of different moments. So may whoever notes
-// a peak: blocks that other threads allocate or free at that very moment may be counted in it or not. Once the table is
-// full, new sites are counted as one without a stack.
+// All of it is reserved at once and touched as it is used: some pages for a small program, 108 MiB at most. Times
+// differ modulo 200 days. Counters of one site are each exact; a reader may see them of different moments. So may
+// whoever notes a peak: blocks that other threads allocate or free at that very moment may be counted in it or not.
+// Once the table is full, new sites are counted as one without a stack.
 //
 // Thread-safe. A new site takes a lock; everything else is additions.
 #pragma once
@@ -110,7 +110,8 @@ class profile {
   std::atomic<std::uint32_t>* index_;
   std::atomic<const void*>* last_;
   std::atomic<std::uint32_t> count_{2};  // 0 is none, 1 the rest
-  alignas(64) std::atomic<std::int64_t> live_bytes_{0};  // of all sites; a line of their own, since all threads write here
+  // Of all sites; a line of their own, since all threads write here.
+  alignas(64) std::atomic<std::int64_t> live_bytes_{0};
   std::atomic<std::int64_t> live_blocks_{0};
   std::atomic<std::int64_t> peak_bytes_{0};
   std::atomic<std::int64_t> peak_blocks_{0};

@@ -1,8 +1,8 @@
 // DHAT's format, version 2, as Valgrind's dh_view.html and the Firefox Profiler read it.
 //
-// "At t-gmax" is what each site held when the whole was at its peak, "max" what it held at its own. The latter of several
-// sites with one stack is a sum of peaks, which need not have been at the same time. Lifetimes are those of freed
-// blocks. Without profiling only "total" is shown, and it is what is live.
+// "At t-gmax" is what each site held when the whole was at its peak, "max" what it held at its own. The latter of
+// several sites with one stack is a sum of peaks, which need not have been at the same time. Lifetimes are those of
+// freed blocks. Without profiling only "total" is shown, and it is what is live.
 
 #include "tools/exports.hpp"
 #include "tools/json_writer.hpp"

@@ -229,7 +229,8 @@ int watch(const command& c)
     if (interrupted != 0) break;
     const std::optional<document> d = next_report(pid, path, c.symbols);
     if (!d) {
-      if (interrupted == 0) store({}, (on_terminal && look != 0 ? "\n" : "") + ("process " + c.pid + " has ended\n"));
+      const std::string below = on_terminal && look != 0 ? "\n" : "";
+      if (interrupted == 0) store({}, below + "process " + c.pid + " has ended\n");
       return 0;
     }
     std::string text = to_table(*d, c.request, terminal_width());

@@ -154,6 +154,9 @@ check("pprof's first string is empty", strings[0] == "")
 types = [strings[one_of(fields(t), 1)] for t in all_of(profile, 1)]
 check("pprof's measures", types == ["inuse_objects", "inuse_space", "alloc_objects", "alloc_space", "peak_objects", "peak_space"], types)
 check("pprof's default", strings[one_of(profile, 14)] == "inuse_space")
+drop = re.compile(strings[one_of(profile, 7)])
+check("pprof leaves out what libraries do for a call", drop.fullmatch("std::pmr::memory_resource::allocate") and drop.fullmatch("gpa::resource::do_allocate"), drop.pattern)
+check("pprof leaves out nothing else", not any(drop.fullmatch(name) for name in ("main", "cache::open", "parse", "demo+0x2222", "")), drop.pattern)
 samples = [fields(s) for s in all_of(profile, 2)]
 keys = ["live_blocks", "live_bytes", "total_blocks", "total_bytes", "at_peak_blocks", "at_peak_bytes"]
 for column, key in enumerate(keys):
