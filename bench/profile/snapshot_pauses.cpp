@@ -5,9 +5,9 @@
 // Two threads allocate and free throughout, and look at the clock after every pair. Between two looks lies what the
 // pair took, and whatever stopped the thread. The kernel counts why it did: a thread that had to wait, for a lock or a
 // page, gave the CPU up of its own accord (waited); one that was set aside for another did not; and without either the
-// thread ran all the time, as far as its kernel knows: code of ours, a page fault, or a virtual machine that was itself
-// set aside (no switch). Only the second kind is never the heap's. The same is measured while nobody takes a snapshot,
-// and of two threads that do nothing but look at the clock: what the machine alone does to a thread.
+// thread kept it (no switch): code of ours, a page fault, or a virtual machine that was itself set aside, of which the
+// thread's own clock knows where the kernel tells the two apart (computed: less than that). The same is measured while
+// nobody takes a snapshot, and of two threads that do nothing but look at the clock: what the machine alone does.
 //
 // Twenty snapshots are taken. A thread that waits for one that was set aside waits for a scheduler's turn, in any of
 // them, and when nobody looks too; what a snapshot itself would do to others, it would do in each. So the shortest and
@@ -23,6 +23,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <memory_resource>
 #include <string_view>
@@ -39,15 +40,24 @@ microseconds now()
   return std::chrono::duration<microseconds, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+microseconds computed()
+{
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return static_cast<microseconds>(used.tv_sec) * 1e6 + static_cast<microseconds>(used.tv_nsec) / 1e3;
+}
+
 struct switches {
   long waited = 0;
   long set_aside = 0;
+  microseconds when = 0;
+  microseconds computed_until = 0;
 
   static switches so_far()
   {
     rusage use{};
     ::getrusage(RUSAGE_THREAD, &use);
-    return {use.ru_nvcsw, use.ru_nivcsw};
+    return {use.ru_nvcsw, use.ru_nivcsw, now(), computed()};
   }
 };
 
@@ -55,8 +65,9 @@ struct gaps {
   microseconds any = 0;    // the longest between two looks at the clock
   microseconds waited = 0;     // the longest in which the thread gave the CPU up
   microseconds no_switch = 0;  // the longest in which it kept it
+  microseconds computed = 0;   // the longest of those, without what the thread did not run of the time since the last
   long long_waits = 0;         // of the former, those above a millisecond
-  long long_runs = 0;          // of the latter
+  long long_runs = 0;          // of the last
   double pairs = 0;
 
   void add(microseconds gap, const switches& before, const switches& after)
@@ -66,8 +77,10 @@ struct gaps {
       waited = std::max(waited, gap);
       long_waits += gap > too_long ? 1 : 0;
     } else if (after.set_aside == before.set_aside) {
+      const microseconds stolen = (after.when - before.when) - (after.computed_until - before.computed_until);
       no_switch = std::max(no_switch, gap);
-      long_runs += gap > too_long ? 1 : 0;
+      computed = std::max(computed, gap - stolen);
+      long_runs += gap - stolen > too_long ? 1 : 0;
     }
   }
 
@@ -76,6 +89,7 @@ struct gaps {
     any = std::max(any, other.any);
     waited = std::max(waited, other.waited);
     no_switch = std::max(no_switch, other.no_switch);
+    computed = std::max(computed, other.computed);
     long_waits += other.long_waits;
     long_runs += other.long_runs;
     pairs += other.pairs;
@@ -157,6 +171,7 @@ struct row {
   std::vector<microseconds> took = {};
   std::vector<microseconds> waited = {};
   std::vector<microseconds> no_switch = {};
+  std::vector<microseconds> computed = {};
   std::vector<double> rate = {};
   gaps all = {};
 };
@@ -175,22 +190,26 @@ void measure(row& out, crew& mutators, Work work)
   out.took.push_back(took);
   out.waited.push_back(all.waited);
   out.no_switch.push_back(all.no_switch);
+  out.computed.push_back(all.computed);
   out.rate.push_back(all.pairs / took);
   out.all.add(all);
 }
 
 void print(const char* what, row& r)
 {
-  for (auto* const column : {&r.took, &r.waited, &r.no_switch, &r.rate}) std::sort(column->begin(), column->end());
+  for (auto* const column : {&r.took, &r.waited, &r.no_switch, &r.computed, &r.rate}) std::sort(column->begin(), column->end());
   const std::size_t middle = r.took.size() / 2;
   std::printf("%s: %.1f ms (%.1f to %.1f), %.2f M pairs/s; longest stop of a round: shortest, middle, longest\n", what,
               r.took[middle] / 1e3, r.took.front() / 1e3, r.took.back() / 1e3, r.rate[middle]);
-  const auto line = [middle](const char* why, const std::vector<microseconds>& stops, long too_long) {
-    std::printf("  %-12s %6.0f %6.0f %6.0f us; %ld above 1 ms\n", why, stops.front(), stops[middle], stops.back(),
-                too_long);
+  const auto line = [middle](const char* why, const std::vector<microseconds>& stops) {
+    std::printf("  %-12s %6.0f %6.0f %6.0f us", why, stops.front(), stops[middle], stops.back());
   };
-  line("waited", r.waited, r.all.long_waits);
-  line("no switch", r.no_switch, r.all.long_runs);
+  line("waited", r.waited);
+  std::printf("; %ld above 1 ms\n", r.all.long_waits);
+  line("no switch", r.no_switch);
+  std::printf("\n");
+  line("  computed", r.computed);
+  std::printf("; %ld above 1 ms\n", r.all.long_runs);
   std::printf("  with turns of other threads %.0f us\n", r.all.any);
 }
 
