@@ -160,6 +160,11 @@ void core::note_peak(const totals& t) noexcept
     raise(peak_blocks_, k->peak_blocks.load(std::memory_order_relaxed));
     raise(peak_bytes_, k->peak_bytes.load(std::memory_order_relaxed));
   }
+  if (profile_.has_value() && options_.checks.is_always()) {
+    const whole_peak known = profile_->peak();
+    raise(peak_blocks_, known.blocks);
+    raise(peak_bytes_, known.bytes);
+  }
 }
 
 void core::heartbeat() noexcept { note_peak(sum()); }

@@ -65,10 +65,10 @@ traced_memory core::traced() noexcept
 
 void core::reset_peak() noexcept
 {
+  if (profile_.has_value()) profile_->reset_peaks();
   const totals t = sum();
   peak_blocks_.store(static_cast<std::size_t>(std::max<std::int64_t>(t.live_blocks, 0)), std::memory_order_relaxed);
   peak_bytes_.store(static_cast<std::size_t>(std::max<std::int64_t>(t.live_bytes, 0)), std::memory_order_relaxed);
-  if (profile_.has_value()) profile_->reset_peaks();
 }
 
 gpa::stack_trace core::origin(const void* p) const noexcept

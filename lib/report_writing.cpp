@@ -35,6 +35,7 @@ int core::write_report(std::string_view path, std::string_view reason)
   d.memory_limit = memory_limit();
   d.estimated = is_sampled();
   d.profiled = profile_.has_value();
+  if (d.profiled) d.peak_age = profile_->peak().age;
   d.sites = sites();
   for (const gpa::report& r : log_.copy(d.mistakes_missing)) d.mistakes.push_back({r, fingerprint_of_report(r)});
   new_file file(path);

@@ -9,9 +9,12 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <memory_resource>
+#include <numeric>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +30,13 @@ gpa::options profiled()
   return o;
 }
 
+std::size_t size_class_of(std::size_t bytes)
+{
+  std::size_t step = 16;
+  while (bytes > 1024 && bytes - 1 >= step * 16) step *= 2;
+  return (bytes + step - 1) / step * step;
+}
+
 // All sites with blocks of this size class as one: a loop that the compiler unrolled has several.
 gpa::site site_of(const gpa::resource& r, std::size_t size_class)
 {
@@ -37,6 +47,9 @@ gpa::site site_of(const gpa::resource& r, std::size_t size_class)
     all.live_bytes += one.live_bytes;
     all.live_blocks += one.live_blocks;
     all.peak_bytes = std::max(all.peak_bytes, one.peak_bytes);
+    all.peak_blocks = std::max(all.peak_blocks, one.peak_blocks);
+    all.at_peak_bytes += one.at_peak_bytes;
+    all.at_peak_blocks += one.at_peak_blocks;
     all.total_bytes += one.total_bytes;
     all.total_blocks += one.total_blocks;
     all.temporary += one.temporary;
@@ -60,6 +73,9 @@ BOOST_AUTO_TEST_CASE(a_site_has_its_live_peak_and_total_numbers)
   BOOST_TEST(s.live_bytes == 300u);
   BOOST_TEST(s.live_blocks == 3u);
   BOOST_TEST(s.peak_bytes == 1000u);
+  BOOST_TEST(s.peak_blocks == 10u);
+  BOOST_TEST(s.at_peak_bytes == 1000u);
+  BOOST_TEST(s.at_peak_blocks == 10u);
   BOOST_TEST(s.total_bytes == 1000u);
   BOOST_TEST(s.total_blocks == 10u);
   BOOST_TEST(r.take_snapshot().profiled());
@@ -137,6 +153,110 @@ BOOST_AUTO_TEST_CASE(peaks_start_again_where_asked)
   BOOST_TEST(site_of(r, 5120).peak_bytes == 0u);
   BOOST_TEST(site_of(r, 5120).total_bytes == 5001u);
   r.deallocate(p, 100);
+}
+
+// A model keeps every number of every moment; the library has to know those of the peak.
+BOOST_AUTO_TEST_CASE(what_each_site_held_at_the_peak_of_all_is_known)
+{
+  static constexpr std::array<std::size_t, 7> sizes = {16, 100, 700, 3000, 40'000, 200'000, 1 << 20};
+  struct block {
+    void* p;
+    std::size_t bytes;
+    std::size_t kind;
+  };
+  struct held {
+    std::array<std::size_t, sizes.size()> bytes{};
+    std::array<std::size_t, sizes.size()> blocks{};
+  };
+  for (unsigned seed = 1; seed != 30; ++seed) {
+    gpa::options o = profiled();
+    o.stack_frames = 1;
+    gpa::resource r(o);
+    std::mt19937 dice(seed);
+    std::vector<block> blocks;
+    held now;
+    held then;
+    std::size_t most = 0;
+    std::size_t most_blocks = 0;
+    const auto changed = [&] {
+      const std::size_t bytes = std::accumulate(now.bytes.begin(), now.bytes.end(), std::size_t{0});
+      most_blocks = std::max(most_blocks, blocks.size());
+      if (bytes <= most) return;
+      most = bytes;
+      then = now;
+    };
+    for (int step = 0; step != 400; ++step) {
+      const unsigned what = dice() % 16;
+      if (what < 8 || blocks.empty()) {
+        const std::size_t kind = dice() % sizes.size();
+        blocks.push_back({obtain(r, sizes[kind]), sizes[kind], kind});
+        now.bytes[kind] += sizes[kind];
+        ++now.blocks[kind];
+      } else if (what < 15) {
+        std::swap(blocks[dice() % blocks.size()], blocks.back());
+        const block b = blocks.back();
+        blocks.pop_back();
+        r.deallocate(b.p, b.bytes);
+        now.bytes[b.kind] -= b.bytes;
+        --now.blocks[b.kind];
+      } else {
+        block& b = blocks[dice() % blocks.size()];
+        const std::size_t wanted = sizes[b.kind] - dice() % 5;
+        if (!r.try_resize(b.p, b.bytes, wanted)) continue;
+        now.bytes[b.kind] += wanted - b.bytes;
+        b.bytes = wanted;
+      }
+      changed();
+      if (step == 200 && seed % 3 == 0) {
+        r.reset_peak();
+        most = 0;
+        most_blocks = 0;
+        changed();
+      }
+      if (step == 300 && seed % 5 == 0) {
+        r.release();
+        blocks.clear();
+        now = {};
+      }
+      if (step % 23 != 0 && step != 399) continue;
+      BOOST_TEST_CONTEXT("seed " << seed << ", step " << step)
+      {
+        for (std::size_t kind = 0; kind != sizes.size(); ++kind) {
+          const gpa::site s = site_of(r, size_class_of(sizes[kind]));
+          BOOST_TEST(s.at_peak_bytes == then.bytes[kind]);
+          BOOST_TEST(s.at_peak_blocks == then.blocks[kind]);
+          BOOST_TEST(s.peak_bytes >= s.at_peak_bytes);
+        }
+        BOOST_TEST(r.stats().peak_bytes == most);
+        BOOST_TEST(r.stats().peak_blocks == most_blocks);
+      }
+    }
+    for (const block& b : blocks) r.deallocate(b.p, b.bytes);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(with_threads_the_peak_is_one_to_a_few_blocks)
+{
+  gpa::resource r(profiled());
+  constexpr std::size_t threads = 4;
+  constexpr std::size_t largest = 1000;
+  std::vector<std::thread> crew;
+  for (unsigned t = 0; t != threads; ++t) {
+    crew.emplace_back([&r, t] {
+      std::mt19937 dice(t);
+      std::pmr::vector<std::pmr::vector<char>> blocks(100, &r);
+      for (int i = 0; i != 20'000; ++i) blocks[dice() % blocks.size()] = std::pmr::vector<char>(dice() % largest + 1, &r);
+    });
+  }
+  for (std::thread& t : crew) t.join();
+  std::size_t sum = 0;
+  const gpa::snapshot s = r.take_snapshot();
+  for (const gpa::site& one : s.sites()) sum += one.at_peak_bytes;
+  const std::size_t peak = r.stats().peak_bytes;
+  BOOST_TEST(peak > threads * 50 * largest / 2);
+  // Each thread is inside one call at a time.
+  BOOST_TEST(sum <= peak + threads * largest);
+  BOOST_TEST(sum + threads * largest >= peak);
 }
 
 BOOST_AUTO_TEST_CASE(after_release_nothing_is_live)

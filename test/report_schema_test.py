@@ -52,6 +52,11 @@ def look_at(name, d):
     if not d["estimated"] and d["resource"]["checks"] == "always":
         for key in ["live_bytes", "live_blocks"] + (["total_bytes", "total_blocks"] if d["profiled"] else []):
             assert sum(site[key] for site in d["sites"]) == d["totals"][key], f"{name}: {key}"
+    if d["profiled"]:
+        assert d["totals"]["peak_age"] <= d["process"]["age"], name
+        assert all(s["at_peak_bytes"] <= s["peak_bytes"] for s in d["sites"]), name
+        if not d["estimated"]:
+            assert sum(site["at_peak_bytes"] for site in d["sites"]) == d["totals"]["peak_bytes"], name
 
 
 def breaks(name, d, change):
@@ -80,6 +85,7 @@ breaks("another version", good, lambda d: d.update(gpa_report=2))
 breaks("a missing table", good, lambda d: d.pop("traces"))
 breaks("a site without its bytes", good, lambda d: d["sites"][0].pop("live_bytes"))
 breaks("half a history", good, lambda d: d["sites"][0].pop("temporary"))
+breaks("a peak without its moment", good, lambda d: d["sites"][0].pop("at_peak_bytes"))
 breaks("a number for an address", good, lambda d: d["frames"][0].update(pc=1))
 breaks("an unknown reason", good, lambda d: d["process"].update(reason="whim"))
 breaks("a short fingerprint", good, lambda d: d["mistakes"][0].update(fingerprint="ab"))

@@ -52,11 +52,14 @@ struct site {
   std::size_t size_class = 0;        ///< bytes, rounded up: to 16 up to 1 KiB, then to eight steps a doubling
   std::size_t live_bytes = 0;
   std::size_t live_blocks = 0;
-  std::size_t peak_bytes = 0;        ///< the most bytes live at once
+  std::size_t peak_bytes = 0;        ///< the most bytes of this site live at once
   std::size_t total_bytes = 0;       ///< ever allocated
   std::size_t total_blocks = 0;
   std::size_t temporary = 0;         ///< blocks freed by the thread that allocated them before it allocated another
   std::uint64_t lifetime_sum = 0;    ///< microseconds that freed blocks lived, added up
+  std::size_t peak_blocks = 0;       ///< live when the site held `peak_bytes`
+  std::size_t at_peak_bytes = 0;     ///< live when the resource was at its peak: over all sites, they add up to it
+  std::size_t at_peak_blocks = 0;    ///< their number
 
   /// Of freed blocks, in microseconds; 0 without any.
   [[nodiscard]] double average_lifetime() const noexcept

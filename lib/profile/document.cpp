@@ -28,7 +28,7 @@ void write_process(json& out, std::string_view reason)
     out.string(rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
-  out.end_array().key("start").string(p.start).key("time").string(p.now).key("reason").string(reason).end_object();
+  out.end_array().key("start").string(p.start).key("time").string(p.now).key("age").number(p.age).key("reason").string(reason).end_object();
 }
 
 void write_resource(json& out, const document& d)
@@ -45,12 +45,14 @@ void write_resource(json& out, const document& d)
   out.end_object();
 }
 
-void write_totals(json& out, const gpa::statistics& s)
+void write_totals(json& out, const document& d)
 {
+  const gpa::statistics& s = d.totals;
   out.key("totals").begin_object();
   out.key("live_bytes").number(s.live_bytes).key("live_blocks").number(s.live_blocks);
   out.key("peak_bytes").number(s.peak_bytes).key("peak_blocks").number(s.peak_blocks);
   out.key("total_bytes").number(s.total_bytes).key("total_blocks").number(s.total_blocks);
+  if (d.profiled) out.key("peak_age").number(d.peak_age);
   out.end_object();
 }
 
@@ -60,7 +62,9 @@ void write_site(json& out, const site_counts& s, std::size_t trace, bool profile
   out.key("size_class").number(s.size_class);
   out.key("live_bytes").number(s.live_bytes).key("live_blocks").number(s.live_blocks);
   if (profiled) {
-    out.key("peak_bytes").number(s.peak_bytes).key("total_bytes").number(s.total_bytes);
+    out.key("peak_bytes").number(s.peak_bytes).key("peak_blocks").number(s.peak_blocks);
+    out.key("at_peak_bytes").number(s.at_peak_bytes).key("at_peak_blocks").number(s.at_peak_blocks);
+    out.key("total_bytes").number(s.total_bytes);
     out.key("total_blocks").number(s.total_blocks).key("temporary").number(s.temporary);
     out.key("lifetime_sum").number(s.lifetime_sum);
   }
@@ -109,7 +113,7 @@ void write_document(const document& d, new_file& file)
   out.line();
   write_resource(out, d);
   out.line().key("estimated").boolean(d.estimated).line().key("profiled").boolean(d.profiled).line();
-  write_totals(out, d.totals);
+  write_totals(out, d);
   out.line();
   stacks.write(out);
   out.line().key("sites").begin_array();

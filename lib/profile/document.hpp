@@ -30,6 +30,7 @@ struct document {
   std::size_t memory_limit = unlimited;
   bool estimated = false;
   bool profiled = false;
+  std::uint64_t peak_age = 0;  // microseconds since the sites together were at their peak; if profiled
   list_of<site_counts> sites = {};
   list_of<listed_mistake> mistakes = {};
   std::size_t mistakes_missing = 0;

@@ -41,12 +41,17 @@ std::uint64_t start_in_ticks()
   return ticks;
 }
 
-std::time_t start_of_process(std::time_t now)
+constexpr std::uint64_t microseconds_a_second = 1'000'000;
+
+std::uint64_t age_of_process()
 {
   timespec running{};
   ::clock_gettime(CLOCK_BOOTTIME, &running);
   const auto ticks_a_second = static_cast<std::uint64_t>(std::max(::sysconf(_SC_CLK_TCK), 1L));
-  return now - running.tv_sec + static_cast<std::time_t>(start_in_ticks() / ticks_a_second);
+  const std::uint64_t start = start_in_ticks() * (microseconds_a_second / ticks_a_second);
+  const std::uint64_t now = static_cast<std::uint64_t>(running.tv_sec) * microseconds_a_second +
+                            static_cast<std::uint64_t>(running.tv_nsec) / 1000;
+  return now > start ? now - start : 0;
 }
 
 metadata_string executable_path()
@@ -60,14 +65,18 @@ metadata_string executable_path()
 
 process_facts facts_of_process()
 {
-  const std::time_t now = std::time(nullptr);
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const std::uint64_t age = age_of_process();
+  const auto start = now.tv_sec - static_cast<std::time_t>(age / microseconds_a_second);
   text arguments;
   static_cast<void>(append_file(arguments, "/proc/self/cmdline"));
   return {.pid = static_cast<std::uint64_t>(::getpid()),
           .executable = executable_path(),
           .arguments = metadata_string(arguments.view()),
-          .start = in_words(start_of_process(now)),
-          .now = in_words(now)};
+          .start = in_words(start),
+          .now = in_words(now.tv_sec),
+          .age = age};
 }
 
 }  // namespace gpa::detail

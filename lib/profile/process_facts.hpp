@@ -13,6 +13,7 @@ struct process_facts {
   metadata_string arguments = {};  // each ends with a null character
   metadata_string start = {};      // "2026-11-22T01:01:00Z"
   metadata_string now = {};
+  std::uint64_t age = 0;           // microseconds since start, to a clock tick of the kernel
 };
 
 /// Throws std::bad_alloc. Thread-safe.

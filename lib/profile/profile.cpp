@@ -39,11 +39,15 @@ std::size_t hash_of(std::uint32_t trace, std::uint32_t rounded) noexcept
   return (both ^ both >> 29) * 0xBF58476D1CE4E5B9U >> 32;
 }
 
-void raise(std::atomic<std::int64_t>& peak, std::int64_t now) noexcept
+constexpr std::int64_t no_peak = -1;
+
+// Whether it was lower.
+bool raise(std::atomic<std::int64_t>& peak, std::int64_t now) noexcept
 {
   std::int64_t known = peak.load(std::memory_order_relaxed);
-  while (known < now && !peak.compare_exchange_weak(known, now, std::memory_order_relaxed)) {
-  }
+  while (known < now)
+    if (peak.compare_exchange_weak(known, now, std::memory_order_relaxed)) return true;
+  return false;
 }
 
 }  // namespace
@@ -82,27 +86,56 @@ std::uint32_t profile::site_of(std::uint32_t trace, std::uint32_t rounded) noexc
   return fresh;
 }
 
+// Before a site changes.
+void profile::remember_peak(site_history& s) const noexcept
+{
+  const std::int64_t peak = peak_bytes_.load(std::memory_order_relaxed);
+  if (s.seen.load(std::memory_order_relaxed) == peak) return;
+  s.bytes_then.store(s.live_bytes.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  s.blocks_then.store(s.live_blocks.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  s.seen.store(peak, std::memory_order_relaxed);
+}
+
+void profile::grow(site_history& s, std::int64_t bytes, std::int64_t blocks, std::uint64_t now) noexcept
+{
+  remember_peak(s);
+  const std::int64_t site_blocks = s.live_blocks.fetch_add(blocks, std::memory_order_relaxed) + blocks;
+  if (raise(s.peak_bytes, s.live_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes))
+    s.peak_blocks.store(site_blocks, std::memory_order_relaxed);
+  if (blocks != 0) raise(peak_blocks_, live_blocks_.fetch_add(blocks, std::memory_order_relaxed) + blocks);
+  if (raise(peak_bytes_, live_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes))
+    peak_time_.store(now, std::memory_order_relaxed);
+}
+
+void profile::shrink(site_history& s, std::int64_t bytes, std::int64_t blocks) noexcept
+{
+  remember_peak(s);
+  s.live_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  live_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+  if (blocks == 0) return;
+  s.live_blocks.fetch_sub(blocks, std::memory_order_relaxed);
+  live_blocks_.fetch_sub(blocks, std::memory_order_relaxed);
+}
+
 std::uint64_t profile::allocated(const void* block, std::size_t bytes, std::uint32_t trace,
                                  std::uint32_t thread) noexcept
 {
   const std::size_t units = rounded_bytes(bytes) / 16;
   const std::uint32_t number = site_of(trace, static_cast<std::uint32_t>(std::min(units, std::size_t{0xFFFFFFFF})));
   site_history& s = sites_[number];
-  const auto more = static_cast<std::int64_t>(bytes);
-  raise(s.peak_bytes, s.live_bytes.fetch_add(more, std::memory_order_relaxed) + more);
-  s.live_blocks.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t now = microseconds();
+  grow(s, static_cast<std::int64_t>(bytes), 1, now);
   s.total_bytes.fetch_add(bytes, std::memory_order_relaxed);
   s.total_blocks.fetch_add(1, std::memory_order_relaxed);
   last_[thread % most_threads * apart].store(block, std::memory_order_relaxed);
-  return std::uint64_t{number} << time_bits | microseconds();
+  return std::uint64_t{number} << time_bits | now;
 }
 
 void profile::freed(const void* block, std::size_t bytes, std::uint64_t life, std::uint32_t thread) noexcept
 {
   if (life == 0) return;
   site_history& s = sites_[life >> time_bits];
-  s.live_bytes.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
-  s.live_blocks.fetch_sub(1, std::memory_order_relaxed);
+  shrink(s, static_cast<std::int64_t>(bytes), 1);
   s.lifetime_sum.fetch_add((microseconds() - life) & time_mask, std::memory_order_relaxed);
   if (last_[thread % most_threads * apart].load(std::memory_order_relaxed) == block)
     s.temporary.fetch_add(1, std::memory_order_relaxed);
@@ -112,25 +145,55 @@ void profile::resized(std::size_t old_bytes, std::size_t new_bytes, std::uint64_
 {
   if (life == 0) return;
   site_history& s = sites_[life >> time_bits];
-  const auto more = static_cast<std::int64_t>(new_bytes) - static_cast<std::int64_t>(old_bytes);
-  raise(s.peak_bytes, s.live_bytes.fetch_add(more, std::memory_order_relaxed) + more);
-  if (more > 0) s.total_bytes.fetch_add(static_cast<std::uint64_t>(more), std::memory_order_relaxed);
+  if (new_bytes <= old_bytes) {
+    shrink(s, static_cast<std::int64_t>(old_bytes - new_bytes), 0);
+    return;
+  }
+  grow(s, static_cast<std::int64_t>(new_bytes - old_bytes), 0, microseconds());
+  s.total_bytes.fetch_add(new_bytes - old_bytes, std::memory_order_relaxed);
 }
 
 void profile::forget_live() noexcept
 {
   const std::uint32_t end = count_.load(std::memory_order_acquire);
   for (std::uint32_t i = 1; i != end; ++i) {
+    remember_peak(sites_[i]);
     sites_[i].live_bytes.store(0, std::memory_order_relaxed);
     sites_[i].live_blocks.store(0, std::memory_order_relaxed);
   }
+  live_bytes_.store(0, std::memory_order_relaxed);
+  live_blocks_.store(0, std::memory_order_relaxed);
 }
 
 void profile::reset_peaks() noexcept
 {
   const std::uint32_t end = count_.load(std::memory_order_acquire);
-  for (std::uint32_t i = 1; i != end; ++i)
-    sites_[i].peak_bytes.store(sites_[i].live_bytes.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  const auto copy = [](std::atomic<std::int64_t>& to, const std::atomic<std::int64_t>& from) {
+    to.store(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  };
+  for (std::uint32_t i = 1; i != end; ++i) {
+    copy(sites_[i].peak_bytes, sites_[i].live_bytes);
+    copy(sites_[i].peak_blocks, sites_[i].live_blocks);
+    sites_[i].seen.store(no_peak, std::memory_order_relaxed);  // what it holds now, it held then
+  }
+  copy(peak_bytes_, live_bytes_);
+  copy(peak_blocks_, live_blocks_);
+  peak_time_.store(microseconds(), std::memory_order_relaxed);
+}
+
+whole_peak profile::peak() const noexcept
+{
+  const std::uint64_t then = peak_time_.load(std::memory_order_relaxed);
+  return {.bytes = peak_bytes_.load(std::memory_order_relaxed),
+          .blocks = peak_blocks_.load(std::memory_order_relaxed),
+          .age = then == 0 ? 0 : (microseconds() - then) & time_mask};
+}
+
+profile::amount profile::at_peak(const site_history& s) const noexcept
+{
+  const bool changed = s.seen.load(std::memory_order_relaxed) == peak_bytes_.load(std::memory_order_relaxed);
+  return {.bytes = (changed ? s.bytes_then : s.live_bytes).load(std::memory_order_relaxed),
+          .blocks = (changed ? s.blocks_then : s.live_blocks).load(std::memory_order_relaxed)};
 }
 
 std::span<const site_history> profile::sites() const noexcept

@@ -54,11 +54,15 @@ list_of<site_counts> sites_of(const profile& p)
   const auto sites = p.sites();
   list.reserve(sites.size());
   for (const site_history& h : sites) {
+    const profile::amount then = p.at_peak(h);
     const site_counts s{.trace = h.trace,
                         .size_class = std::size_t{h.rounded} * unit,
                         .live_bytes = count(h.live_bytes.load(std::memory_order_relaxed)),
                         .live_blocks = count(h.live_blocks.load(std::memory_order_relaxed)),
                         .peak_bytes = count(h.peak_bytes.load(std::memory_order_relaxed)),
+                        .peak_blocks = count(h.peak_blocks.load(std::memory_order_relaxed)),
+                        .at_peak_bytes = count(then.bytes),
+                        .at_peak_blocks = count(then.blocks),
                         .total_bytes = h.total_bytes.load(std::memory_order_relaxed),
                         .total_blocks = h.total_blocks.load(std::memory_order_relaxed),
                         .temporary = h.temporary.load(std::memory_order_relaxed),
@@ -72,7 +76,8 @@ void scale(list_of<site_counts>& sites, std::uint32_t n) noexcept
 {
   for (site_counts& s : sites) {
     for (std::size_t* const number :
-         {&s.live_bytes, &s.live_blocks, &s.peak_bytes, &s.total_bytes, &s.total_blocks, &s.temporary})
+         {&s.live_bytes, &s.live_blocks, &s.peak_bytes, &s.peak_blocks, &s.at_peak_bytes, &s.at_peak_blocks,
+          &s.total_bytes, &s.total_blocks, &s.temporary})
       *number *= n;
     s.lifetime_sum *= n;
   }

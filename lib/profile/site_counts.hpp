@@ -21,7 +21,10 @@ struct site_counts {
   std::size_t size_class = 0;
   std::size_t live_bytes = 0;
   std::size_t live_blocks = 0;
-  std::size_t peak_bytes = 0;
+  std::size_t peak_bytes = 0;   // its own peak
+  std::size_t peak_blocks = 0;  // live then
+  std::size_t at_peak_bytes = 0;  // live when all sites together were at their peak
+  std::size_t at_peak_blocks = 0;
   std::size_t total_bytes = 0;
   std::size_t total_blocks = 0;
   std::size_t temporary = 0;

@@ -149,7 +149,10 @@ snapshot snapshot_maker::make(const list_of<site_counts>& sites, bool estimated,
                         .total_bytes = c.total_bytes,
                         .total_blocks = c.total_blocks,
                         .temporary = c.temporary,
-                        .lifetime_sum = c.lifetime_sum});
+                        .lifetime_sum = c.lifetime_sum,
+                        .peak_blocks = c.peak_blocks,
+                        .at_peak_bytes = c.at_peak_bytes,
+                        .at_peak_blocks = c.at_peak_blocks});
   return s;
 }
 

@@ -1,9 +1,8 @@
 // DHAT's format, version 2, as Valgrind's dh_view.html and the Firefox Profiler read it.
 //
-// What gpa does not know is filled in as follows. The blocks of a site's own peak (mbk) are its peak bytes by its
-// average size. What each site held when the whole was at its peak ("at t-gmax") is what it holds at the end, and
-// t-gmax is put there: the viewer wants both. Lifetimes are those of freed blocks. Without profiling only "total" is
-// shown, and it is what is live.
+// "At t-gmax" is what each site held when the whole was at its peak, "max" what it held at its own. The latter of
+// several sites with one stack is a sum of peaks, which need not have been at the same time. Lifetimes are those of
+// freed blocks. Without profiling only "total" is shown, and it is what is live.
 
 #include "tools/exports.hpp"
 #include "tools/json_writer.hpp"
@@ -16,8 +15,6 @@
 namespace gpa::tools {
 
 namespace {
-
-constexpr std::uint64_t microseconds_a_second = 1'000'000;
 
 std::string command_of(const document& d)
 {
@@ -42,15 +39,13 @@ class writer {
 
   void write()
   {
-    const std::int64_t from = seconds_of(d_.start);
-    const std::int64_t to = seconds_of(d_.time);
-    const std::uint64_t end =
-        from < 0 || to <= from ? 1 : static_cast<std::uint64_t>(to - from) * microseconds_a_second;
+    const std::uint64_t end = std::max(d_.age, d_.totals.peak_age);
     json_.begin_object();
     json_.member("dhatFileVersion", 2).member("mode", "gpa").member("verb", d_.profiled ? "Allocated" : "Live");
     json_.member("bklt", d_.profiled).member("bkacc", false);
     json_.member("tu", "µs").member("Mtu", "s").member("tuth", 10);
-    json_.member("cmd", command_of(d_)).member("pid", d_.pid).member("tg", end).member("te", end);
+    json_.member("cmd", command_of(d_)).member("pid", d_.pid);
+    json_.member("tg", end - d_.totals.peak_age).member("te", end);
     json_.key("pps").begin_list();
     for (const auto& [frames, s] : merged()) write_point(frames, s);
     json_.end_list().key("ftbl").begin_list().value("[root]");
@@ -63,15 +58,7 @@ class writer {
   std::map<std::vector<std::uint64_t>, site> merged()
   {
     std::map<std::vector<std::uint64_t>, site> points;
-    for (const site& s : d_.sites) {
-      site& sum = points[frames_of(s.trace)];
-      sum.live_bytes += s.live_bytes;
-      sum.live_blocks += s.live_blocks;
-      sum.peak_bytes += s.peak_bytes;
-      sum.total_bytes += s.total_bytes;
-      sum.total_blocks += s.total_blocks;
-      sum.lifetime_sum += s.lifetime_sum;
-    }
+    for (const site& s : d_.sites) points[frames_of(s.trace)].add(s);
     return points;
   }
 
@@ -94,13 +81,9 @@ class writer {
   {
     json_.begin_object();
     if (d_.profiled) {
-      const double average =
-          s.total_blocks == 0 ? 1
-                              : std::max(1.0, static_cast<double>(s.total_bytes) / static_cast<double>(s.total_blocks));
-      const auto peak_blocks = static_cast<std::uint64_t>(static_cast<double>(s.peak_bytes) / average + 0.5);
       json_.member("tb", s.total_bytes).member("tbk", s.total_blocks).member("tl", s.lifetime_sum);
-      json_.member("mb", s.peak_bytes).member("mbk", std::max(peak_blocks, s.live_blocks));
-      json_.member("gb", s.live_bytes).member("gbk", s.live_blocks);
+      json_.member("mb", s.peak_bytes).member("mbk", s.peak_blocks);
+      json_.member("gb", s.at_peak_bytes).member("gbk", s.at_peak_blocks);
       json_.member("eb", s.live_bytes).member("ebk", s.live_blocks);
     } else {
       json_.member("tb", s.live_bytes).member("tbk", s.live_blocks);

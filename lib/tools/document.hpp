@@ -51,10 +51,26 @@ struct site {
   std::uint64_t size_class = 0;
   std::uint64_t live_bytes = 0, live_blocks = 0;
   // Known where document::profiled:
-  std::uint64_t peak_bytes = 0;
+  std::uint64_t peak_bytes = 0, peak_blocks = 0;        // of this site alone
+  std::uint64_t at_peak_bytes = 0, at_peak_blocks = 0;  // when all sites together were at their peak
   std::uint64_t total_bytes = 0, total_blocks = 0;
   std::uint64_t temporary = 0;     // blocks freed before their thread allocated another
   std::uint64_t lifetime_sum = 0;  // microseconds, of the blocks that were freed
+
+  /// The numbers, that is: two sites of one stack.
+  void add(const site& other) noexcept
+  {
+    live_bytes += other.live_bytes;
+    live_blocks += other.live_blocks;
+    peak_bytes += other.peak_bytes;
+    peak_blocks += other.peak_blocks;
+    at_peak_bytes += other.at_peak_bytes;
+    at_peak_blocks += other.at_peak_blocks;
+    total_bytes += other.total_bytes;
+    total_blocks += other.total_blocks;
+    temporary += other.temporary;
+    lifetime_sum += other.lifetime_sum;
+  }
 };
 
 struct mistake {
@@ -74,12 +90,19 @@ struct mistake {
       if (name == role) return index;
     return none;
   }
+
+  /// Whose place the message is about: of a leak the allocation, else where it was noticed, if that is known.
+  [[nodiscard]] std::string_view role_of_headline() const noexcept
+  {
+    return rule == "gpa-leak" || trace_of("here") == none ? "allocated" : "here";
+  }
 };
 
 struct totals {
   std::uint64_t live_bytes = 0, live_blocks = 0;
   std::uint64_t peak_bytes = 0, peak_blocks = 0;
   std::uint64_t total_bytes = 0, total_blocks = 0;
+  std::uint64_t peak_age = 0;  // microseconds from the peak to document::time; where document::profiled
 };
 
 struct document {
@@ -88,6 +111,7 @@ struct document {
   std::string executable = {};
   std::vector<std::string> arguments = {};
   std::string start = {}, time = {}, reason = {};
+  std::uint64_t age = 0;  // microseconds between the two
   std::string resource = {};
   std::string checks = {};
   std::uint64_t one_in = 0;
@@ -101,18 +125,18 @@ struct document {
   std::vector<mistake> mistakes = {};
 };
 
-/// What a site is measured by.
+/// What a site is measured by: what it holds, what it held when the resource was at its peak, all it ever got.
 enum class measure { live, peak, total };
 
 [[nodiscard]] constexpr std::uint64_t bytes_of(const site& s, measure what) noexcept
 {
-  return what == measure::live ? s.live_bytes : what == measure::peak ? s.peak_bytes : s.total_bytes;
+  return what == measure::live ? s.live_bytes : what == measure::peak ? s.at_peak_bytes : s.total_bytes;
 }
 
-/// How many blocks those are; of a site's peak only the bytes are known: 0.
+/// How many blocks those are.
 [[nodiscard]] constexpr std::uint64_t blocks_of(const site& s, measure what) noexcept
 {
-  return what == measure::live ? s.live_blocks : what == measure::total ? s.total_blocks : 0;
+  return what == measure::live ? s.live_blocks : what == measure::peak ? s.at_peak_blocks : s.total_blocks;
 }
 
 /// Calls `f(const call&)` for the calls of a trace, innermost first.

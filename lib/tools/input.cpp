@@ -35,17 +35,38 @@ std::string contents_of(const std::string& path)
   return text;
 }
 
+// How far it is, on a terminal alone. Gone when it is no longer true, be it for a refusal.
+class progress_line {
+ public:
+  progress_line(const std::string& path, bool wanted) : path_(path), shown_(wanted && ::isatty(STDERR_FILENO) != 0) {}
+  ~progress_line() { clear(); }
+  progress_line(const progress_line&) = delete;
+  progress_line& operator=(const progress_line&) = delete;
+
+  [[nodiscard]] progress teller() const
+  {
+    if (!shown_) return {};
+    return [this](double done) { std::fprintf(stderr, "\rreading %s: %2.0f %%", path_.c_str(), 100 * done); };
+  }
+  void clear() const
+  {
+    if (shown_) std::fputs("\r\x1b[K", stderr);
+  }
+
+ private:
+  const std::string& path_;
+  bool shown_;
+};
+
 }  // namespace
 
 document load(const std::string& path, const symbol_files& symbols, notes told)
 {
   try {
     const std::string text = contents_of(path);
-    const bool tells = told == notes::to_stderr && text.size() >= large_file && ::isatty(STDERR_FILENO) != 0;
-    progress tell;
-    if (tells) tell = [&](double done) { std::fprintf(stderr, "\rreading %s: %2.0f %%", path.c_str(), 100 * done); };
-    document d = read_document(text, tell);
-    if (tells) std::fputs("\r\x1b[K", stderr);
+    const progress_line line(path, told == notes::to_stderr && text.size() >= large_file);
+    document d = read_document(text, line.teller());
+    line.clear();
     const std::vector<std::string> unnamed = look_up_symbols(d, symbols);
     if (told == notes::to_stderr)
       for (const std::string& note : unnamed) std::fprintf(stderr, "gpa-report: note: %s\n", note.c_str());

@@ -111,20 +111,9 @@ class builder {
       const std::size_t tag = tags_.number_of(s.tag);
       const auto [place, is_new] = row_numbers_.try_emplace({node, tag, s.size_class}, rows_.size());
       if (is_new) rows_.push_back({.node = node, .tag = tag});
-      add(rows_[place->second].*side, s);
+      (rows_[place->second].*side).add(s);
       rows_[place->second].now.size_class = s.size_class;
     }
-  }
-
-  static void add(site& sum, const site& s)
-  {
-    sum.live_bytes += s.live_bytes;
-    sum.live_blocks += s.live_blocks;
-    sum.peak_bytes += s.peak_bytes;
-    sum.total_bytes += s.total_bytes;
-    sum.total_blocks += s.total_blocks;
-    sum.temporary += s.temporary;
-    sum.lifetime_sum += s.lifetime_sum;
   }
 
   void number_mistakes()
@@ -211,7 +200,9 @@ class builder {
     column("live", &site::live_bytes);
     column("blocks", &site::live_blocks);
     if (!d_.profiled || (before_ != nullptr && !before_->profiled)) return;
-    column("peak", &site::peak_bytes);
+    column("peak", &site::at_peak_bytes);
+    column("peak_blocks", &site::at_peak_blocks);
+    column("own_peak", &site::peak_bytes);
     column("total", &site::total_bytes);
     column("total_blocks", &site::total_blocks);
     column("temporary", &site::temporary);

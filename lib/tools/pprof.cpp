@@ -1,9 +1,11 @@
 // pprof's profile.proto: every measure at once, as columns of each sample.
 //
-//   sample_type   inuse_objects, inuse_space; with profiling also alloc_objects, alloc_space, peak_space
+//   sample_type   inuse_objects, inuse_space; with profiling also alloc_objects, alloc_space, peak_objects, peak_space:
+//                 the last two are what was in use at the peak of the whole
 //   sample        one a site; labels: tag (text), bytes (the size class)
 //   location      one a frame, with the address in the process, and a line a call, innermost first
 //   mapping       one a module, with its build id: what a server needs to name frames that have no names yet
+//   drop_frames   library functions that stacks end in: readers leave them out, so that a user's line is what allocates
 
 #include "tools/exports.hpp"
 #include "tools/gzip.hpp"
@@ -11,6 +13,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 namespace gpa::tools {
@@ -26,6 +29,7 @@ enum : unsigned {
   location,
   function,
   string_table,
+  drop_frames,
   time_nanos = 9,
   duration_nanos,
   comment = 13,
@@ -62,7 +66,67 @@ namespace line {
 enum : unsigned { function_id = 1, line, column };
 }
 namespace function {
-enum : unsigned { id = 1, name, system_name, filename };
+enum : unsigned { id = 1, name, filename = 4 };
+}
+
+// As pprof looks at names: without parameters.
+std::string without_parameters(const std::string& name)
+{
+  std::size_t at = 0;
+  while ((at = name.find('(', at)) != std::string::npos) {
+    constexpr std::string_view unnamed = "(anonymous namespace)";
+    constexpr std::string_view call = "operator()";
+    if (name.compare(at, unnamed.size(), unnamed) == 0) {
+      at += unnamed.size();
+    } else if (at + 2 >= call.size() && name.compare(at + 2 - call.size(), call.size(), call) == 0) {
+      at += 2;
+    } else {
+      break;
+    }
+  }
+  return name.substr(0, at);
+}
+
+std::string quoted_for_pattern(const std::string& text)
+{
+  std::string quoted;
+  for (const char c : text) {
+    if (std::string_view("\\.+*?()|[]{}^$").find(c) != std::string_view::npos) quoted += '\\';
+    quoted += c;
+  }
+  return quoted;
+}
+
+// A pattern of the library functions that lie between a user's call and the allocation. Readers cut a stack at the
+// outermost function that matches, so none may have a call of a user's inside of it, in any stack, nor be all there is.
+std::string dropped_frames(const document& d)
+{
+  std::set<std::string> inside;
+  std::set<std::string> outside;
+  for (const site& s : d.sites) {
+    std::vector<std::string> innermost;
+    bool met_user = false;
+    for_each_call(d, s.trace, [&](const call& c) {
+      if (!c.library) {
+        met_user = true;
+      } else {
+        std::string name = without_parameters(c.function);
+        if (met_user) {
+          outside.insert(std::move(name));
+        } else {
+          innermost.push_back(std::move(name));
+        }
+      }
+    });
+    (met_user ? inside : outside).insert(innermost.begin(), innermost.end());
+  }
+  constexpr std::size_t longest = std::size_t{1} << 16;  // a pattern of thousands of names would cost readers more
+  std::string pattern;
+  for (const std::string& name : inside) {
+    if (name.empty() || outside.contains(name) || pattern.size() + name.size() > longest) continue;
+    pattern += (pattern.empty() ? "" : "|") + quoted_for_pattern(name);
+  }
+  return pattern;
 }
 
 class writer {
@@ -76,6 +140,7 @@ class writer {
     if (d_.profiled) {
       add_type("alloc_objects", "count");
       add_type("alloc_space", "bytes");
+      add_type("peak_objects", "count");
       add_type("peak_space", "bytes");
     }
     for (const site& s : d_.sites) add_sample(s);
@@ -89,6 +154,7 @@ class writer {
       out_.number(profile::duration_nanos, static_cast<std::uint64_t>(to - from) * nanoseconds);
     const std::uint64_t inuse_space = number_of("inuse_space");
     if (d_.estimated) out_.number(profile::comment, number_of("estimated from one in " + std::to_string(d_.one_in)));
+    out_.number(profile::drop_frames, number_of(dropped_frames(d_)));
     out_.number(profile::default_sample_type, inuse_space);
     for (const std::string& s : strings_) out_.bytes(profile::string_table, s);
     return gzipped(out_.text());
@@ -114,7 +180,7 @@ class writer {
     std::vector<std::uint64_t> ids;
     for (const std::size_t index : d_.traces[s.trace]) ids.push_back(index + 1);
     std::vector<std::uint64_t> values = {s.live_blocks, s.live_bytes};
-    if (d_.profiled) values.insert(values.end(), {s.total_blocks, s.total_bytes, s.peak_bytes});
+    if (d_.profiled) values.insert(values.end(), {s.total_blocks, s.total_bytes, s.at_peak_blocks, s.at_peak_bytes});
     protobuf message;
     message.packed(sample::location_id, ids).packed(sample::value, values);
     if (!s.tag.empty()) {
@@ -178,9 +244,9 @@ class writer {
   {
     const auto [place, is_new] = functions_.try_emplace({c.function, c.file}, functions_.size() + 1);
     if (is_new) {
-      const std::uint64_t name = number_of(c.function);
+      // No system_name: where it is the name, pprof takes that for a mangled one, and cuts what it takes for noise.
       protobuf message;
-      message.number(function::id, place->second).number(function::name, name).number(function::system_name, name);
+      message.number(function::id, place->second).number(function::name, number_of(c.function));
       message.number(function::filename, number_of(c.file));
       out_.message(profile::function, message);
     }

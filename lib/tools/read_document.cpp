@@ -196,6 +196,9 @@ site read_site(const object& o, std::size_t traces)
           .live_bytes = o.number("live_bytes"),
           .live_blocks = o.number("live_blocks"),
           .peak_bytes = o.number("peak_bytes"),
+          .peak_blocks = o.number("peak_blocks"),
+          .at_peak_bytes = o.number("at_peak_bytes"),
+          .at_peak_blocks = o.number("at_peak_blocks"),
           .total_bytes = o.number("total_bytes"),
           .total_blocks = o.number("total_blocks"),
           .temporary = o.number("temporary"),
@@ -247,8 +250,8 @@ json parse(std::string_view text, const progress& tell)
     const char* const end = text.data() + text.size();
     return json::parse(told_iterator(text.data(), text, &tell), told_iterator(end, text, &tell));
   } catch (const json::parse_error& e) {
-    // The parser has no other way to say which of the two it was.
-    if (std::string_view(e.what()).find("unexpected end of input") != std::string_view::npos)
+    // It fails behind the last byte in a string or a number that is cut, and at it in a word.
+    if (e.byte > text.size() || std::string_view(e.what()).find("unexpected end of input") != std::string_view::npos)
       throw refusal("truncated: it ends after " + counted(text.size(), "byte") + ", in the middle of the document");
     throw refusal("not a report of gpa: no JSON from byte " + std::to_string(e.byte) + " on");
   } catch (const json::out_of_range&) {
@@ -283,6 +286,7 @@ document read_document(std::string_view text, const progress& tell)
   d.start = process.text("start");
   d.time = process.text("time");
   d.reason = process.text("reason");
+  d.age = process.number("age");
   const object resource = root.inner("resource");
   d.resource = resource.text("name");
   d.checks = resource.text("checks");
@@ -295,7 +299,8 @@ document read_document(std::string_view text, const progress& tell)
               .peak_bytes = totals.number("peak_bytes"),
               .peak_blocks = totals.number("peak_blocks"),
               .total_bytes = totals.number("total_bytes"),
-              .total_blocks = totals.number("total_blocks")};
+              .total_blocks = totals.number("total_blocks"),
+              .peak_age = totals.number("peak_age")};
   for_each(root, "modules", [&](const object& o) {
     d.modules.push_back({.path = o.text("path"), .build_id = o.text("build_id"), .base = o.address("base")});
   });

@@ -41,6 +41,7 @@ class table {
         index = known;
       }
       row& r = rows_[index];
+      if (when == age::newer) r.sum.add(s);
       (when == age::newer ? r.bytes : r.bytes_before) += bytes;
       (when == age::newer ? r.blocks : r.blocks_before) += blocks;
       const bool replaces_gone = when == age::newer && r.is_gone;
@@ -117,7 +118,6 @@ std::string line_of(const row& r, bool with_difference)
 {
   std::string text = r.place + ": size=" + size_text(static_cast<double>(r.bytes));
   if (with_difference) text += " (" + size_text(static_cast<double>(difference(r.bytes, r.bytes_before)), true) + ")";
-  if (r.blocks == 0 && r.blocks_before == 0) return text;  // peaks
   text += ", count=" + std::to_string(r.blocks);
   if (with_difference) {
     const std::int64_t blocks = difference(r.blocks, r.blocks_before);

@@ -72,8 +72,8 @@ class writer {
 
   void write_result(const mistake& m)
   {
-    std::size_t about = m.rule == "gpa-leak" ? m.trace_of("allocated") : m.trace_of("here");
-    if (about == none) about = m.trace_of("allocated");
+    const std::string_view headline = m.role_of_headline();
+    const std::size_t about = m.trace_of(headline);
     json_.begin_object().member("ruleId", m.rule).member("ruleIndex", rules_.at(m.rule)).member("level", "error");
     json_.key("message").begin_object().member("text", m.message).end_object();
     json_.key("locations").begin_list();
@@ -85,7 +85,7 @@ class writer {
     json_.end_list();
     json_.key("relatedLocations").begin_list();
     for (const auto& [role, trace] : m.traces)
-      if (trace != about && !first_worth_showing(d_, trace).file.empty())
+      if (role != headline && !first_worth_showing(d_, trace).file.empty())
         write_location(first_worth_showing(d_, trace), role == "freed" ? "freed before" : role);
     json_.end_list();
     json_.key("stacks").begin_list();

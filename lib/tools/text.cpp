@@ -86,25 +86,9 @@ void append_stack(std::string& out, const document& d, std::size_t trace)
   }
 }
 
-// The sites of each trace, added up.
-std::vector<site> sums_of_traces(const document& d)
-{
-  std::vector<site> sums(d.traces.size());
-  for (const site& s : d.sites) {
-    site& sum = sums[s.trace];
-    sum.live_blocks += s.live_blocks;
-    sum.peak_bytes += s.peak_bytes;
-    sum.total_bytes += s.total_bytes;
-    sum.total_blocks += s.total_blocks;
-    sum.temporary += s.temporary;
-    sum.lifetime_sum += s.lifetime_sum;
-  }
-  return sums;
-}
-
 std::string profile_note(const site& s)
 {
-  std::string text = "    peak " + size_text(static_cast<double>(s.peak_bytes)) + ", total " +
+  std::string text = "    own peak " + size_text(static_cast<double>(s.peak_bytes)) + ", total " +
                      size_text(static_cast<double>(s.total_bytes)) + " in " + counted(s.total_blocks, "block");
   if (s.temporary != 0) text += ", " + std::to_string(s.temporary) + " of them temporary";
   if (s.total_blocks > s.live_blocks) {
@@ -122,14 +106,14 @@ void append_mistakes(std::string& out, const document& d)
   if (d.mistakes.empty()) return;
   out.append(1, '\n').append(counted(d.mistakes.size(), "mistake")).append(1, '\n');
   for (const mistake& m : d.mistakes) {
-    std::size_t about = m.trace_of("here");
-    if (about == none || m.rule == "gpa-leak") about = m.trace_of("allocated");
+    const std::string_view headline = m.role_of_headline();
+    const std::size_t about = m.trace_of(headline);
     out += "\n";
     if (about != none) out += place_of(first_worth_showing(d, about)) + ": ";
     out += "error: " + m.message + " [" + m.rule + "]\n";
     if (about != none) append_stack(out, d, about);
     for (const auto& [role, trace] : m.traces) {
-      if (trace == about) continue;
+      if (role == headline) continue;
       out += "  " + std::string(role == "freed" ? "freed before" : role) + "\n";
       append_stack(out, d, trace);
     }
@@ -168,7 +152,6 @@ std::string to_text(const document& d, const text_request& request)
   const std::vector<row> rows = rows_of(d, request.grouping, request.what);
   const std::uint64_t whole = total_of(d, request.what);
   const std::size_t shown = shown_of(request, rows.size());
-  const std::vector<site> sums = d.profiled ? sums_of_traces(d) : std::vector<site>();
   std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d);
   out.append(1, '\n').append(name_of(request.what)).append(" bytes, largest first\n");
   if (rows.empty()) out += "nothing\n";
@@ -178,7 +161,7 @@ std::string to_text(const document& d, const text_request& request)
     out += line_of(r, false) + ", " + share_text(r.bytes, whole) + "\n";
     if (request.grouping != by::stack) continue;
     append_stack(out, d, r.trace);
-    if (!sums.empty()) out += profile_note(sums[r.trace]);
+    if (d.profiled) out += profile_note(r.sum);
   }
   append_left_out(out, shown, rows.size());
   append_mistakes(out, d);

@@ -185,12 +185,35 @@ void sleep_for(double seconds)
   while (interrupted == 0 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(20ms);
 }
 
+winsize terminal_size() noexcept
+{
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size : winsize{};
+}
+
+// Home, then the lines, each cleared to its end, then the rest of the screen: no flicker. Lines the terminal has no room
+// for are left out: the first ones would scroll away.
+std::string screen_of(const std::string& text)
+{
+  std::string screen = "\x1b[H";
+  std::size_t room = terminal_size().ws_row;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    screen.append(text, at, end - at);
+    screen += "\x1b[K";
+    at = end + 1;
+    if (--room == 0) break;  // 0 before: nobody knows how high it is
+    screen += '\n';
+  }
+  return screen + "\x1b[J";
+}
+
 }  // namespace
 
 std::size_t terminal_width() noexcept
 {
-  winsize size{};
-  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col != 0 ? size.ws_col : 120;
+  const std::size_t columns = terminal_size().ws_col;
+  return columns != 0 ? columns : 120;
 }
 
 int watch(const command& c)
@@ -206,15 +229,13 @@ int watch(const command& c)
     if (interrupted != 0) break;
     const std::optional<document> d = next_report(pid, path, c.symbols);
     if (!d) {
-      if (interrupted == 0) store({}, "process " + c.pid + " has ended\n");
+      const std::string below = on_terminal && look != 0 ? "\n" : "";
+      if (interrupted == 0) store({}, below + "process " + c.pid + " has ended\n");
       return 0;
     }
-    // Home, then the lines, each cleared to its end, then the rest of the screen: no flicker.
     std::string text = to_table(*d, c.request, terminal_width());
     if (on_terminal) {
-      std::string screen = look == 0 ? "\x1b[2J\x1b[H" : "\x1b[H";
-      for (const char letter : text) screen += letter == '\n' ? std::string("\x1b[K\n") : std::string(1, letter);
-      text = screen + "\x1b[J";
+      text = (look == 0 ? "\x1b[2J" : "") + screen_of(text);
     } else if (look != 0) {
       text = "\n" + text;
     }

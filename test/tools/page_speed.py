@@ -4,8 +4,8 @@
     page_speed.py GPA_REPORT [SITES]
 
 Makes a report of so many sites (100 000), each with a call stack of its own, and its page. Prints milliseconds from the
-start of the navigation until the page can be used, and for each search until the new layout is there. Exit status 1 when
-that is more than 3 s, or 200 ms.
+start of the navigation until the page can be used, and of hundreds of searches, each until the new layout is there, the
+middle and the slowest ones. Exit status 1 when opening takes more than 3 s, or any search more than 200 ms.
 """
 
 import json
@@ -51,27 +51,52 @@ def make_report():
         bytes, blocks = int(chance.paretovariate(1.1) * 64), chance.randint(1, 50)
         sites.append({
             "trace": trace, "tag": chance.choice(["", "parser", "cache"]), "size_class": 64, "live_bytes": bytes * blocks,
-            "live_blocks": blocks, "peak_bytes": bytes * blocks * 2, "total_bytes": bytes * blocks * 9,
+            "live_blocks": blocks, "peak_bytes": bytes * blocks * 2, "peak_blocks": blocks * 2,
+            "at_peak_bytes": bytes * blocks, "at_peak_blocks": blocks, "total_bytes": bytes * blocks * 9,
             "total_blocks": blocks * 9, "temporary": blocks, "lifetime_sum": blocks * 1000})
     traces = [library + stack[::-1] for stack in stacks[1:]]
     totals = {key: sum(site[key] for site in sites) for key in ("live_bytes", "live_blocks", "total_bytes", "total_blocks", "peak_bytes")}
     return {"gpa_report": 1, "profiled": True, "totals": totals, "frames": frames, "traces": traces, "sites": sites}
 
 
+# Words typed letter by letter, taken away again, patterns; with every kind of row, zoomed in, and sorted by a text.
 measuring = """<script>
 const times = {open: performance.now()};
 const kind = document.getElementById('kind'), input = document.getElementById('search');
-for (const rows of ['line', 'stack']) {
+const searches = [];
+const search = (text, where) => {
+  const start = performance.now();
+  input.value = text;
+  input.dispatchEvent(new Event('input'));
+  document.body.getBoundingClientRect();
+  searches.push([performance.now() - start, `"${text}", ${where}`]);
+};
+const all = (where) => {
+  for (const word of ['function_77', 'part_7/', 'std::', 'main', 'not there'])
+    for (let end = 1; end <= word.length; ++end) search(word.slice(0, end), where);
+  for (const text of ['/class_1.*77/', '/^part_3.*(7|8)::.*int/', 'f', '']) search(text, where);
+};
+for (const rows of ['line', 'stack', 'function', 'file', 'tag', 'size']) {
   kind.value = rows;
   kind.dispatchEvent(new Event('change'));
-  for (const text of ['f', 'function_77', 'part_7/', '/class_1.*77/', 'not there', '']) {
-    const start = performance.now();
-    input.value = text;
-    input.dispatchEvent(new Event('input'));
-    document.body.getBoundingClientRect();
-    times[`search "${text}", a row for each ${rows}`] = performance.now() - start;
-  }
+  all(`a row for each ${rows}`);
 }
+kind.value = 'stack';
+kind.dispatchEvent(new Event('change'));
+for (const column of document.querySelectorAll('.head button')) {
+  column.click();
+  search('f', `stacks, sorted by ${column.textContent}`);
+  search('', `stacks, sorted by ${column.textContent}`);
+}
+document.getElementById('library').click();
+all('with library frames');
+const frames = [...document.querySelectorAll('#flame g')].sort((a, b) => b.__data__.depth - a.__data__.depth);
+frames[0].dispatchEvent(new MouseEvent('click', {bubbles: true}));
+all('zoomed in');
+searches.sort((a, b) => a[0] - b[0]);
+times.searches = searches.length;
+times.middle = searches[searches.length >> 1][0];
+for (const [milliseconds, what] of searches.slice(-5)) times[`search ${what}`] = milliseconds;
 document.body.dataset.times = JSON.stringify(times);
 </script></body>"""
 
@@ -87,8 +112,10 @@ with tempfile.TemporaryDirectory() as folder:
         capture_output=True, text=True, timeout=300)
     times = json.loads(re.search(r'data-times="([^"]*)"', done.stdout)[1].replace("&quot;", '"'))
 
-late = False
+opened, worst = times.pop("open"), 0
+print(f"{opened:7.0f} ms  until it is open")
+print(f"{times.pop('middle'):7.0f} ms  the middle one of {times.pop('searches')} searches; the slowest:")
 for what, milliseconds in times.items():
-    late |= milliseconds > (most_to_open if what == "open" else most_to_search)
+    worst = max(worst, milliseconds)
     print(f"{milliseconds:7.0f} ms  {what}")
-sys.exit(1 if late else 0)
+sys.exit(1 if opened > most_to_open or worst > most_to_search else 0)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A real program's profile is true: a JSON parser is asked while its tree stands, over the signal, with gpa-report watch.
+"""Real programs' profiles are true.
 
-    real_program_test.py GPA_REPORT JSON_TREE [MEGABYTES]
+    real_program_test.py GPA_REPORT JSON_TREE WORD_FREQUENCIES [MEGABYTES]
 
-The program says from its containers' capacities how many bytes are in texts and how many in lists of children; the two
-largest sites of the report have to be exactly these.
+A JSON parser is asked while its tree stands, over the signal, with gpa-report watch. The program says from its containers'
+capacities how many bytes are in texts and how many in lists of children; the two largest sites of the report have to be
+exactly these. Of examples/word_frequencies.cpp the sizes of the files it reads tell what its largest line allocates.
 """
 
 import json
@@ -15,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 
-tool, program = (pathlib.Path(a).resolve() for a in sys.argv[1:3])
-megabytes = sys.argv[3] if len(sys.argv) > 3 else "2"
+tool, program, words = (pathlib.Path(a).resolve() for a in sys.argv[1:4])
+megabytes = sys.argv[4] if len(sys.argv) > 4 else "2"
 failures = []
 
 
@@ -71,6 +72,25 @@ with tempfile.TemporaryDirectory() as folder:
     check("at the end nothing is live", after["process"]["reason"] == "deinit" and after["totals"]["live_bytes"] == 0)
     diff = run("diff", report, report)
     check("no difference to itself", diff.endswith("no difference\n"), diff)
+
+with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / "words.json"
+    subprocess.run([words], check=True, stdout=subprocess.DEVNULL, timeout=120,
+                   env={**os.environ, "GPA_OPTIONS": f"profile=1:report_path={path}"})
+    document = json.loads(path.read_text())
+    total = {}
+    for site in document["sites"]:
+        calls = [call for frame in document["traces"][site["trace"]] for call in document["frames"][frame]["calls"]]
+        place = next(((c["file"], c["line"]) for c in calls if not c["library"] and c["line"]), None)
+        bytes, blocks = total.get(place, (0, 0))
+        total[place] = bytes + site["total_bytes"], blocks + site["total_blocks"]
+    # It appends one character to a string that has a file's size, and that doubles the capacity; then there is the zero.
+    sizes = [f.stat().st_size for f in pathlib.Path("/usr/share/common-licenses").iterdir() if not f.is_symlink()]
+    largest = max(total, key=total.get)
+    check("the largest line is that of the files' texts", total[largest] == (2 * sum(sizes) + len(sizes), len(sizes)), total)
+    top = run("top", path, "--what=total", "--limit=1").splitlines()[-1]
+    check("gpa-report has it first", top.endswith(f"{pathlib.Path(largest[0]).name}:{largest[1]}") and f" {len(sizes)} " in top, top)
+    print(f"{top}: 2 * {sum(sizes)} + {len(sizes)} = {total[largest][0]} bytes")
 
 print("all as expected" if not failures else f"{len(failures)} failed")
 sys.exit(1 if failures else 0)

@@ -6,15 +6,18 @@
 --write makes the golden files anew. Formats are decoded here by code that shares nothing with the tool's.
 """
 
+import fcntl
 import gzip
 import json
 import os
 import pathlib
 import pty
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 
 here = pathlib.Path(__file__).parent
 reports = here / "reports"
@@ -88,8 +91,14 @@ for point in dhat["pps"]:
     check("a DHAT point is whole", {"tb", "tbk", "tl", "mb", "mbk", "gb", "gbk", "eb", "ebk", "fs"} <= point.keys(), point)
     check("DHAT's frames exist", all(0 < f < len(dhat["ftbl"]) for f in point["fs"]), point)
 check("DHAT names each stack once", len({tuple(p["fs"]) for p in dhat["pps"]}) == len(dhat["pps"]))
+# As the Firefox Profiler's importer wants it: address, name, file, line, column.
+lines = [f"{call['function']} ({call['file']}:{call['line']}:{call['column']})" for frame in demo["frames"] for call in frame["calls"] if call["file"]]
+named = [m[1] for m in map(re.compile(r"0x[0-9A-F]+: (.+ \(.+:\d+:\d+\))$").match, dhat["ftbl"]) if m]
+check("DHAT's frames have places", sorted(named) == sorted(set(lines) - {lines[-1]}) and "0x55AD2C49F1B8: main (src/main.cpp:14:17)" in dhat["ftbl"], named)
 check("DHAT's totals", sum(p["tb"] for p in dhat["pps"]) == sum_of(demo, "total_bytes"))
 check("DHAT's end", sum(p["eb"] for p in dhat["pps"]) == sum_of(demo, "live_bytes"))
+check("DHAT's peak", sum(p["gb"] for p in dhat["pps"]) == sum_of(demo, "at_peak_bytes") == demo["totals"]["peak_bytes"])
+check("DHAT's moment of the peak", dhat["te"] - dhat["tg"] == demo["totals"]["peak_age"])
 sampled = json.loads(output_of("live_only.json", "--to=dhat"))
 check("DHAT without profiling says what is live", sampled["bklt"] is False and sampled["verb"] == "Live")
 
@@ -143,10 +152,13 @@ profile = fields(gzip.decompress(packed))
 strings = [s.decode() for s in all_of(profile, 6)]
 check("pprof's first string is empty", strings[0] == "")
 types = [strings[one_of(fields(t), 1)] for t in all_of(profile, 1)]
-check("pprof's measures", types == ["inuse_objects", "inuse_space", "alloc_objects", "alloc_space", "peak_space"], types)
+check("pprof's measures", types == ["inuse_objects", "inuse_space", "alloc_objects", "alloc_space", "peak_objects", "peak_space"], types)
 check("pprof's default", strings[one_of(profile, 14)] == "inuse_space")
+drop = re.compile(strings[one_of(profile, 7)])
+check("pprof leaves out what libraries do for a call", drop.fullmatch("std::pmr::memory_resource::allocate") and drop.fullmatch("gpa::resource::do_allocate"), drop.pattern)
+check("pprof leaves out nothing else", not any(drop.fullmatch(name) for name in ("main", "cache::open", "parse", "demo+0x2222", "")), drop.pattern)
 samples = [fields(s) for s in all_of(profile, 2)]
-keys = ["live_blocks", "live_bytes", "total_blocks", "total_bytes", "peak_bytes"]
+keys = ["live_blocks", "live_bytes", "total_blocks", "total_bytes", "at_peak_blocks", "at_peak_bytes"]
 for column, key in enumerate(keys):
     total = sum(unpacked(one_of(s, 2))[column] for s in samples)
     check(f"pprof's sum of {key}", total == sum_of(demo, key), total)
@@ -178,7 +190,7 @@ check("pprof's labels", [strings[one_of(l, 1)] for l in labels] == ["tag", "byte
 folded = output_of("demo.json", "--to=folded").decode().splitlines()
 check("folded sums", sum(int(line.rsplit(" ", 1)[1]) for line in folded) == sum_of(demo, "live_bytes"))
 speedscope = json.loads(output_of("demo.json", "--to=speedscope"))
-for chart, key in zip(speedscope["profiles"], ("live_bytes", "peak_bytes", "total_bytes")):
+for chart, key in zip(speedscope["profiles"], ("live_bytes", "at_peak_bytes", "total_bytes")):
     check(f"speedscope's {key}", sum(chart["weights"]) == chart["endValue"] == sum_of(demo, key))
     check("speedscope's lists", len(chart["samples"]) == len(chart["weights"]))
 sarif = json.loads(output_of("demo.json", "--to=sarif"))["runs"][0]
@@ -199,7 +211,7 @@ def data_of(page):
 
 page = data_of(output_of("demo.json", "--to=html").decode())
 check("a parent stands before its children", all(parent < n for n, parent in enumerate(page["nodes"]["parent"])))
-for column, key in (("live", "live_bytes"), ("blocks", "live_blocks"), ("peak", "peak_bytes"), ("total", "total_bytes")):
+for column, key in (("live", "live_bytes"), ("blocks", "live_blocks"), ("peak", "at_peak_bytes"), ("own_peak", "peak_bytes"), ("total", "total_bytes")):
     check(f"the page's sum of {key}", sum(page["sites"][column]) == sum_of(demo, key))
 
 
@@ -248,7 +260,9 @@ def refused(status, words, *arguments, stdin=None):
 
 
 text = (reports / "demo.json").read_bytes()
-refused(1, "-: truncated: it ends after 900 bytes", "-", stdin=text[:900])
+# Cut anywhere: in a word, a string, a number, an escape, between two values.
+for end in [*range(1, 40), *range(900, len(text.rstrip()), 79), text.index(b"true") + 2, text.index(b"null") + 1, text.index(b"\\") + 1]:
+    refused(1, f"-: truncated: it ends after {end} byte", "-", stdin=text[:end])
 refused(1, "-: truncated: it is empty", "-", stdin=b" \n")
 refused(1, "not a report of gpa: no JSON from byte 1 on", "-", stdin=b"\x7fELF")
 refused(1, 'not a report of gpa: it has no key "gpa_report"', "-", stdin=b'{"a": 1}')
@@ -290,6 +304,10 @@ master, terminal = pty.openpty()
 done = subprocess.run([tool, "-", "--to=folded"], cwd=reports, input=large, stdout=subprocess.PIPE, stderr=terminal, timeout=60)
 told = os.read(master, 1 << 16).decode()
 check("progress", done.returncode == 0 and re.search(r"\rreading -: +\d+ %", told) and "\r\x1b[K" in told, told)
+damaged = large[: len(text) // 2] + b" " * (9 << 20)
+done = subprocess.run([tool, "-"], cwd=reports, input=damaged, stdout=subprocess.PIPE, stderr=terminal, timeout=60)
+told = os.read(master, 1 << 16).decode()
+check("progress goes before a refusal comes", "\r\x1b[K" in told and told.rpartition("\x1b[K")[2].startswith("gpa-report: -: "), told)
 check("no progress in a file", "reading" not in run("-", "--to=folded", stdin=large)[2])
 
 # ---- watch ----
@@ -314,6 +332,14 @@ with tempfile.TemporaryDirectory() as folder:
     check("watch shows what the program writes", status == 0 and output.decode().count("src/cache.cpp:21") == 2, output.decode() + errors)
     status, output, errors = run("watch", pid, "--times=1", f"--file={folder}/%p.json", "--by=tag")
     check("watch --file", status == 0 and b"  cache\n" in output, output.decode() + errors)
+    # A terminal of four lines: what has no room is left out, so that the first line does not scroll away.
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 4, 60, 0, 0))
+    done = subprocess.run([tool, "watch", pid, "--times=2", "--interval=0.05"], stdout=terminal, timeout=60)
+    shown = os.read(master, 1 << 16).decode()
+    screens = shown.split("\x1b[H")
+    check("watch clears the screen once", shown.startswith("\x1b[2J\x1b[H") and shown.count("\x1b[2J") == 1 and len(screens) == 3, shown)
+    check("watch keeps to the terminal's height", all(s.count("\n") == 3 and s.startswith("resource ") for s in screens[1:]), shown)
     watching = subprocess.Popen([tool, "watch", pid, "--interval=0.05"], stdout=subprocess.PIPE)
     watching.stdout.readline()
     child.kill()

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""The page, and DHAT's own viewer, in a browser: headless Chromium, from files, without a network.
+"""The page, DHAT's own viewer and speedscope's page in a browser: headless Chromium, from files, without a network; and
+pprof's format by a decoder of others.
 
     viewers_test.py GPA_REPORT
 
 A script is added to a copy of the page that uses it as a reader would, with mouse and keyboard, and leaves what it saw.
-Exit status 77 where there is no Chromium.
+The last two want npm's speedscope and pprof-format, which test/run --browser puts into build/viewers; GPA_VIEWERS names
+another folder. Exit status 77 where there is no Chromium.
 """
 
+import base64
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -20,6 +24,7 @@ reports = here / "reports"
 tool = pathlib.Path(sys.argv[1]).resolve()
 browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 dh_view = pathlib.Path("/usr/libexec/valgrind/dh_view.js")
+modules = pathlib.Path(os.environ.get("GPA_VIEWERS", here.parent.parent / "build" / "viewers")) / "node_modules"
 failures = []
 
 if browser is None:
@@ -53,16 +58,38 @@ const by = (kind) => { const s = document.getElementById('kind'); s.value = kind
 """
 
 
+def requests_in(log):
+    """What pages asked a network for. The browser's own affairs have no page as their origin; nothing reaches anybody, as
+    the proxy is not there."""
+    wanted = []
+    for line in log.read_text(errors="replace").splitlines():
+        url, origin = (re.search(f'"{key}":"([^"]+)"', line) for key in ("url", "initiator"))
+        if url and url[1].startswith(("http", "ws")) and origin and origin[1] != "not an origin":
+            wanted.append(url[1])
+    return wanted
+
+
+def browse(address, folder, asks_network=False):
+    """The document as it stands when the page has come to rest."""
+    log = folder / "net.json"
+    log.unlink(missing_ok=True)
+    # A profile of its own, in the folder; root may not use the sandbox.
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+         f"--user-data-dir={folder}/profile", f"--log-net-log={log}", "--proxy-server=127.0.0.1:1",
+         "--window-size=1280,860", "--virtual-time-budget=20000", "--dump-dom", address],
+        capture_output=True, text=True, timeout=120)
+    check("nothing is asked of a network", bool(requests_in(log)) == asks_network, requests_in(log))
+    return done
+
+
 def use(page, script, folder):
     """Opens the page, runs the script behind it, returns what that left in `seen`."""
     path = folder / "page.html"
     ending = f"<script>{prelude}{script}\ndocument.body.dataset.seen = JSON.stringify(seen);</script></body>"
     path.write_text(page.replace("</body>", ending))
-    # A profile of its own, in the folder; root may not use the sandbox.
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={folder}/profile",
-         "--window-size=1280,860", "--virtual-time-budget=4000", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120)
+    done = browse(path.as_uri(), folder)
     found = re.search(r'data-seen="([^"]*)"', done.stdout)
     error = re.search(r'data-error="([^"]*)"', done.stdout)
     check("no error in the page", error is None, error and error[1])
@@ -74,6 +101,10 @@ def use(page, script, folder):
 
 with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
+
+    # Is a page that asks noticed?
+    (folder / "asking.html").write_text("<body><img src='http://nobody.invalid/x.png'></body>")
+    browse((folder / "asking.html").as_uri(), folder, asks_network=True)
 
     # ---- one report ----
 
@@ -95,7 +126,7 @@ with tempfile.TemporaryDirectory() as folder:
       seen.rows = rows();
 
       document.getElementById('library').click();
-      seen.library = all('#flame g').some((g) => g.__data__.data.name.startsWith('gpa::resource::do_allocate'));
+      seen.library = all('#flame g').some((g) => g.__data__.data.name.startsWith('resource::do_allocate'));
       document.getElementById('library').click();
 
       const search = document.getElementById('search');
@@ -223,10 +254,71 @@ with tempfile.TemporaryDirectory() as folder:
           seen.text = document.body.innerText;
         """, folder)
         check("DHAT's total", "499,936 bytes (100%" in seen["text"] and "1,223 blocks (100%" in seen["text"], seen["text"][:1500])
+        check("DHAT's peak", "At t-gmax: 41,496 bytes (100%) in 290 blocks" in seen["text"], seen["text"][:1500])
+        check("DHAT's moment of the peak", "Time: 20,000,000" in seen["text"] or "20,000,000" in seen["text"], seen["text"][:3000])
         check("DHAT's end", "At t-end:  18,776 bytes (100%) in 235 blocks" in seen["text"], seen["text"][:1500])
         check("DHAT's stacks", "cache::open(int) (src/cache.cpp:21:34)" in seen["text"], seen["text"][:3000])
     else:
         print("not run here: DHAT's viewer (no valgrind)")
+
+    # ---- speedscope's own page: its format, and pprof's, in its table of functions ----
+
+    release = modules / "speedscope" / "dist" / "release"
+    if release.exists():
+        shutil.copytree(release, folder / "speedscope")
+
+        def speedscope(name, format):
+            """[[words of a cell]]: what its page shows of the report in that format."""
+            data = subprocess.run([tool, "demo.json", f"--to={format}"], cwd=reports, capture_output=True, check=True).stdout
+            script = folder / "speedscope" / "profile.js"
+            script.write_text(f"speedscope.loadFileFromBase64({json.dumps(name)}, '{base64.b64encode(data).decode()}')")
+            address = (folder / "speedscope" / "index.html").as_uri()
+            done = browse(f"{address}#localProfilePath={script}&view=sandwich", folder)
+            return [cell for cell in re.sub(r"<[^>]*>", "\n", done.stdout).split("\n") if cell.strip()]
+
+        seen = speedscope("demo.speedscope.json", "speedscope")
+        check("speedscope names the report", "demo, resource default - speedscope" in seen, seen)
+        check("speedscope's three profiles", "(1/3)" in seen, seen)
+        for text in ("18.34 KB", "40.52 KB", "488.22 KB"):
+            check("speedscope's totals", text in seen, seen)
+        check("speedscope's functions", "parse(char const*)" in seen and "1000 B (5.3%)" in seen, seen)
+        seen = speedscope("demo.pb.gz", "pprof")
+        check("speedscope reads pprof", "cache::open(int)" in seen and "15.74 KB (86%)" in seen, seen)
+    else:
+        print("not run here: speedscope's page (no npm module speedscope in " + str(modules) + ")")
+
+    # ---- pprof, decoded by others ----
+
+    node = shutil.which("node")
+    if node and (modules / "pprof-format").exists():
+        (folder / "demo.pb.gz").write_bytes(
+            subprocess.run([tool, "demo.json", "--to=pprof"], cwd=reports, capture_output=True, check=True).stdout)
+        (folder / "decode.cjs").write_text("""
+          const {Profile} = require(process.argv[2] + '/pprof-format');
+          const bytes = require('zlib').gunzipSync(require('fs').readFileSync(process.argv[3]));
+          const p = Profile.decode(bytes), text = (n) => p.stringTable.strings[Number(n)];
+          const sums = {};
+          p.sampleType.forEach((type, i) => {
+            sums[text(type.type)] = p.sample.reduce((sum, s) => sum + Number(s.value[i]), 0);
+          });
+          const lines = new Map(p.function.map((f) => [f.id, text(f.name)]));
+          const stacks = p.sample.map((s) => s.locationId.flatMap(
+            (id) => p.location.find((l) => l.id === id).line.map((l) => lines.get(l.functionId) + ':' + l.line)));
+          console.log(JSON.stringify({sums, stacks, builds: p.mapping.map((m) => text(m.buildId))}));""")
+        done = subprocess.run([node, folder / "decode.cjs", modules, folder / "demo.pb.gz"], capture_output=True, text=True, timeout=60)
+        check("pprof-format decodes it", done.returncode == 0, done.stderr)
+        decoded = json.loads(done.stdout or "{}")
+        demo = json.loads((reports / "demo.json").read_text())
+        keys = {"inuse_objects": "live_blocks", "inuse_space": "live_bytes", "alloc_objects": "total_blocks",
+                "alloc_space": "total_bytes", "peak_objects": "at_peak_blocks", "peak_space": "at_peak_bytes"}
+        sums = {name: sum(site[key] for site in demo["sites"]) for name, key in keys.items()}
+        check("pprof's totals are the report's", decoded.get("sums") == sums, decoded.get("sums"))
+        calls = [[f"{call['function']}:{call['line']}" for frame in demo["traces"][site["trace"]]
+                  for call in demo["frames"][frame]["calls"]] for site in demo["sites"]]
+        check("pprof's stacks are the report's", decoded.get("stacks", [])[:4] == calls[:4], decoded.get("stacks"))
+        check("pprof's build ids", decoded.get("builds") == [m["build_id"] for m in demo["modules"]], decoded.get("builds"))
+    else:
+        print("not run here: pprof by pprof-format (no node, or no such npm module in " + str(modules) + ")")
 
 print("all as expected" if not failures else f"{len(failures)} failed")
 sys.exit(1 if failures else 0)

@@ -60,7 +60,7 @@ class Flame {
   labelOf(node) {
     if (node === 0) return 'all';
     const call = this.tree.call[node], line = this.model.lineOf(call);
-    return this.model.shortNameOf(call) + (line ? `:${line}` : '');
+    return tailOf(this.model.shortNameOf(call)) + (line ? `:${line}` : '');
   }
 
   textOf(node) {
@@ -89,7 +89,7 @@ class Flame {
     }
     if (node === 0 || this.model.isLibrary(call)) return dark ? '#3a414c' : '#e3e6ea';
     // One hue a file, a shade a function.
-    const file = hash(this.model.fileOf(call)), shade = hash(this.nameOf(node)) % 9;
+    const {file, shade} = this.model.hues(call);
     return dark ? `hsl(${file % 360} 38% ${30 + shade}%)` : `hsl(${file % 360} 62% ${74 + shade}%)`;
   }
 
@@ -165,10 +165,4 @@ class Flame {
     to.setAttribute('tabindex', '0');
     to.focus();
   }
-}
-
-function hash(text) {
-  let h = 2166136261;
-  for (let i = 0; i < text.length; ++i) h = Math.imul(h ^ text.charCodeAt(i), 16777619);
-  return (h ^ (h >>> 15)) >>> 0;
 }

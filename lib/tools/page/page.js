@@ -113,7 +113,7 @@
     const c = table.table.columns;
     let text = `live ${sizeText(c.live[r])} in ${counted(c.blocks[r], 'block')}`;
     if (data.profiled) {
-      text += `, peak ${sizeText(c.peak[r])}, total ${sizeText(c.total[r])} in ${counted(c.total_blocks[r], 'block')}`;
+      text += `, at the peak ${sizeText(c.peak[r])} in ${counted(c.peak_blocks[r], 'block')}, own peak ${sizeText(c.own_peak[r])}, total ${sizeText(c.total[r])} in ${counted(c.total_blocks[r], 'block')}`;
       if (c.temporary[r]) text += `, ${c.temporary[r].toLocaleString('en')} of them freed before their thread allocated another`;
     }
     if (model.hasBefore) text += `; before: live ${sizeText(c.live_before[r])} in ${counted(c.blocks_before[r], 'block')}`;
@@ -149,9 +149,8 @@
 
   function filterTable() {
     const below = flame.focus === 0 ? null : model.below(withLibrary(), flame.focus);
-    const hit = found;
-    table.show(element('kind').value, measure,
-      below && hit ? (site) => below(site) && hit.hasSite(site) : below || (hit && hit.hasSite));
+    const shown = below && found ? below.map((is, site) => is & found.sites[site]) : below || (found && found.sites);
+    table.show(element('kind').value, measure, shown);
     element('tab-sites').textContent = counted(table.order.length, 'row');
   }
 
@@ -172,7 +171,7 @@
     const column = model.columns[measure];
     for (let i = 0; i < model.siteCount; ++i) {
       all += column[i];
-      if (found.hasSite(i)) { bytes += column[i]; ++sites; }
+      if (found.sites[i]) { bytes += column[i]; ++sites; }
     }
     element('found').textContent = `${counted(sites, 'site')}, ${sizeText(bytes)}, ${percent(bytes, all)}`;
   }
@@ -219,8 +218,14 @@
       element(`tab-${tab}`).tabIndex = is ? 0 : -1;
     }
   }
-  for (const name of ['sites', 'mistakes']) element(`tab-${name}`).addEventListener('click', () => showTab(name));
+  element('tab-sites').addEventListener('click', () => showTab('sites'));
+  element('tab-mistakes').addEventListener('click', () => {
+    showTab('mistakes');
+    const first = element('mistakes').querySelector('.stack button:not(.of-library)');
+    if (first) first.click();
+  });
   element('tab-mistakes').textContent = counted(data.mistakes.length, 'mistake');
+  element('tab-mistakes').classList.toggle('some', data.mistakes.length !== 0);
   for (const mistake of data.mistakes) {
     const place = make('article', undefined, 'mistake');
     place.append(make('h2', mistake.message), make('span', mistake.rule, 'rule'));
@@ -265,6 +270,5 @@
   showMeasure();
   showNode(0);
   table.choose(0);
-  (window.requestIdleCallback || setTimeout)(() => model.prepareSearch());
   document.documentElement.dataset.ready = 'true';  // tests wait for it
 })();

@@ -7,7 +7,6 @@ class Table {
     this.on = on;  // choose(site), open(site)
     this.rowHeight = 24;
     this.kind = 'line';
-    this.isShown = null;
     this.current = -1;  // position among the rows
     element.innerHTML = '<div class="grid" role="grid" tabindex="0" aria-label="Sites"><div class="head row" role="row"></div>' +
       '<div class="rows"><div class="body" role="rowgroup"></div></div></div>';
@@ -20,7 +19,7 @@ class Table {
       const button = document.createElement('button');
       button.type = 'button';
       button.setAttribute('role', 'columnheader');
-      button.className = column.isText ? column.name : '';
+      button.className = column.name;
       button.title = column.title;
       button.addEventListener('click', () => this.sortBy(column));
       column.button = button;
@@ -52,16 +51,18 @@ class Table {
     const ofCall = () => this.kind === 'line' || this.kind === 'stack';
     const columns = [
       {name: 'place', label: 'Place', title: 'The innermost call that is not a library\'s', isText: true,
-        full: (r) => this.table.text(r), text: (_, r) => ofCall() ? m.shortPlaceOf(call(r)) : this.table.text(r)},
+        full: (r) => this.table.text(r), value: (r) => this.table.rank(r), text: (_, r) => ofCall() ? m.shortPlaceOf(call(r)) : this.table.text(r)},
       {name: 'function', label: 'Function', title: 'That call\'s function, of the largest site of the row', isText: true,
-        full: (r) => m.functionOf(call(r)), text: (_, r) => m.shortNameOf(call(r))},
+        full: (r) => m.functionOf(call(r)), value: (r) => m.rankOfFunction(call(r)), text: (_, r) => tailOf(m.shortNameOf(call(r)))},
     ];
-    if (m.hasBefore) columns.push(change('live', 'Change', 'Live bytes now less those before'));
+    if (m.hasBefore) columns.push(change('live', 'Live +/-', 'Live bytes now less those before'));
     columns.push(bytes('live', 'Live', 'Bytes live now'), number('blocks', 'Blocks', 'Blocks live now'));
     if (!m.data.profiled) return columns;
-    columns.push(bytes('peak', 'Peak', 'The most bytes live at once, added up over the sites of the row'));
+    if (m.hasBefore) columns.push(change('peak', 'Peak +/-', 'Bytes at the peak of the resource now less those before'));
+    columns.push(bytes('peak', 'At peak', 'Bytes live when the whole resource was at its peak'));
+    if (m.hasBefore) columns.push(change('total', 'Total +/-', 'Total bytes now less those before'));
     columns.push(bytes('total', 'Total', 'All bytes ever allocated'));
-    if (m.hasBefore) columns.push(change('total', 'Change of total', 'Total bytes now less those before'));
+    columns.push(bytes('own_peak', 'Own peak', 'The most bytes of this place live at once; of several sites the sum of theirs'));
     columns.push(number('temporary', 'Brief', 'Blocks freed before their thread allocated another'));
     columns.push({name: 'lifetime', label: 'Lifetime', title: 'Average of the freed blocks',
       value: (r, c) => { const freed = c.total_blocks[r] - c.blocks[r]; return freed > 0 ? c.lifetime[r] / freed : -1; },
@@ -72,12 +73,12 @@ class Table {
   site(position) { return this.table.site[this.order[position]]; }
 
   // New rows: of another kind, another measure, other sites.
-  show(kind, measure, isShown) {
+  show(kind, measure, shown) {
     this.kind = kind;
-    this.table = this.model.rows(kind, measure, isShown);
+    this.table = this.model.rows(kind, measure, shown);
     if (this.measure !== measure) {
       this.measure = measure;
-      const wanted = this.model.hasBefore && measure !== 'peak' ? `${measure}_change` : measure;
+      const wanted = this.model.hasBefore ? `${measure}_change` : measure;
       this.sorted = {column: this.columns.find((c) => c.name === wanted), ascending: false};
     }
     this.sort();
@@ -91,16 +92,9 @@ class Table {
 
   sort() {
     const {column, ascending} = this.sorted, {count, columns} = this.table;
-    const sign = ascending ? 1 : -1;
-    const values = new Float64Array(count);
-    if (column.isText) {
-      const texts = Array.from(values, (_, r) => column.full(r));
-      const ranks = new Map([...new Set(texts)].sort().map((text, rank) => [text, rank]));
-      texts.forEach((text, r) => { values[r] = ranks.get(text); });
-    } else {
-      for (let r = 0; r < count; ++r) values[r] = column.value(r, columns);
-    }
-    this.order = Int32Array.from(values.keys()).sort((a, b) => sign * (values[a] - values[b]) || a - b);
+    const values = this.model.zeros('values', Float64Array, count);
+    for (let r = 0; r < count; ++r) values[r] = column.value(r, columns);
+    this.order = sortedPositions(values, ascending, (...wanted) => this.model.zeros(...wanted));
     for (const c of this.columns) {
       c.button.textContent = c.label + (c === column ? (ascending ? ' ▲' : ' ▼') : '');
       c.button.setAttribute('aria-sort', c === column ? (ascending ? 'ascending' : 'descending') : 'none');
@@ -135,8 +129,15 @@ class Table {
       const cell = document.createElement('span');
       const value = column.isText ? 0 : column.value(r, this.table.columns);
       cell.setAttribute('role', 'gridcell');
-      cell.textContent = column.text(value, r);
-      cell.className = `${column.isText ? column.name : ''} ${column.mark ? column.mark(value) : ''}`;
+      const text = column.text(value, r), line = column.name === 'place' ? /:\d+$/.exec(text) : null;
+      if (line) {  // stays when there is no room for the file's whole name
+        const file = document.createElement('span');
+        file.textContent = text.slice(0, line.index);
+        cell.append(file, line[0]);
+      } else {
+        cell.textContent = text;
+      }
+      cell.className = `${column.name} ${column.mark ? column.mark(value) : ''}`;
       if (column.isText) cell.title = column.full(r);
       row.append(cell);
     }
