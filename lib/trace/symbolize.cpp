@@ -1,7 +1,6 @@
 #include "trace/symbolize.hpp"
 
 #include "os/containers.hpp"
-#include "trace/code_image.hpp"
 #include "trace/debug_info.hpp"
 #include "trace/frames.hpp"
 #include "trace/modules.hpp"
@@ -16,17 +15,6 @@
 namespace gpa::detail {
 
 namespace {
-
-metadata_string in_hex(std::span<const std::byte> bytes)
-{
-  constexpr std::string_view digits = "0123456789abcdef";
-  metadata_string words;
-  for (const std::byte b : bytes) {
-    words += digits[std::to_integer<std::size_t>(b >> 4)];
-    words += digits[std::to_integer<std::size_t>(b & std::byte{15})];
-  }
-  return words;
-}
 
 class session {
  public:
@@ -60,7 +48,7 @@ class session {
       f.module = m.path;
       f.offset = address - m.base;
       f.library = is_library_frame(f, m.library);
-      if (f.file.empty() && !f.library) f.build_id = in_hex(code_image::around(address).build_id());
+      if (f.file.empty() && !f.library) f.build_id = m.build_id;
     }
     return frames;
   }
@@ -74,7 +62,7 @@ class session {
       if (table == tables_.end()) table = tables_.emplace(index, symbol_table::of_file(m.file.c_str())).first;
       name = table->second.function_at(address - m.base);
     }
-    if (name.empty()) name = exported_name(address);
+    if (name.empty() && !m.unloaded) name = exported_name(address);
     return name.empty() ? metadata_string() : demangled(metadata_string(name).c_str());
   }
 
