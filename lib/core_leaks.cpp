@@ -91,7 +91,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
   const totals t = sum();
   note_peak(t);
   log_.forget_leaks();
-  leak_teller teller(options_);
+  leak_teller teller(options_, wishes.leaks || occasion == leak_occasion::scan);
   leak_summary s;
   list_of<suppression_use> used;
   try {

@@ -260,10 +260,10 @@ inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t byte
     const auto [index, exact] = s.slot_at(static_cast<std::size_t>(slot - s.base));
     if (exact) [[likely]] {
       record& r = s.records[index];
-      if (k.frames != 0) {
+      if (k.free_frames != 0) {
         __builtin_prefetch(&r, 1);  // both arrive while the stack is looked at
         __builtin_prefetch(slot, 1);
-        trace = capture_stack(k.frames, caller);
+        trace = capture_stack(k.free_frames, caller);
       }
       const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
       if (claim(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {

@@ -116,9 +116,10 @@ class writer {
   {
     out_.append("    ");
     append_anchor();
-    if (const frame* const f = first_worth_showing(allocated_.frames); f != nullptr && !f->library) {
+    const frame* const f = first_worth_showing(allocated_.frames);
+    if (f != nullptr && !f->library && !f->function.empty()) {
       const std::string_view pattern = suppression_pattern(*f);  // main is in every stack
-      if (!pattern.empty() && pattern != "main") absl::Format(&out_, "; suppress with: leak:%s", pattern);
+      if (pattern != "main") absl::Format(&out_, "; suppress with: leak:%s", pattern);
     }
     out_.append("\n");
   }

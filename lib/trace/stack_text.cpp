@@ -3,6 +3,7 @@
 #include "trace/depot.hpp"
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
+#include "trace/naming.hpp"
 #include "trace/source_line.hpp"
 #include "trace/symbolize.hpp"
 
@@ -51,7 +52,7 @@ void stack_writer::append_location(const told_stack& stack)
 
 void stack_writer::append_place(const frame& f)
 {
-  out_.append(shortened_path(f.file, directory_));
+  out_.append(shown_path(f.file, directory_));
   if (f.line != 0) absl::Format(&out_, ":%d", f.line);
   if (f.line != 0 && f.column != 0) absl::Format(&out_, ":%d", f.column);
 }
@@ -61,7 +62,7 @@ void stack_writer::append_offset(const frame& f)
   if (f.module.empty()) {
     absl::Format(&out_, "0x%x", f.address);
   } else {
-    absl::Format(&out_, "%s+0x%x", std::string_view(shortened_path(f.module, directory_)), f.offset);
+    absl::Format(&out_, "%s+0x%x", std::string_view(shown_path(f.module, directory_)), f.offset);
   }
 }
 

@@ -5,6 +5,7 @@
 #include "trace/frames.hpp"
 #include "trace/modules.hpp"
 #include "trace/names.hpp"
+#include "trace/naming.hpp"
 #include "trace/symbol_table.hpp"
 
 #include <atomic>
@@ -40,14 +41,15 @@ class session {
       return frames;
     }
     const loaded_module& m = modules_.modules[index];
-    if (!m.library) debug_.describe(index, address, frames);
+    const bool wanted = current_naming().symbols;
+    if (wanted && !m.library) debug_.describe(index, address, frames);
     if (frames.empty()) frames.emplace_back().address = address;
-    if (frames.back().function.empty()) frames.back().function = linked_name(m, index, address);
+    if (wanted && frames.back().function.empty()) frames.back().function = linked_name(m, index, address);
     for (frame& f : frames) {
       f.function = readable_name(f.function);
       f.module = m.path;
       f.offset = address - m.base;
-      f.library = is_library_frame(f, m.library);
+      f.library = is_library_frame(f, m.library) || is_hidden(f);
       if (f.file.empty() && !f.library) f.build_id = m.build_id;
     }
     return frames;
