@@ -94,7 +94,7 @@ class checked_heap {
   }
 
   /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.
-  std::size_t verify(gpa::stack_trace here) noexcept;
+  std::size_t verify(const inspection& why) noexcept;
   /// What is live and was made by this process, ignored blocks not counted; nothing is owned.
   void collect_live(leak_groups& groups) noexcept;
   /// What leaked, and who owns it. `static_too`: what static storage points at is no leak.
@@ -163,9 +163,9 @@ class checked_heap {
                                             std::string_view reason, gpa::stack_trace here) const noexcept;
   [[nodiscard]] gpa::report damage_report(const slab& s, std::size_t index, std::uint64_t word, const damage& d,
                                           std::string_view found, gpa::stack_trace here) const noexcept;
-  void verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::report>& found);
-  void verify_poisoned(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
-  void verify_live(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
+  void verify_slab(slab& s, const inspection& why, list_of<gpa::report>& found);
+  void verify_poisoned(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found);
+  void verify_live(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found);
   [[nodiscard]] slab* retire_unused() noexcept;
   [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] bool owns(const region& r) const noexcept
