@@ -59,9 +59,10 @@ GPA_NOINLINE void deallocate_from_elsewhere(std::pmr::memory_resource& object, v
                                             std::size_t alignment, const void* caller, checked_cache& k) noexcept
 {
   if (k.free_frames == 0) {  // but a mistake's report wants one
-    if (!checked_heap::deallocate_small(k, p, bytes, alignment, no_trace))
-      deallocate_generally(object, p, bytes, alignment, caller);
-    return;
+    if (bytes < tiny_bytes ? checked_heap::deallocate_tiny(k, p, bytes, alignment, no_trace)
+                           : checked_heap::deallocate_small(k, p, bytes, alignment, no_trace)) [[likely]]
+      return;
+    return deallocate_generally(object, p, bytes, alignment, caller);
   }
   deallocate_traced(object, p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
 }
