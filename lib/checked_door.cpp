@@ -58,7 +58,13 @@ GPA_NOINLINE void* allocate_from_elsewhere(std::pmr::memory_resource& object, st
 GPA_NOINLINE void deallocate_from_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                             std::size_t alignment, const void* caller, checked_cache& k) noexcept
 {
-  deallocate_traced(object, p, bytes, alignment, stack_from_here(k.frames, caller), k);
+  if (k.free_frames == 0) {  // but a mistake's report wants one
+    if (bytes < tiny_bytes ? checked_heap::deallocate_tiny(k, p, bytes, alignment, no_trace)
+                           : checked_heap::deallocate_small(k, p, bytes, alignment, no_trace)) [[likely]]
+      return;
+    return deallocate_generally(object, p, bytes, alignment, caller);
+  }
+  deallocate_traced(object, p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
 }
 
 }  // namespace
@@ -81,7 +87,7 @@ void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t 
   // The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
   __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
   if (!is_own_caller(caller)) [[unlikely]] return deallocate_from_elsewhere(object, p, bytes, alignment, caller, k);
-  const std::uint32_t trace = stack_seen_here(k.frames);
+  const std::uint32_t trace = stack_seen_here(k.free_frames);
   if (trace == 0) [[unlikely]] return deallocate_from_elsewhere(object, p, bytes, alignment, own_caller(), k);
   if (bytes >= tiny_bytes) return deallocate_small_traced(object, p, bytes, alignment, trace, k);
   if (checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)) [[likely]] return;

@@ -216,7 +216,8 @@ check core::deinit(const void* caller) noexcept
   const std::size_t leaked = tell_leaks(leak_occasion::end);
   if (leaked != 0) demand_exit_status(options_.leak_exit_status);
   const std::uint32_t here = caller != nullptr ? capture(caller) : 0;
-  checked_.verify(gpa::stack_trace(here, this_thread_number()));
+  checked_.verify({gpa::stack_trace(here, this_thread_number()),
+                   caller != nullptr ? "found by deinit()" : "found when the resource ended"});
   reporter_.tell_unshown();
   verdict_ = leaked != 0 ? check::leak : reporter_.mistakes() != 0 ? check::misuse : check::ok;
   write_wanted_report("deinit");

@@ -74,7 +74,7 @@ class core final : public owner {
 
   [[nodiscard]] check deinit(const void* caller) noexcept;
   std::size_t detect_leaks() noexcept;
-  std::size_t verify(const void* caller) noexcept;
+  std::size_t verify(const void* caller, std::string_view words = "found by verify()") noexcept;
   void trim(const void* caller) noexcept;
   void release() noexcept;
   void ignore(const void* p, const void* caller) noexcept;

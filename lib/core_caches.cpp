@@ -4,6 +4,7 @@
 #include "blocks/sampled_range.hpp"
 #include "cache_lease.hpp"
 #include "core.hpp"
+#include "environment.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
@@ -57,6 +58,11 @@ void free_cache(cache_header& k) noexcept
   delete_cache(checked);
 }
 
+bool keeps_stacks_of_frees(const gpa::options& o) noexcept
+{
+  return o.environment == environment::ignored || environment_settings().free_trace;
+}
+
 }  // namespace
 
 // Records name threads; the fast heap has none, and asks the system for no names.
@@ -77,6 +83,7 @@ cache_header* core::make_cache() noexcept
     checked_.adopt(*checked);
     checked->checked = true;
     checked->frames = static_cast<std::uint32_t>(options_.stack_frames);
+    checked->free_frames = keeps_stacks_of_frees(options_) ? checked->frames : 0;
     checked->exact_peak = !options_.thread_safe;
     checked->plain = checked->frames == 0 && !checked->exact_peak;
     checked->traced = checked->frames != 0 && !checked->exact_peak;
@@ -252,8 +259,10 @@ void core::become_child(std::uint32_t survivor) noexcept
   const totals t = sum();
   const cache_header* const own = find_cache(birth_);
   const mutex_guard guard(lock_);
-  inherited_blocks_ = t.unchecked_blocks;
-  inherited_bytes_ = t.unchecked_bytes;
+  if (!inherited_blocks_are_reported()) {
+    inherited_blocks_ = t.unchecked_blocks;
+    inherited_bytes_ = t.unchecked_bytes;
+  }
   for (cache_header* k = caches_; k != nullptr; k = k->next) {
     if (k == own || k->orphan || k->sole) {  // a sole one is the survivor's who forks
       name_owner(*k);

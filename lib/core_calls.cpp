@@ -268,17 +268,17 @@ void core::late_free(void* p, std::size_t bytes, std::size_t alignment, const vo
   }
 }
 
-std::size_t core::verify(const void* caller) noexcept
+std::size_t core::verify(const void* caller, std::string_view words) noexcept
 {
   if (life_.load(std::memory_order_relaxed) != life::alive) return 0;
   const tools_quiet quiet;
-  return checked_.verify(gpa::stack_trace(capture(caller), this_thread_number()));
+  return checked_.verify({gpa::stack_trace(capture(caller), this_thread_number()), words});
 }
 
 void core::trim(const void* caller) noexcept
 {
   if (life_.load(std::memory_order_relaxed) != life::alive) return;
-  if (!options_.checks.is_never()) verify(caller);
+  if (!options_.checks.is_never()) verify(caller, "found by trim()");
   const tools_quiet quiet;
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();

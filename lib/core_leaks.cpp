@@ -1,9 +1,11 @@
 // What a resource tells of leaks: at its end, when asked, at exit.
 #include "base/tools.hpp"
 #include "checked/leak_groups.hpp"
+#include "checked/poison.hpp"
 #include "core.hpp"
 #include "environment.hpp"
 #include "leak_filter.hpp"
+#include "leak_twins.hpp"
 #include "os/threads.hpp"
 #include "output.hpp"
 #include "trace/format.hpp"
@@ -40,13 +42,15 @@ suppression_use& use_of(std::string_view pattern, list_of<suppression_use>& used
 
 }  // namespace
 
-// How the first block begins.
+// How the first block begins, if anything was written there.
 void core::keep_contents(gpa::report& r) noexcept
 {
   const tools_quiet quiet;
   const auto place = std::as_writable_bytes(std::span(r.memory.bytes).first<preview_bytes>());
   r.memory.count = checked_.copy_live(r.address, place);
   tools_open(place.data(), place.size());  // what the user never wrote is told all the same
+  const auto held = std::span(r.memory.bytes).first(r.memory.count);
+  if (std::all_of(held.begin(), held.end(), [](std::uint8_t b) { return b == poison_byte; })) r.memory.count = 0;
 }
 
 gpa::report core::leak_report(const leak_group& g) noexcept
@@ -91,11 +95,13 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
   const totals t = sum();
   note_peak(t);
   log_.forget_leaks();
-  leak_teller teller(options_);
+  leak_teller teller(options_, wishes.leaks || occasion == leak_occasion::scan);
   leak_summary s;
   list_of<suppression_use> used;
   try {
-    for (const leak_group& g : groups.sorted()) {
+    list_of<leak_group> places = groups.sorted();
+    merge_twins(places);
+    for (const leak_group& g : places) {
       gpa::report r = leak_report(g);
       const leak_verdict v = fate_of(r);
       switch (v.fate) {

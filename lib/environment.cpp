@@ -3,8 +3,10 @@
 #include "option_syntax.hpp"
 #include "os/files.hpp"
 #include "os/text.hpp"
+#include "os/threads.hpp"
 #include "trace/format.hpp"
 #include "trace/interned.hpp"
+#include "trace/naming.hpp"
 
 #include <gpa/stack_trace.hpp>
 
@@ -154,6 +156,14 @@ constexpr std::array keys{
         read<&settings::annotations>},
     key{"view", "user|all", "user", "frames shown: your own, or the libraries' too", read<&settings::view>},
     key{"source", "0|1", "1", "the source line below a headline", read<&settings::source>},
+    key{"symbolize", "0|1", "1", "functions and lines; 0: modules and offsets only", read<&settings::symbolize>},
+    key{"hide", "pattern,...", "none", "frames that count as a library's; patterns as in suppressions",
+        read<&settings::hide>},
+    key{"strip_path_prefix", "path", "none", "paths that begin so are shown without it",
+        read<&settings::strip_path_prefix>},
+    key{"free_trace", "0|1", "1", "call stacks of frees, not only of allocations", read<&settings::free_trace>},
+    key{"leaks", "0|1", "1", "leak reports at deinit() and exit", read<&settings::leaks>},
+    key{"follow_fork", "0|1", "0", "a child reports the leaks it inherited, too", read<&settings::follow_fork>},
     key{"contents", "0|1", "1", "bytes of leaked and of damaged memory", read<&settings::contents>},
     key{"owned", "0|1", "0", "also reports of leaked blocks that others own", read<&settings::owned>},
     key{"stats", "0|1", "0", "a line of totals at the end of each resource", read<&settings::stats>},
@@ -252,6 +262,8 @@ settings read_environment() noexcept
   s.color_unwanted = !variable("NO_COLOR").empty() || variable("TERM") == "dumb";
   s.in_github = variable("GITHUB_ACTIONS") == "true";
   if (s.in_github) s.workspace = variable("GITHUB_WORKSPACE");
+  set_naming({.symbols = s.symbolize, .hidden = s.hide, .stripped = s.strip_path_prefix});
+  report_inherited_blocks(s.follow_fork);
   if (!help.empty()) help.write_to_stderr();
   if (complaints.empty()) return s;
   complaints.write_to_stderr();

@@ -42,6 +42,12 @@ struct settings {
   when annotations = when::automatic;  // lines for GitHub Actions
   detail::view view = detail::view::user;
   bool source = true;    // excerpts
+  bool symbolize = true;  // names and lines; else modules and offsets
+  std::string_view hide;  // patterns of frames that count as a library's
+  std::string_view strip_path_prefix;
+  bool free_trace = true;  // call stacks of frees
+  bool leaks = true;       // those at deinit() and exit are told
+  bool follow_fork = false;  // a child tells what it inherited
   bool contents = true;  // bytes of the program's memory
   bool owned = false;    // leaked blocks that others lead to have reports of their own
   bool stats = false;         // a line of totals at the end of each resource

@@ -54,11 +54,12 @@ bool reporter::tell(const gpa::report& r) noexcept
 
 bool leak_teller::will_show() const noexcept
 {
-  return options_.on_report || shown_ < environment_settings().max_reports;
+  return wanted_ && (options_.on_report || shown_ < environment_settings().max_reports);
 }
 
 void leak_teller::tell(const gpa::report& group) noexcept
 {
+  if (!wanted_) return;
   if (told_++ == 0) gpa_on_mistake();
   if (options_.on_report) {
     call_handler(options_, group, false);
@@ -72,7 +73,7 @@ void leak_teller::tell(const gpa::report& group) noexcept
 void leak_teller::finish(leak_summary summary) noexcept
 {
   const std::size_t not_counted = summary.reachable_blocks + summary.suppressed_blocks + summary.known_blocks;
-  if (options_.on_report || (told_ == 0 && not_counted == 0)) return;
+  if (!wanted_ || options_.on_report || (told_ == 0 && not_counted == 0)) return;
   summary.groups = told_;
   summary.groups_shown = shown_;
   append_leak_summary(whole_, summary, style_);

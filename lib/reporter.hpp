@@ -42,7 +42,8 @@ class reporter {
 /// write. Never aborts.
 class leak_teller {
  public:
-  explicit leak_teller(const gpa::options& o) noexcept : options_(o), style_(style_of_output()) {}
+  /// Only counts unless `wanted`.
+  leak_teller(const gpa::options& o, bool wanted) noexcept : options_(o), wanted_(wanted), style_(style_of_output()) {}
 
   /// How many were told so far, and whether the next one will be: beyond `max_reports` they are only counted.
   [[nodiscard]] std::size_t told() const noexcept { return told_; }
@@ -52,6 +53,7 @@ class leak_teller {
 
  private:
   const gpa::options& options_;
+  const bool wanted_;
   const report_style style_;
   std::size_t told_ = 0;
   std::size_t shown_ = 0;

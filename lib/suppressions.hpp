@@ -13,14 +13,11 @@
 
 #include "os/containers.hpp"
 #include "os/text.hpp"
-#include "trace/frame.hpp"
+#include "trace/naming.hpp"
 
 #include <string_view>
 
 namespace gpa::detail {
-
-/// Whether `pattern` is found in `name`. O(length of both, multiplied). Pure.
-[[nodiscard]] bool matches(std::string_view pattern, std::string_view name) noexcept;
 
 class suppressions {
  public:

@@ -223,7 +223,7 @@ BOOST_AUTO_TEST_CASE(a_pool_in_between_hides_nobody)
 BOOST_AUTO_TEST_CASE(every_stack_of_a_mixed_workload_equals_the_unwinders_however_the_program_is_built)
 {
   using gpa::test::beside_this;
-  for (const char* const built : {"plain", "optimised", "whole"}) {
+  for (const char* const built : {"plain", "optimised", "whole", "guarded"}) {
     const auto o = gpa::test::outcome_of_program({beside_this("programs/every_stack_" + std::string(built))});
     BOOST_TEST_CONTEXT(o)
     {

@@ -41,9 +41,34 @@ struct library {
 };
 
 const std::string with_resource = beside_this("programs/holds_resource.so");
+const std::string calls_back = beside_this("programs/calls_back_small.so");
 const std::string with_tls = beside_this("programs/much_tls.so");
 
+// For the library, which has no memory of its own.
+gpa::resource* of_library = nullptr;
+
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(a_leak_of_a_library_is_told_with_its_name_after_it_was_unloaded)
+{
+  const outcome o = outcome_of([] {
+    gpa::resource r({.checks = gpa::checks::always()});
+    of_library = &r;
+    {
+      const library l(calls_back);
+      int calls = 0;
+      const auto call_back = l.find<void(void (*)(), int*)>("call_back");
+      call_back([] { static_cast<void>(of_library->allocate(24)); }, &calls);
+    }
+    if (::dlopen(calls_back.c_str(), RTLD_NOW | RTLD_NOLOAD) != nullptr) ::_exit(1);
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.says(" in call_back "));
+    BOOST_TEST(o.says("calls_back"));
+  }
+}
 
 BOOST_AUTO_TEST_CASE(a_library_with_a_resource_may_be_loaded_and_unloaded_under_threads_that_used_it)
 {

@@ -4,14 +4,19 @@
 
 #include "support/accomplices.hpp"
 #include "support/governed.hpp"
+#include "support/resident.hpp"
 #include "support/suspects.hpp"
 
 #include <boost/test/unit_test.hpp>
 
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory_resource>
@@ -253,6 +258,39 @@ BOOST_AUTO_TEST_CASE(reading_it_takes_nothing_from_the_users_heap)
     print_answer(heap_calls == 0);
   });
   BOOST_TEST_CONTEXT(o) BOOST_TEST((o.out == "yes" && o.says("nonsense")));
+}
+
+boost::test_tools::assertion_result rights_can_be_given(boost::unit_test::test_unit_id)
+{
+  struct statvfs about = {};
+  const bool taken_away = ::statvfs("/tmp", &about) != 0 || (about.f_flag & ST_NOSUID) != 0 ||
+                          ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 0;
+  boost::test_tools::assertion_result result(!sanitized && ::geteuid() == 0 && !taken_away);
+  result.message() << "needs root, and programs that may change their user";
+  return result;
+}
+
+BOOST_AUTO_TEST_CASE(a_program_that_runs_with_more_rights_than_its_caller_hears_nothing,
+                     *boost::unit_test::precondition(rights_can_be_given))
+{
+  std::string copy = "/tmp/gpa_setuid_XXXXXX";
+  ::close(::mkstemp(copy.data()));
+  std::filesystem::copy_file(beside_this("programs/process_static"), copy,
+                             std::filesystem::copy_options::overwrite_existing);
+  const auto run = [&copy] {
+    return outcome_of([&copy] {
+             forget_surroundings();
+             ::setenv("GPA_OPTIONS", "leak_exit_status=7", 1);
+             ::execl(copy.c_str(), copy.c_str(), "leak", "1", nullptr);
+             ::_exit(127);
+           })
+        .status;
+  };
+  constexpr uid_t nobody = 65534;
+  BOOST_TEST((::chmod(copy.c_str(), 0755) == 0 && run() == 7));
+  BOOST_TEST((::chown(copy.c_str(), nobody, nobody) == 0 && ::chmod(copy.c_str(), 04755) == 0));
+  BOOST_TEST(run() == 0);
+  std::filesystem::remove(copy);
 }
 
 // ---- what is wrong with it ----

@@ -1,6 +1,9 @@
 #define BOOST_TEST_MODULE names
 #include "trace/names.hpp"
 
+#include "trace/naming.hpp"
+#include "trace/short_names.hpp"
+
 #include <boost/test/unit_test.hpp>
 
 #include <memory_resource>
@@ -149,4 +152,76 @@ BOOST_AUTO_TEST_CASE(a_functions_path_has_neither_types_nor_parameters)
       {"<", "<"},
   };
   for (const names& n : paths) BOOST_TEST_CONTEXT(n.written) BOOST_TEST(function_path(n.written) == n.readable);
+}
+
+// ---- long names ----
+
+namespace {
+
+std::string shortened(std::string_view name)
+{
+  return std::string(shortened_name(name));
+}
+
+#define WIDE "std::pmr::map<std::pmr::string, std::pmr::vector<std::pair<int, double>>>"
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_name_that_is_not_long_is_left_alone)
+{
+  for (const std::string_view name :
+       {"", "main", "void* task::promise_type::operator new<int&>(unsigned long)", "_ZZ4mainENKUlDpT_E0_clIJ"})
+    BOOST_TEST(shortened(name) == name);
+  const std::string at_limit(longest_name, 'f');
+  BOOST_TEST(shortened(at_limit) == at_limit);
+}
+
+BOOST_AUTO_TEST_CASE(a_long_name_loses_what_says_least)
+{
+  const names cases[] = {
+      // the return type
+      {"decltype (f((std::declval<" WIDE "&>)())) app::visit<int>(std::vector<int> const&, int, int, int)",
+       "app::visit<int>(std::vector<int> const&, int, int, int)"},
+      {WIDE "::mapped_type& app::table_of_names_of_the_application::find_or_create<long>(unsigned long, bool)",
+       "app::table_of_names_of_the_application::find_or_create<long>(unsigned long, bool)"},
+      // arguments of arguments
+      {"app::cache<" WIDE ", app::lru, 3>::fill(" WIDE " const&) const",
+       "app::cache<std::pmr::map<...>, app::lru, 3>::fill(std::pmr::map<std::pmr::string, std::pmr::vector<...>> const&) const"},
+      // all arguments
+      {"app::cache<" WIDE ", app::least_recently_used_policy>::fill(" WIDE " const&, " WIDE " const&) const",
+       "app::cache<...>::fill(std::pmr::map<...> const&, std::pmr::map<...> const&) const"},
+      // parameters
+      {"app::registry::insert(some_type_with_a_long_name_number_one, some_type_with_a_long_name_number_two, "
+       "some_type_with_a_long_name_number_three) const",
+       "app::registry::insert(...) const"},
+      // operators and arrows are no brackets
+      {"app::matrix<" WIDE ">& app::operator<< <" WIDE ">(app::matrix<" WIDE ">&, int)",
+       "app::operator<< <std::pmr::map<...>>(app::matrix<std::pmr::map<...>>&, int)"},
+      {"app::handle<" WIDE ", " WIDE ">::operator->(std::function<auto (int) -> long>) const",
+       "app::handle<std::pmr::map<...>, std::pmr::map<...>>::operator->(std::function<auto (int) -> long>) const"},
+      {"main::{lambda(auto:1&)#1}::operator()<" WIDE ">(" WIDE "&, std::pmr::vector<std::pmr::string>&) const",
+       "main::{lambda(auto:1&)#1}::operator()<...>(std::pmr::map<...>&, std::pmr::vector<...>&) const"},
+  };
+  for (const names& c : cases) {
+    BOOST_TEST(shortened(c.written) == c.readable);
+    BOOST_TEST(shortened(c.readable) == c.readable);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(brackets_without_a_partner_are_left_alone)
+{
+  for (const std::string_view part : {"<", ">", "(", "f<(>"}) {
+    const std::string name = std::string(longest_name, 'f') + std::string(part);
+    BOOST_TEST(shortened(name).size() <= name.size());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_long_pattern_with_stars_still_matches)
+{
+  const std::string_view name = "decltype (g()) app::cache<" WIDE ", app::lru, 3>::fill<" WIDE ">(" WIDE " const&) const";
+  const std::string_view whole = name.substr(0, name.rfind('('));
+  const metadata_string pattern = shortened_pattern(whole);
+  BOOST_TEST(std::string_view(pattern) == "app::cache<*>::fill<*>");
+  BOOST_TEST(matches(pattern, name));
+  BOOST_TEST(std::string_view(shortened_pattern("cache<int>::open")) == "cache<int>::open");
 }

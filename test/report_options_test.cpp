@@ -3,6 +3,7 @@
 #define BOOST_TEST_MODULE report_options
 #include <gpa/resource.hpp>
 
+#include "support/accomplices.hpp"
 #include "support/governed.hpp"
 #include "support/suspects.hpp"
 
@@ -18,6 +19,7 @@
 #include <regex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 // What this program says: set in a child before its first resource.
 namespace {
@@ -197,6 +199,122 @@ BOOST_AUTO_TEST_CASE(stats_decides_whether_totals_are_told_at_the_end)
   BOOST_TEST(under("", work).err == "");
   BOOST_TEST(under("stats=1", work).err ==
              "gpa: resource \"parser\": 2 allocations of 124 bytes in all, peak 100 bytes, 0 bytes live at the end\n");
+}
+
+BOOST_AUTO_TEST_CASE(symbolize_decides_whether_anything_is_named)
+{
+  BOOST_TEST(under("symbolize=1", leak_sessions).says("open_session(gpa::resource&)"));
+  const outcome bare = under("symbolize=0", leak_sessions);
+  BOOST_TEST_CONTEXT(bare)
+  {
+    const std::regex headline(R"(^[^ ]*report_options_test\+0x[0-9a-f]+: error: leak of 48 bytes in 3 blocks)");
+    BOOST_TEST(std::regex_search(bare.err, headline));
+    BOOST_TEST(bare.says("    #0 0x"));
+    BOOST_TEST(bare.says("report_options_test+0x"));
+    BOOST_TEST(!bare.says("open_session"));
+    BOOST_TEST(!bare.says(" | "));           // no source line
+    BOOST_TEST(!bare.says("suppress with"));  // the program's name would suppress everything
+  }
+}
+
+BOOST_AUTO_TEST_CASE(hide_makes_frames_the_libraries)
+{
+  const outcome usual = under("", leak_sessions);
+  BOOST_TEST(usual.says("#0 0x"));
+  BOOST_TEST(usual.says(" in (anonymous namespace)::open_session(gpa::resource&) "));
+  for (const char* const pattern : {"hide=open_session", "hide='nothing_here, *open_s*n(gpa*'"}) {
+    const outcome o = under(pattern, leak_sessions);
+    BOOST_TEST_CONTEXT(pattern << o)
+    {
+      BOOST_TEST(!o.says("open_session(gpa::resource&)"));
+      BOOST_TEST(o.says("    #0 0x"));
+      BOOST_TEST(o.says(" in (anonymous namespace)::leak_sessions() "));
+      BOOST_TEST(o.says("suppress with: leak:(anonymous namespace)::leak_sessions"));
+    }
+  }
+  BOOST_TEST(under("hide=open_session:view=all", leak_sessions).says(" in (anonymous namespace)::open_session("));
+  BOOST_TEST(under("hide='^open_session'", leak_sessions).says(" in (anonymous namespace)::open_session("));
+}
+
+BOOST_AUTO_TEST_CASE(strip_path_prefix_shortens_paths)
+{
+  const std::string folder = std::filesystem::path(GPA_TEST_DIR).lexically_normal().string();
+  const std::string headline = "report_options_test.cpp:";
+  BOOST_TEST(!under("", leak_sessions).err.starts_with(headline));
+  const outcome o = under("strip_path_prefix=" + folder, leak_sessions);
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.err.starts_with(headline));
+    BOOST_TEST(o.says("(gpa::resource&) " + headline));
+    BOOST_TEST(o.says(" | "));  // the source line is found all the same
+  }
+  BOOST_TEST(!under("strip_path_prefix=/elsewhere", leak_sessions).err.starts_with(headline));
+}
+
+BOOST_AUTO_TEST_CASE(free_trace_decides_whether_frees_have_stacks)
+{
+  const auto work = [](std::size_t bytes) {
+    return [bytes] {
+      gpa::options o{.checks = gpa::checks::always(), .quarantine_bytes = gpa::unlimited};
+      o.after_mistake = gpa::after_mistake::carry_on;
+      gpa::resource r(o);
+      void* const p = r.allocate(bytes, 8);
+      r.deallocate(p, bytes, 8);
+      blunder(r, p, bytes);
+    };
+  };
+  for (const std::size_t bytes : {std::size_t{24}, std::size_t{5'000}, std::size_t{100'000}}) {
+    const outcome with = under("", work(bytes)), without = under("free_trace=0", work(bytes));
+    BOOST_TEST_CONTEXT(bytes << " bytes, with: " << with << "without: " << without)
+    {
+      BOOST_TEST(with.says("note: first freed here"));
+      BOOST_TEST(!without.says("first freed here"));
+      for (const outcome* const o : {&with, &without}) {
+        BOOST_TEST(o->reports() == std::vector<std::string>{"double-free"}, boost::test_tools::per_element());
+        BOOST_TEST(o->says("report_options_test.cpp:"));  // the second free has its stack in any case
+        BOOST_TEST(o->says("note: allocated here"));
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(leaks_decides_whether_they_are_reported_at_the_end)
+{
+  const auto work = [] {
+    gpa::resource r({.checks = gpa::checks::always()});
+    static_cast<void>(open_session(r));
+    const bool asked = r.detect_leaks() == 1;
+    const bool verdict = r.deinit() == gpa::check::leak;
+    static_cast<void>(::write(STDOUT_FILENO, asked && verdict ? "leak" : "none", 4));
+  };
+  const auto reports = [](const outcome& o) { return o.reports().size(); };
+  const outcome with = under("", work), without = under("leaks=0", work);
+  BOOST_TEST(with.out == "leak");
+  BOOST_TEST(reports(with) == 2u);  // of detect_leaks() and of deinit()
+  BOOST_TEST(without.out == "leak");
+  BOOST_TEST(reports(without) == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(follow_fork_decides_whether_a_child_tells_what_it_inherited)
+{
+  const auto work = [] {
+    for (const gpa::checks kind : {gpa::checks::always(), gpa::checks::never()}) {
+      gpa::resource r({.checks = kind});
+      void* const small = r.allocate(24);
+      void* const large = r.allocate(100'000);
+      const outcome child = outcome_of([&r] { static_cast<void>(r.deinit()); });
+      static_cast<void>(::write(STDOUT_FILENO, child.err.data(), child.err.size()));
+      r.deallocate(small, 24);
+      r.deallocate(large, 100'000);
+    }
+  };
+  BOOST_TEST(under("", work).out == "");
+  const outcome told = under("follow_fork=1", work);
+  BOOST_TEST_CONTEXT(told)
+  {
+    const std::regex summary("SUMMARY: gpa: 100024 bytes leaked in 2 blocks");
+    BOOST_TEST(std::distance(std::sregex_iterator(told.out.begin(), told.out.end(), summary), {}) == 2);
+  }
 }
 
 // ---- where settings come from ----

@@ -32,6 +32,8 @@ const std::string large_frame = beside_this("programs/calls_back_large.so");
 const std::string nameless = beside_this("programs/calls_back_nameless.so");  // without a build id
 const std::string other_nameless = beside_this("programs/calls_back_other_nameless.so");
 
+const std::string untabled = beside_this("programs/calls_back_untabled.so");
+
 using call_back = void(void (*)(), int*);
 
 struct library {
@@ -161,6 +163,20 @@ BOOST_FIXTURE_TEST_CASE(libraries_without_a_build_id_are_told_apart_too, with_st
 BOOST_AUTO_TEST_CASE(walks_without_a_stack_cache_see_what_is_loaded_now)
 {
   swap_libraries(small_frame, large_frame);
+}
+
+// As the unwinder's: with the frame that has no tables, and not beyond it.
+BOOST_FIXTURE_TEST_CASE(a_frame_without_unwind_tables_is_the_last, with_stack_cache)
+{
+  for (int i = 0; i != 3; ++i) {
+    const observation o = call_through(untabled);
+    BOOST_TEST(o.stacks.size() == 3u);
+    for (const taken& t : o.stacks) {
+      BOOST_TEST(t.captured == t.expected, boost::test_tools::per_element());
+      BOOST_TEST_REQUIRE(!t.captured.empty());
+      BOOST_TEST(t.captured.back() == o.return_address);
+    }
+  }
 }
 
 BOOST_FIXTURE_TEST_CASE(a_library_loaded_again_is_recognised, with_stack_cache)

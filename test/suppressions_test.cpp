@@ -134,6 +134,7 @@ BOOST_AUTO_TEST_CASE(the_pattern_that_is_proposed_is_the_function_without_its_ar
   BOOST_TEST(pattern_for("a::(anonymous namespace)::open") == "a::(anonymous namespace)::open");
   BOOST_TEST(pattern_for("std::function<void (int)>::operator()(int) const") ==
              "std::function<void (int)>::operator()");
+  BOOST_TEST(pattern_for("main::{lambda}::operator()<int>") == "main::{lambda}::operator()<int>");
   BOOST_TEST(pattern_for("") == "parser");
   for (const std::string_view function : {"cache::open(int)", "(anonymous namespace)::open(int)", "a<char*>::b(int)"})
     BOOST_TEST(matches(pattern_for(function), function));

@@ -126,6 +126,7 @@ struct cache_header {
   bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
   bool sole = false;               // a fast_cache of a resource that has no other: one thread calls it at a time
   bool orphan = false;
+  std::uint32_t free_frames = 0;   // of a free's call stack; 0 or as `frames`
   std::size_t quick_below = 0;     // requests of fewer bytes take the fast heap's shortest path
   std::uintptr_t sampled_end = 0;  // frees below this address leave the hot path; picked blocks are all below it
   tally counts;

@@ -94,7 +94,7 @@ class checked_heap {
   }
 
   /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.
-  std::size_t verify(gpa::stack_trace here) noexcept;
+  std::size_t verify(const inspection& why) noexcept;
   /// What is live and was made by this process, ignored blocks not counted; nothing is owned.
   void collect_live(leak_groups& groups) noexcept;
   /// What leaked, and who owns it. `static_too`: what static storage points at is no leak.
@@ -163,9 +163,9 @@ class checked_heap {
                                             std::string_view reason, gpa::stack_trace here) const noexcept;
   [[nodiscard]] gpa::report damage_report(const slab& s, std::size_t index, std::uint64_t word, const damage& d,
                                           std::string_view found, gpa::stack_trace here) const noexcept;
-  void verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::report>& found);
-  void verify_poisoned(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
-  void verify_live(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
+  void verify_slab(slab& s, const inspection& why, list_of<gpa::report>& found);
+  void verify_poisoned(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found);
+  void verify_live(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found);
   [[nodiscard]] slab* retire_unused() noexcept;
   [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] bool owns(const region& r) const noexcept
@@ -260,10 +260,10 @@ inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t byte
     const auto [index, exact] = s.slot_at(static_cast<std::size_t>(slot - s.base));
     if (exact) [[likely]] {
       record& r = s.records[index];
-      if (k.frames != 0) {
+      if (k.free_frames != 0) {
         __builtin_prefetch(&r, 1);  // both arrive while the stack is looked at
         __builtin_prefetch(slot, 1);
-        trace = capture_stack(k.frames, caller);
+        trace = capture_stack(k.free_frames, caller);
       }
       const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
       if (claim(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {

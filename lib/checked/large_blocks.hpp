@@ -37,6 +37,12 @@ class leak_scan;
 class live_visitor;
 struct live_block;
 
+/// A look for damage: by whom, and what reports say of it.
+struct inspection {
+  gpa::stack_trace here;
+  std::string_view words;  // "found by verify()"; good for ever
+};
+
 class large_blocks {
  public:
   large_blocks(owner& o, supply& s, std::size_t quarantine_bytes) noexcept
@@ -58,7 +64,7 @@ class large_blocks {
   [[nodiscard]] bool fits(const large_block& b, std::uint64_t word, std::size_t bytes) const noexcept;
   [[nodiscard]] bool resize(large_block& b, std::uint64_t word, std::size_t new_bytes) noexcept;
 
-  [[nodiscard]] std::size_t verify(gpa::stack_trace here) noexcept;
+  [[nodiscard]] std::size_t verify(const inspection& why) noexcept;
   /// All live blocks as owners of nothing.
   void collect_live(leak_groups& groups) noexcept;
   /// All live blocks. Throws std::bad_alloc.

@@ -68,7 +68,7 @@ gpa::report large_blocks::write_after_free_report(const large_block& b, gpa::sta
   return r;
 }
 
-std::size_t large_blocks::verify(gpa::stack_trace here) noexcept
+std::size_t large_blocks::verify(const inspection& why) noexcept
 {
   list_of<gpa::report> found;
   try {
@@ -82,12 +82,12 @@ std::size_t large_blocks::verify(gpa::stack_trace here) noexcept
       // Told once: the flag stays. Whoever frees the block now loses or wins this exchange, so one of us tells.
       const slot_state told = state == slot_state::live ? slot_state::live_inspected : slot_state::ignored_inspected;
       if (!b->word.compare_exchange_strong(word, large_with_state(word, told), std::memory_order_acq_rel)) continue;
-      found.push_back(overflow_report(*b, word, here, "found by verify()"));
+      found.push_back(overflow_report(*b, word, why.here, why.words));
     }
     for (large_block* b = supply_.from_system() ? nullptr : freed_.first; b != nullptr; b = b->next) {
       std::uint64_t word = b->word.load(std::memory_order_acquire);
       if (large_state(word) != slot_state::poisoned || is_poison(b->base, b->bytes)) continue;
-      found.push_back(write_after_free_report(*b, here, "found by verify()"));
+      found.push_back(write_after_free_report(*b, why.here, why.words));
       tools_open(b->base, b->bytes);
       fill_with_poison(b->base, b->bytes);
       tools_close(b->base, b->bytes);

@@ -51,12 +51,17 @@ list_of<leak_group> leak_groups::sorted() const
   list_of<leak_group> list;
   list.reserve(groups_.size());
   for (const auto& [key, group] : groups_) list.push_back(group);
+  sort_groups(list);
+  return list;
+}
+
+void sort_groups(list_of<leak_group>& list) noexcept
+{
   const auto holds = [](const leak_group& g) { return g.own.bytes + g.owned.bytes; };
   std::sort(list.begin(), list.end(), [&](const leak_group& a, const leak_group& b) {
     if (a.is_owned != b.is_owned) return b.is_owned;
     return holds(a) != holds(b) ? holds(a) > holds(b) : a.first.address < b.first.address;
   });
-  return list;
 }
 
 }  // namespace gpa::detail

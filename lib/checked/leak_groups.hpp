@@ -42,6 +42,9 @@ struct leak_group {
   bool is_owned = false;  // a group of owned blocks, where those were asked for
 };
 
+/// Owners first; of each kind the one that holds most first, equal ones by their lowest address.
+void sort_groups(list_of<leak_group>& list) noexcept;
+
 class leak_groups {
  public:
   /// `owned_too`: owned blocks get groups of their own, by their own stacks, after those of the owners.
@@ -53,8 +56,7 @@ class leak_groups {
   void add_to_owner(const live_block& owner, const block_count& owned) noexcept;
   void add_reachable(const live_block& b) noexcept { reachable_.add(b.bytes); }
 
-  /// Owners first; of each kind the one that holds most first, equal ones by their lowest address. Throws
-  /// std::bad_alloc.
+  /// As sort_groups() sorts. Throws std::bad_alloc.
   [[nodiscard]] list_of<leak_group> sorted() const;
 
   /// All that leaked, whoever owns it. Right even when there was no memory for all groups.

@@ -105,7 +105,7 @@ void checked_heap::complete_damaged_free(checked_cache& k, const slab& s, std::s
   owner_.tell(told);
 }
 
-void checked_heap::verify_poisoned(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found)
+void checked_heap::verify_poisoned(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found)
 {
   record& r = s.records[index];
   const mutex_guard guard(damage_lock_);
@@ -121,11 +121,11 @@ void checked_heap::verify_poisoned(slab& s, std::size_t index, gpa::stack_trace 
     r.word.compare_exchange_strong(mine, word, std::memory_order_acq_rel);
     return;
   }
-  const gpa::report told = damage_report(s, index, word, d, "found by verify()", here);
+  const gpa::report told = damage_report(s, index, word, d, why.words, why.here);
   if (r.word.load(std::memory_order_acquire) == marked) found.push_back(told);
 }
 
-void checked_heap::verify_live(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found)
+void checked_heap::verify_live(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found)
 {
   record& r = s.records[index];
   share(s);
@@ -143,11 +143,11 @@ void checked_heap::verify_live(slab& s, std::size_t index, gpa::stack_trace here
     r.word.compare_exchange_strong(mine, word, std::memory_order_acq_rel);
     return;
   }
-  const gpa::report told = overflow_report(s, index, bytes, d, "found by verify()", here);
+  const gpa::report told = overflow_report(s, index, bytes, d, why.words, why.here);
   if (r.word.load(std::memory_order_acquire) == marked) found.push_back(told);
 }
 
-void checked_heap::verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::report>& found)
+void checked_heap::verify_slab(slab& s, const inspection& why, list_of<gpa::report>& found)
 {
   const std::size_t carved = s.carved.load(std::memory_order_acquire);
   for (std::size_t i = 0; i != carved; ++i) {
@@ -155,12 +155,12 @@ void checked_heap::verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::repo
     switch (state_of(tag_of(word))) {
       case slot_state::poisoned:
         if (!holds_poison(s.slot(i), s.slot_bytes, bytes_of(tag_of(word)), poison_))
-          verify_poisoned(s, i, here, found);
+          verify_poisoned(s, i, why, found);
         break;
       case slot_state::live:
       case slot_state::live_ignored:
         if (!behind_intact(s.slot(i), bytes_of(tag_of(word)), s.slot_bytes, poison_))
-          verify_live(s, i, here, found);
+          verify_live(s, i, why, found);
         break;
       case slot_state::fresh:
       case slot_state::freed:
@@ -171,19 +171,19 @@ void checked_heap::verify_slab(slab& s, gpa::stack_trace here, list_of<gpa::repo
   }
 }
 
-std::size_t checked_heap::verify(gpa::stack_trace here) noexcept
+std::size_t checked_heap::verify(const inspection& why) noexcept
 {
   list_of<gpa::report> found;
   {
     const mutex_guard guard(scan_lock_);  // trim() must not take the pages away
     try {
-      for (slab* s = slabs(); s != nullptr; s = s->next) verify_slab(*s, here, found);
+      for (slab* s = slabs(); s != nullptr; s = s->next) verify_slab(*s, why, found);
     } catch (const std::bad_alloc&) {
       // What was found so far is told; the rest is found by the next call.
     }
   }
   for (const gpa::report& r : found) owner_.tell(r);
-  return found.size() + large_.verify(here);
+  return found.size() + large_.verify(why);
 }
 
 }  // namespace gpa::detail

@@ -10,11 +10,12 @@ namespace gpa::detail {
 bool checked_heap::deallocate_slow(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
                                    std::uint32_t trace, const void* caller) noexcept
 {
-  if (trace == 0 && k.frames != 0) trace = capture_stack(k.frames, caller);
+  if (trace == 0 && k.free_frames != 0) trace = capture_stack(k.free_frames, caller);
   for (;;) {
     const judgement j = judge(p, bytes, alignment, &owner_);
     if (!j.right) {
       gpa::report r = report_of(j, owner_, p, bytes, alignment);
+      if (trace == 0 && k.frames != 0) trace = capture_stack(k.frames, caller);
       r.here = gpa::stack_trace(trace, k.thread);
       owner_.tell(r);
       return false;

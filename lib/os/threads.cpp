@@ -31,6 +31,7 @@ constinit std::atomic<thread_entry*> table{nullptr};  // of the others, indexed 
                                                       // as needed
 constinit std::atomic<std::uint64_t> next_number{1};  // 64 bits: nobody starts so many threads
 constinit std::atomic<std::uint32_t> first_number{1};
+constinit std::atomic<bool> with_inherited{false};
 
 /// Null when memory is refused: then threads have numbers and no names.
 thread_entry* map_table() noexcept
@@ -92,9 +93,20 @@ std::uint32_t first_number_of_this_process() noexcept
   return first_number.load(std::memory_order_relaxed);
 }
 
+void report_inherited_blocks(bool wanted) noexcept
+{
+  with_inherited.store(wanted, std::memory_order_relaxed);
+}
+
+bool inherited_blocks_are_reported() noexcept
+{
+  return with_inherited.load(std::memory_order_relaxed);
+}
+
 void renumber_threads_after_fork() noexcept
 {
-  first_number.store(bounded(next_number.load(std::memory_order_relaxed)), std::memory_order_relaxed);
+  if (!inherited_blocks_are_reported())
+    first_number.store(bounded(next_number.load(std::memory_order_relaxed)), std::memory_order_relaxed);
   this_thread_cached_number = 0;
 }
 

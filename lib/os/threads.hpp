@@ -37,6 +37,10 @@ extern constinit thread_local std::uint32_t this_thread_cached_number
 /// Blocks of threads with a smaller number came from before the fork.
 [[nodiscard]] std::uint32_t first_number_of_this_process() noexcept;
 
+/// Whether, after a fork, blocks from before it count as this process's own; at first they do not.
+void report_inherited_blocks(bool wanted) noexcept;
+[[nodiscard]] bool inherited_blocks_are_reported() noexcept;
+
 /// In the child of a fork: the calling thread, and all to come, get new numbers.
 void renumber_threads_after_fork() noexcept;
 

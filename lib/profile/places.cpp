@@ -4,6 +4,7 @@
 #include "profile/profile.hpp"
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
+#include "trace/naming.hpp"
 #include "trace/symbolize.hpp"
 
 #include <algorithm>
@@ -46,7 +47,7 @@ frame_list shortened_stack(const gpa::stack_trace& s)
   frames.resize(frames_to_main(frames));
   const metadata_string directory = current_directory();
   for (frame& f : frames)
-    if (!f.file.empty()) f.file = shortened_path(f.file, directory);
+    if (!f.file.empty()) f.file = shown_path(f.file, directory);
   return frames;
 }
 

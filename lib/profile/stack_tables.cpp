@@ -1,9 +1,7 @@
 #include "profile/stack_tables.hpp"
 
 #include "profile/json.hpp"
-#include "trace/code_image.hpp"
 #include "trace/depot.hpp"
-#include "trace/format.hpp"
 #include "trace/modules.hpp"
 #include "trace/symbolize.hpp"
 
@@ -16,13 +14,7 @@ namespace {
 void write_module(json& out, const module_list& loaded, std::size_t index)
 {
   const loaded_module& m = loaded.modules[index];
-  text digits;
-  for (const module_segment& s : loaded.segments) {
-    if (s.module != index || !digits.empty()) continue;
-    for (const std::byte b : code_image::around(s.begin).build_id())
-      absl::Format(&digits, "%02x", std::to_integer<unsigned>(b));
-  }
-  out.line().begin_object().key("path").string(m.path).key("build_id").string(digits.view());
+  out.line().begin_object().key("path").string(m.path).key("build_id").string(m.build_id);
   out.key("base").address(m.base).end_object();
 }
 

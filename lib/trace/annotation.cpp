@@ -28,7 +28,9 @@ void append_annotation(text& out, const report& r, std::string_view workspace, s
   const errno_keeper keeper;
   text line;
   try {
-    const told_stack stack = tell(r.kind == mistake::leak ? r.allocated : r.here);
+    told_stack stack = tell(r.kind == mistake::leak ? r.allocated : r.here);
+    if (stack.frames.empty()) stack = tell(r.freed);
+    if (stack.frames.empty()) stack = tell(r.allocated);
     line.append("::error ");
     if (const frame* const f = first_worth_showing(stack.frames); f != nullptr && f->line != 0) {
       const metadata_string directory = workspace.empty() ? current_directory() : shortened_path(workspace, {});

@@ -40,23 +40,6 @@ std::uintptr_t bias_of(std::span<const ElfW(Phdr)> segments, std::uintptr_t begi
   return begin;
 }
 
-// A note is three words, a name and its bytes, both padded to 4.
-std::span<const std::byte> find_build_id(std::span<const std::byte> notes) noexcept
-{
-  constexpr std::size_t head = sizeof(ElfW(Nhdr));
-  while (notes.size() > head) {
-    ElfW(Nhdr) note;
-    std::memcpy(&note, notes.data(), head);
-    const std::size_t name = (std::size_t{note.n_namesz} + 3) / 4 * 4;
-    const std::size_t bytes = (std::size_t{note.n_descsz} + 3) / 4 * 4;
-    if (name + bytes > notes.size() - head) return {};
-    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(notes.data() + head, "GNU", 4) == 0)
-      return notes.subspan(head + name, note.n_descsz);
-    notes = notes.subspan(head + name + bytes);
-  }
-  return {};
-}
-
 // Where the modules begin that outlive this code; looked up once, by an address in each.
 class permanent_modules {
  public:
@@ -85,11 +68,35 @@ constinit permanent_modules permanent;
 
 }  // namespace
 
+// A note is three words, a name and its bytes, both padded to 4.
+std::span<const std::byte> find_build_id(std::span<const std::byte> notes) noexcept
+{
+  constexpr std::size_t head = sizeof(ElfW(Nhdr));
+  while (notes.size() > head) {
+    ElfW(Nhdr) note;
+    std::memcpy(&note, notes.data(), head);
+    const std::size_t name = (std::size_t{note.n_namesz} + 3) / 4 * 4;
+    const std::size_t bytes = (std::size_t{note.n_descsz} + 3) / 4 * 4;
+    if (name + bytes > notes.size() - head) return {};
+    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(notes.data() + head, "GNU", 4) == 0)
+      return notes.subspan(head + name, note.n_descsz);
+    notes = notes.subspan(head + name + bytes);
+  }
+  return {};
+}
+
 code_image code_image::around(std::uintptr_t pc) noexcept
 {
   dl_find_object found;
   if (::_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0) return {};
   return {number(found.dlfo_map_start), number(found.dlfo_map_end), number(found.dlfo_eh_frame)};
+}
+
+loaded_file file_around(std::uintptr_t pc) noexcept
+{
+  dl_find_object found;
+  if (::_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0 || found.dlfo_link_map == nullptr) return {};
+  return {found.dlfo_link_map->l_name, static_cast<std::uintptr_t>(found.dlfo_link_map->l_addr)};
 }
 
 std::span<const std::byte> code_image::readable_from(std::uintptr_t address) const noexcept

@@ -12,6 +12,12 @@
 
 namespace gpa::detail {
 
+/// As what the loader has a module.
+struct loaded_file {
+  const char* path = nullptr;  // good while the module is there; null: of no module
+  std::uintptr_t base = 0;     // what the loader added to the addresses in the file
+};
+
 class code_image {
  public:
   /// An empty image: of no module.
@@ -47,5 +53,11 @@ class code_image {
   std::uintptr_t end_ = 0;
   std::uintptr_t unwind_header_ = 0;
 };
+
+/// The file of the module around `pc`. Lock-free; never allocates.
+[[nodiscard]] loaded_file file_around(std::uintptr_t pc) noexcept;
+
+/// The build id among the notes of an ELF file; empty if there is none.
+[[nodiscard]] std::span<const std::byte> find_build_id(std::span<const std::byte> notes) noexcept;
 
 }  // namespace gpa::detail

@@ -67,7 +67,7 @@ class reader {
     enter_split_unit();
     if (directory_.empty()) directory_ = text_of(unit_, DW_AT_comp_dir);
     metadata_vector<Dwarf_Die> chain;
-    find_functions(unit_, chain);
+    if (!find_functions(unit_, chain, false)) find_functions(unit_, chain, true);
     if (chain.empty()) {
       append(out, symbol_name(), place, false);
       return;
@@ -127,7 +127,8 @@ class reader {
   }
 
   // The functions around the address, innermost first. Down from the unit: dwarf_getscopes() loses them under LTO.
-  bool find_functions(Dwarf_Die parent, metadata_vector<Dwarf_Die>& chain)
+  // With `everywhere` also in functions that are elsewhere: g++ leaves the members of their lambdas and local classes there.
+  bool find_functions(Dwarf_Die parent, metadata_vector<Dwarf_Die>& chain, bool everywhere)
   {
     Dwarf_Die child{};
     if (dw_.dwarf_child(&parent, &child) != 0) return false;
@@ -135,18 +136,24 @@ class reader {
       switch (dw_.dwarf_tag(&child)) {
         case DW_TAG_subprogram:
         case DW_TAG_inlined_subroutine:
-          if (dw_.dwarf_haspc(&child, pc_) <= 0) break;
-          find_functions(child, chain);
+          if (dw_.dwarf_haspc(&child, pc_) <= 0) {
+            if (everywhere && find_functions(child, chain, true)) return true;
+            break;
+          }
+          find_functions(child, chain, everywhere);
           chain.push_back(child);
           return true;
         case DW_TAG_lexical_block:
-          if (dw_.dwarf_haspc(&child, pc_) <= 0) break;
-          find_functions(child, chain);
+          if (dw_.dwarf_haspc(&child, pc_) <= 0) {
+            if (everywhere && find_functions(child, chain, true)) return true;
+            break;
+          }
+          find_functions(child, chain, everywhere);
           return true;
         case DW_TAG_namespace:
         case DW_TAG_class_type:
         case DW_TAG_structure_type:
-          if (find_functions(child, chain)) return true;
+          if (find_functions(child, chain, everywhere)) return true;
           break;
         default: break;
       }
@@ -188,12 +195,16 @@ class reader {
     Dwarf_Die* scopes = nullptr;
     const int count = dw_.dwarf_getscopes_die(&source, &scopes);
     for (int i = 1; i < count; ++i) {
+      if (dw_.dwarf_tag(&scopes[i]) == DW_TAG_subprogram) {  // its own scopes are where it was declared
+        metadata_string outer = qualified_name(scopes[i]);
+        if (!outer.empty()) name = outer.append("::").append(name);
+        break;
+      }
       std::string_view unnamed;
       switch (dw_.dwarf_tag(&scopes[i])) {
         case DW_TAG_namespace: unnamed = "(anonymous namespace)"; break;
         case DW_TAG_class_type:
         case DW_TAG_structure_type: unnamed = "{lambda}"; break;
-        case DW_TAG_subprogram: break;
         default: continue;
       }
       Dwarf_Die scope = origin(scopes[i]);

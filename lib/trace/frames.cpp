@@ -132,7 +132,9 @@ std::string_view suppression_pattern(const frame& f) noexcept
   for (std::size_t i = close + 1; i-- != 0;) {
     if (name[i] == ')') ++depth;
     if (name[i] != '(' || --depth != 0) continue;
-    return i == 0 || name[i - 1] == ' ' || name[i - 1] == ':' ? name : name.substr(0, i);  // "(anonymous namespace)"
+    const std::string_view before = name.substr(0, i);
+    const bool parameters = i != 0 && before.back() != ' ' && before.back() != ':' && !before.ends_with("operator");
+    return parameters ? before : name;  // of "(anonymous namespace)::f" and "operator()<int>" all is the name
   }
   return name;
 }

@@ -1,6 +1,9 @@
 #include "trace/modules.hpp"
 
 #include "os/loader.hpp"
+#include "trace/code_image.hpp"
+#include "trace/met_modules.hpp"
+#include "trace/symbol_table.hpp"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -9,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <span>
 #include <utility>
 
 namespace gpa::detail {
@@ -20,6 +24,17 @@ metadata_string executable_path()
   std::array<char, 4096> buffer;
   const ssize_t length = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
   return length > 0 ? metadata_string(buffer.data(), static_cast<std::size_t>(length)) : metadata_string("(program)");
+}
+
+metadata_string in_hex(std::span<const std::byte> bytes)
+{
+  constexpr std::string_view digits = "0123456789abcdef";
+  metadata_string words;
+  for (const std::byte b : bytes) {
+    words += digits[std::to_integer<std::size_t>(b >> 4)];
+    words += digits[std::to_integer<std::size_t>(b & std::byte{15})];
+  }
+  return words;
 }
 
 struct listing {
@@ -44,6 +59,12 @@ void add(module_list& list, const dl_phdr_info& info)
     const auto& segment = info.dlpi_phdr[i];
     if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
     const std::uintptr_t begin = info.dlpi_addr + segment.p_vaddr;
+    if (m.end == 0) {
+      const code_image image = code_image::around(begin);
+      m.begin = image.begin();
+      m.end = image.end();
+      m.build_id = in_hex(image.build_id());
+    }
     list.segments.push_back({begin, begin + segment.p_memsz, static_cast<std::uint32_t>(list.modules.size())});
   }
   list.modules.push_back(std::move(m));
@@ -58,6 +79,87 @@ int on_module(dl_phdr_info* info, std::size_t, void* argument) noexcept
   } catch (...) {
     l.refused = true;
     return 1;
+  }
+}
+
+// A module that was met, as one of the list. Its file may be another by now.
+loaded_module unloaded_module(const met_module& m)
+{
+  loaded_module gone;
+  gone.path = m.path;
+  gone.base = m.base;
+  gone.library = is_library_module(m.path);
+  gone.unloaded = true;
+  gone.build_id = in_hex(m.build_id());
+  gone.begin = m.begin;
+  gone.end = m.end;
+  if (!gone.build_id.empty() && in_hex(build_id_of_file(gone.path.c_str())) == gone.build_id) gone.file = gone.path;
+  return gone;
+}
+
+// Two that stood in one place, one after the other.
+loaded_module either_of(const loaded_module& one, const loaded_module& other)
+{
+  loaded_module m;
+  m.path = one.path;
+  if (one.path == other.path) {
+    m.path += " or another build of it";
+  } else {
+    m.path.append(" or ").append(other.path);
+  }
+  m.base = one.base;
+  m.library = one.library && other.library;
+  m.unloaded = true;
+  return m;
+}
+
+bool is_same(const loaded_module& a, const loaded_module& b) noexcept
+{
+  return a.begin == b.begin && a.end == b.end && a.build_id == b.build_id &&
+         (!a.build_id.empty() || a.path == b.path);
+}
+
+// Of `m`, what nobody else ever held becomes its own; what somebody else held, doubtful.
+void add_unloaded(module_list& list, loaded_module m)
+{
+  const auto number = static_cast<std::uint32_t>(list.modules.size());
+  const std::uintptr_t end = m.end;
+  std::uintptr_t at = m.begin;
+  list.modules.push_back(std::move(m));
+  metadata_vector<module_segment> result;
+  for (const module_segment& s : list.segments) {
+    const std::uintptr_t begin = std::max(s.begin, at), stop = std::min(s.end, end);
+    if (begin >= stop) {
+      result.push_back(s);
+      continue;
+    }
+    if (at < begin) result.push_back({at, begin, number});
+    if (s.begin < begin) result.push_back({s.begin, begin, s.module});
+    result.push_back({begin, stop, static_cast<std::uint32_t>(list.modules.size())});
+    list.modules.push_back(either_of(list.modules[s.module], list.modules[number]));
+    if (stop < s.end) result.push_back({stop, s.end, s.module});
+    at = stop;
+  }
+  if (at < end) result.push_back({at, end, number});
+  list.segments = std::move(result);
+}
+
+void sort(metadata_vector<module_segment>& segments) noexcept
+{
+  std::sort(segments.begin(), segments.end(),
+            [](const module_segment& a, const module_segment& b) { return a.begin < b.begin; });
+}
+
+void add_unloaded_modules(module_list& list)
+{
+  for (std::size_t i = 0; i != met_module_count(); ++i) {
+    const met_module* const met = met_module_of(i);
+    if (met == nullptr) continue;
+    loaded_module m = unloaded_module(*met);
+    const auto same = [&m](const loaded_module& other) { return is_same(m, other); };
+    if (std::any_of(list.modules.begin(), list.modules.end(), same)) continue;
+    add_unloaded(list, std::move(m));
+    sort(list.segments);
   }
 }
 
@@ -83,8 +185,8 @@ module_list list_modules()
   listing l;
   for_each_module(&on_module, &l);
   if (l.refused) throw std::bad_alloc();
-  std::sort(l.found.segments.begin(), l.found.segments.end(),
-            [](const module_segment& a, const module_segment& b) { return a.begin < b.begin; });
+  sort(l.found.segments);
+  add_unloaded_modules(l.found);
   return std::move(l.found);
 }
 

@@ -1,4 +1,6 @@
-// The executable and the shared libraries of this process, as the dynamic loader has them now.
+// The executable and the shared libraries of this process, as the dynamic loader has them now; and those that were met on
+// call stacks and were unloaded since (met_modules.hpp). Where two stood in one place, one after the other, nobody knows
+// whose an address of an old stack is: that range is a module of its own, without a file, with both names.
 //
 // A module counts as a library, whose frames no user wants to read, when it lies in the system's library directories
 // (libstdc++, libc, ...), belongs to the compiler's runtime (sanitizers) or is libgpa itself. The executable never
@@ -25,6 +27,10 @@ struct loaded_module {
   metadata_string file = {};  // what to open: /proc/self/exe survives a deleted or moved executable
   std::uintptr_t base = 0;    // what the loader added to the addresses in the file
   bool library = false;
+  bool unloaded = false;           // is not there any more; `file` is empty unless it is surely the same still
+  metadata_string build_id = {};   // in hex; empty if there is none, or more than one
+  std::uintptr_t begin = 0;        // where it is mapped
+  std::uintptr_t end = 0;
 };
 
 struct module_list {

@@ -7,6 +7,7 @@
 #include "trace/frames.hpp"
 #include "trace/headline.hpp"
 #include "trace/memory_text.hpp"
+#include "trace/short_names.hpp"
 #include "trace/stack_text.hpp"
 
 namespace gpa::detail {
@@ -40,7 +41,7 @@ class writer {
   void append_error()
   {
     const told_stack& stack = r_.kind == mistake::leak ? allocated_ : here_;
-    stacks_.append_location(stack);
+    stacks_.append_location(place());
     paint_.put(color::error, "error:");
     out_.append(" ");
     paint_.begin(color::headline);
@@ -59,6 +60,14 @@ class writer {
     if (r_.kind == mistake::wrong_thread && here_.thread != 0) append_thread_line("called", here_);
     if (!r_.reason.empty() && !headline_has_reason(r_.kind)) absl::Format(&out_, "    %s\n", r_.reason);
     if (r_.damaged != 0 && r_.memory.count != 0) append_damage();
+  }
+
+  // What the headline points at. Of damage that nobody looked for there is no call to tell, only whose block it was.
+  [[nodiscard]] const told_stack& place() const noexcept
+  {
+    if (r_.kind == mistake::leak) return allocated_;
+    if (!here_.frames.empty()) return here_;
+    return freed_.frames.empty() ? allocated_ : freed_;
   }
 
   void append_damage()
@@ -116,9 +125,11 @@ class writer {
   {
     out_.append("    ");
     append_anchor();
-    if (const frame* const f = first_worth_showing(allocated_.frames); f != nullptr && !f->library) {
+    const frame* const f = first_worth_showing(allocated_.frames);
+    if (f != nullptr && !f->library && !f->function.empty()) {
       const std::string_view pattern = suppression_pattern(*f);  // main is in every stack
-      if (!pattern.empty() && pattern != "main") absl::Format(&out_, "; suppress with: leak:%s", pattern);
+      if (pattern != "main")
+        absl::Format(&out_, "; suppress with: leak:%s", std::string_view(shortened_pattern(pattern)));
     }
     out_.append("\n");
   }

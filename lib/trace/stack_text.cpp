@@ -3,8 +3,11 @@
 #include "trace/depot.hpp"
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
+#include "trace/naming.hpp"
+#include "trace/short_names.hpp"
 #include "trace/source_line.hpp"
 #include "trace/symbolize.hpp"
+#include "trace/unwind_rule.hpp"
 
 #include <algorithm>
 
@@ -14,6 +17,15 @@ namespace {
 
 // Below this a stack of an unoptimised program may end inside the standard library: measured, median 9, worst 29.
 constexpr std::size_t few_addresses = 12;
+
+// Whether the stack goes on to where the thread began. Frames have the address inside the call, a byte before.
+bool is_complete(const frame_list& frames) noexcept
+{
+  if (frames.empty()) return false;
+  const std::uintptr_t outermost = frames.back().address + 1;
+  const code_image image = code_image::around(outermost);  // the C library's, which stays
+  return image.is_permanent() && read_rule(image, outermost).base() == cfa_base::end;
+}
 
 }  // namespace
 
@@ -51,7 +63,7 @@ void stack_writer::append_location(const told_stack& stack)
 
 void stack_writer::append_place(const frame& f)
 {
-  out_.append(shortened_path(f.file, directory_));
+  out_.append(shown_path(f.file, directory_));
   if (f.line != 0) absl::Format(&out_, ":%d", f.line);
   if (f.line != 0 && f.column != 0) absl::Format(&out_, ":%d", f.column);
 }
@@ -61,7 +73,7 @@ void stack_writer::append_offset(const frame& f)
   if (f.module.empty()) {
     absl::Format(&out_, "0x%x", f.address);
   } else {
-    absl::Format(&out_, "%s+0x%x", std::string_view(shortened_path(f.module, directory_)), f.offset);
+    absl::Format(&out_, "%s+0x%x", std::string_view(shown_path(f.module, directory_)), f.offset);
   }
 }
 
@@ -86,6 +98,9 @@ void stack_writer::append_stack(const told_stack& stack)
   if (stack.addresses == 1 && depot_is_full()) {
     absl::Format(&out_, "    hint: the %d MiB for call stacks are used up, and this one may have been cut\n",
                  depot_limit >> 20);
+  } else if (all_library && is_complete(stack.frames)) {
+    out_.append("    hint: a call at the end of an optimised function leaves no frame of that function, except with "
+                "-fno-optimize-sibling-calls\n");
   } else if (all_library && stack.addresses < few_addresses) {
     absl::Format(&out_, "    hint: %d frame%s did not reach your code: raise options::stack_frames\n", stack.addresses,
                  stack.addresses == 1 ? "" : "s");
@@ -95,7 +110,10 @@ void stack_writer::append_stack(const told_stack& stack)
 void stack_writer::append_frame(std::size_t number, const frame& f)
 {
   absl::Format(&out_, "    #%d 0x%x", number, f.address);
-  if (!f.function.empty()) absl::Format(&out_, " in %s", std::string_view(f.function));
+  if (!f.function.empty()) {
+    const metadata_string name = style_.all_frames ? f.function : shortened_name(f.function);
+    absl::Format(&out_, " in %s", std::string_view(name));
+  }
   if (!f.file.empty()) {
     out_.append(" ");
     append_place(f);

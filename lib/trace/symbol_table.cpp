@@ -1,5 +1,7 @@
 #include "trace/symbol_table.hpp"
 
+#include "trace/code_image.hpp"
+
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -59,6 +61,12 @@ const ElfW(Shdr) * section_of(const list_of<ElfW(Shdr)>& sections, unsigned type
   return found == sections.end() ? nullptr : &*found;
 }
 
+bool read_header(const elf_file& file, ElfW(Ehdr)& header) noexcept
+{
+  return file.read(&header, sizeof header, 0) && std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
+         header.e_ident[EI_CLASS] == ELFCLASS64;
+}
+
 }  // namespace
 
 symbol_table symbol_table::of_file(const char* path)
@@ -66,9 +74,7 @@ symbol_table symbol_table::of_file(const char* path)
   symbol_table table;
   const elf_file file(path);
   ElfW(Ehdr) header;
-  if (!file.read(&header, sizeof header, 0) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-      header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_shentsize != sizeof(ElfW(Shdr)))
-    return table;
+  if (!read_header(file, header) || header.e_shentsize != sizeof(ElfW(Shdr))) return table;
   const auto sections = file.list<ElfW(Shdr)>(header.e_shnum, header.e_shoff);
   const ElfW(Shdr)* symbols = section_of(sections, SHT_SYMTAB);
   if (symbols == nullptr) symbols = section_of(sections, SHT_DYNSYM);
@@ -100,6 +106,19 @@ std::string_view symbol_table::function_at(std::uintptr_t address) const noexcep
                                       [](const function& f, std::uintptr_t b) { return f.begin < b; });
   const auto around = std::find_if(first, after, [address](const function& f) { return address - f.begin < f.size; });
   return around == after ? std::string_view() : std::string_view(names_.data() + around->name);
+}
+
+list_of<std::byte> build_id_of_file(const char* path)
+{
+  const elf_file file(path);
+  ElfW(Ehdr) header;
+  if (!read_header(file, header) || header.e_phentsize != sizeof(ElfW(Phdr))) return {};
+  for (const ElfW(Phdr) & s : file.list<ElfW(Phdr)>(header.e_phnum, header.e_phoff)) {
+    if (s.p_type != PT_NOTE) continue;
+    const auto notes = file.list<std::byte>(s.p_filesz, s.p_offset);
+    if (const auto id = find_build_id(notes); !id.empty()) return {id.begin(), id.end()};
+  }
+  return {};
 }
 
 }  // namespace gpa::detail

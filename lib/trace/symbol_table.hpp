@@ -34,4 +34,7 @@ class symbol_table {
   list_of<char> names_;
 };
 
+/// As the linker wrote it into the file; empty if there is none, or no such file. Throws std::bad_alloc.
+[[nodiscard]] list_of<std::byte> build_id_of_file(const char* path);
+
 }  // namespace gpa::detail

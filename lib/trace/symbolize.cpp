@@ -1,11 +1,11 @@
 #include "trace/symbolize.hpp"
 
 #include "os/containers.hpp"
-#include "trace/code_image.hpp"
 #include "trace/debug_info.hpp"
 #include "trace/frames.hpp"
 #include "trace/modules.hpp"
 #include "trace/names.hpp"
+#include "trace/naming.hpp"
 #include "trace/symbol_table.hpp"
 
 #include <atomic>
@@ -16,17 +16,6 @@
 namespace gpa::detail {
 
 namespace {
-
-metadata_string in_hex(std::span<const std::byte> bytes)
-{
-  constexpr std::string_view digits = "0123456789abcdef";
-  metadata_string words;
-  for (const std::byte b : bytes) {
-    words += digits[std::to_integer<std::size_t>(b >> 4)];
-    words += digits[std::to_integer<std::size_t>(b & std::byte{15})];
-  }
-  return words;
-}
 
 class session {
  public:
@@ -52,15 +41,16 @@ class session {
       return frames;
     }
     const loaded_module& m = modules_.modules[index];
-    if (!m.library) debug_.describe(index, address, frames);
+    const bool wanted = current_naming().symbols;
+    if (wanted && !m.library) debug_.describe(index, address, frames);
     if (frames.empty()) frames.emplace_back().address = address;
-    if (frames.back().function.empty()) frames.back().function = linked_name(m, index, address);
+    if (wanted && frames.back().function.empty()) frames.back().function = linked_name(m, index, address);
     for (frame& f : frames) {
       f.function = readable_name(f.function);
       f.module = m.path;
       f.offset = address - m.base;
-      f.library = is_library_frame(f, m.library);
-      if (f.file.empty() && !f.library) f.build_id = in_hex(code_image::around(address).build_id());
+      f.library = is_library_frame(f, m.library) || is_hidden(f);
+      if (f.file.empty() && !f.library) f.build_id = m.build_id;
     }
     return frames;
   }
@@ -74,7 +64,7 @@ class session {
       if (table == tables_.end()) table = tables_.emplace(index, symbol_table::of_file(m.file.c_str())).first;
       name = table->second.function_at(address - m.base);
     }
-    if (name.empty()) name = exported_name(address);
+    if (name.empty() && !m.unloaded) name = exported_name(address);
     return name.empty() ? metadata_string() : demangled(metadata_string(name).c_str());
   }
 

@@ -1,6 +1,7 @@
 #include "trace/unwind_rule.hpp"
 
 #include "trace/byte_reader.hpp"
+#include "trace/met_modules.hpp"
 
 #include <algorithm>
 #include <array>
@@ -354,6 +355,7 @@ unwind_rule rule_without_tables(const code_image& image, std::uintptr_t pc) noex
 
 unwind_rule read_rule(const code_image& image, std::uintptr_t pc) noexcept
 {
+  note_module(image, pc);
   if (image.empty() || image.unwind_header() == 0) return {};
   const std::uintptr_t call = pc - 1;  // inside the call instruction: the next one may belong to another function
   std::uintptr_t address = 0;

@@ -6,9 +6,10 @@
 // distance. Everything else (signal frames, other DWARF expressions, other base registers, tables we do not know) is
 // `unknown`, and such a stack is left to libgcc's unwinder.
 //
-// Reading never leaves what the module's file maps readable, whatever the tables say.
+// Reading never leaves what the module's file maps readable, whatever the tables say. It also notes the module, for names
+// after its end (met_modules.hpp).
 //
-// Thread-safe: no state.
+// Thread-safe.
 #pragma once
 
 #include "trace/code_image.hpp"

@@ -25,7 +25,7 @@ inline constexpr std::string_view golden_directory = GPA_TEST_DIR "/golden/";
 
 // ---- stacks with names that no compiler changes ----
 
-enum stack_id : std::uint32_t { none, allocating, freeing, misusing, stripped, library_only, shallow, nameless };
+enum stack_id : std::uint32_t { none, allocating, freeing, misusing, stripped, library_only, shallow, nameless, wide };
 enum thread_id : std::uint32_t { nobody, main_thread, worker_thread };
 
 // The teller below finds both in the number of the stack.
@@ -113,6 +113,15 @@ inline told_stack tell(const stack_trace& s)
       told.addresses = 32;
       break;
     case shallow: add_library(f, "std::pmr::memory_resource::allocate(unsigned long, unsigned long)"); break;
+    case wide:
+      add_user(f, {"decltype (visit(std::declval<table&>())) app::cache<std::pmr::map<std::pmr::string, std::pmr::vector<"
+                   "std::pmr::string>>, app::lru>::visit<main::{lambda(auto:1&)#1}>(main::{lambda(auto:1&)#1})",
+                   6, 28});
+      add_user(f, {"app::cache<std::pmr::map<std::pmr::string, std::pmr::vector<std::pmr::string>>, app::lru>::fill("
+                   "std::pmr::map<std::pmr::string, std::pmr::vector<std::pmr::string>> const&, unsigned long)",
+                   13, 17});
+      add_user(f, {"main", 18, 22});
+      break;
     case nameless:
       f.emplace_back();
       f.back().address = 0x1000;
@@ -336,6 +345,15 @@ inline std::vector<golden_case> golden_cases()
                  r.damaged = 3;
                  r.reason = "memory behind the block that was never handed out; found by verify()";
                  r.memory = dump(64, 32, {{80, 'a'}, {81, 'd'}, {82, 'a'}});
+               })},
+      {"leak.wide_names", changed(leak(10, 720), [](auto& r) { r.allocated = stack(wide); })},
+      {"write_after_free.at_the_end",
+       changed(wrong_free(mistake::write_after_free),
+               [](auto& r) {
+                 r.freed = stack(freeing);
+                 r.here = {};
+                 r.damaged = 1;
+                 r.reason = "found when the resource ended";
                })},
       {"write_after_free.in_front",
        changed(wrong_free(mistake::write_after_free),

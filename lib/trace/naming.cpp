@@ -1,0 +1,87 @@
+#include "trace/naming.hpp"
+
+#include "trace/frames.hpp"
+
+#include <algorithm>
+#include <atomic>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr naming defaults;
+constinit naming chosen;
+constinit std::atomic<const naming*> current{&defaults};
+
+}  // namespace
+
+void set_naming(const naming& n) noexcept
+{
+  chosen = n;
+  current.store(&chosen, std::memory_order_release);
+}
+
+const naming& current_naming() noexcept
+{
+  return *current.load(std::memory_order_acquire);
+}
+
+// After a star the rest may begin anywhere; only the last star is ever gone back to. A start that is not tied down is a
+// star in front, an end that is not lets the name go on.
+bool matches(std::string_view pattern, std::string_view name) noexcept
+{
+  bool behind_star = !pattern.starts_with('^');
+  if (!behind_star) pattern.remove_prefix(1);
+  const bool open_end = !pattern.ends_with('$');
+  if (!open_end) pattern.remove_suffix(1);
+
+  std::size_t p = 0, n = 0;
+  std::size_t after_star = 0, resumed = 0;
+  for (;;) {
+    while (p != pattern.size() && pattern[p] == '*') {
+      behind_star = true;
+      after_star = ++p;
+      resumed = n;
+    }
+    if (p == pattern.size() && (open_end || n == name.size())) return true;
+    if (p != pattern.size() && n != name.size() && pattern[p] == name[n]) {
+      ++p;
+      ++n;
+    } else if (behind_star && resumed != name.size()) {
+      p = after_star;
+      n = ++resumed;
+    } else {
+      return false;
+    }
+  }
+}
+
+bool matches(std::string_view pattern, const frame& f) noexcept
+{
+  return matches(pattern, f.function) || matches(pattern, f.file) || matches(pattern, f.module);
+}
+
+bool is_hidden(const frame& f) noexcept
+{
+  for (std::string_view rest = current_naming().hidden; !rest.empty();) {
+    const std::size_t end = std::min(rest.find(','), rest.size());
+    std::string_view pattern = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    while (pattern.starts_with(' ')) pattern.remove_prefix(1);
+    while (pattern.ends_with(' ')) pattern.remove_suffix(1);
+    if (!pattern.empty() && matches(pattern, f)) return true;
+  }
+  return false;
+}
+
+metadata_string shown_path(std::string_view path, std::string_view directory)
+{
+  const std::string_view prefix = current_naming().stripped;
+  metadata_string whole = shortened_path(path, {});
+  if (prefix.empty() || whole.size() <= prefix.size() || !whole.starts_with(prefix)) return shortened_path(path, directory);
+  whole.erase(0, prefix.size());
+  whole.erase(0, whole.find_first_not_of('/'));
+  return whole;
+}
+
+}  // namespace gpa::detail
