@@ -136,7 +136,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();
   if (k == nullptr) return nullptr;
-  if (right_thread && !lease.is_borrowed() && is_plain()) way_of(id) = {id, k};
+  if (right_thread && !lease.is_borrowed() && is_plain()) set_way(id, handle_.door.way, k);
   const std::uint64_t number = numbered_ ? number_allocation(bytes, alignment) : 0;
   const bool limited = limit_.is_set();
   if (limited && !limit_.reserve(*k, bytes)) {
@@ -173,7 +173,7 @@ void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();
   if (k == nullptr) return;  // no memory for a cache: the block stays where it is, and is counted as live
-  if (right_thread && !lease.is_borrowed() && is_plain()) way_of(id) = {id, k};
+  if (right_thread && !lease.is_borrowed() && is_plain()) set_way(id, handle_.door.way, k);
   const bool limited = limit_.is_set();
   if (limited) limit_.catch_up(*k);
   if (options_.log_operations) log_line("deallocate", p, bytes, alignment);

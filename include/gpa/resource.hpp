@@ -33,10 +33,12 @@ class core;
 [[nodiscard]] std::uint64_t birth_of(const std::pmr::memory_resource& r) noexcept;
 
 // What a call needs first. `id` is what thread caches compare: never reused, changed whenever hot paths must look
-// again, dead_id once the resource is dead. `birth` names it in the registry for ever.
+// again, dead_id once the resource is dead. `way` is where every thread has its cache, if it has one, counted from the
+// thread pointer. `birth` names the resource in the registry for ever.
 inline constexpr std::uint64_t dead_id = ~std::uint64_t{0x7E};
 struct front {
   std::atomic<std::uint64_t> id{dead_id};
+  std::ptrdiff_t way = 0;
   detail::core* heart = nullptr;
   std::uint64_t birth = 0;
 };
