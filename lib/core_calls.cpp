@@ -4,6 +4,7 @@
 #include "cache_lease.hpp"
 #include "core.hpp"
 #include "environment.hpp"
+#include "os/metadata.hpp"
 #include "os/threads.hpp"
 #include "output.hpp"
 #include "registry.hpp"
@@ -283,11 +284,11 @@ void core::trim(const void* caller) noexcept
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();
   if (k == nullptr) return;
-  if (!options_.checks.is_never()) checked_.trim(lease.checked());
-  if (k->checked) return;
-  fast_.flush(static_cast<fast_cache&>(*k));
+  flush(*k);
   flush_orphans();
-  fast_.trim();
+  if (!options_.checks.is_never()) checked_.trim();
+  if (!options_.checks.is_always()) fast_.trim();
+  metadata_trim();
 }
 
 void core::ignore(const void* p, const void* caller) noexcept

@@ -78,7 +78,8 @@ void* allocate_elsewhere(std::pmr::memory_resource& object, std::size_t bytes, s
                          const void* caller)
 {
   const front& door = door_of(object);
-  if (cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.way, door.birth); k != nullptr) [[likely]]
+  cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.way, door.birth);
+  if (k != nullptr) [[likely]]
     return allocate_from(*k, object, bytes, alignment, given_caller{caller});
   return allocate_or_throw(object, bytes, alignment, caller);
 }
@@ -87,7 +88,8 @@ void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_
                           const void* caller) noexcept
 {
   const front& door = door_of(object);
-  if (cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.way, door.birth); k != nullptr) [[likely]] {
+  cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.way, door.birth);
+  if (k != nullptr) [[likely]] {
     deallocate_to(*k, object, p, bytes, alignment, given_caller{caller});
     return;
   }

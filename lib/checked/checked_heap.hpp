@@ -110,8 +110,10 @@ class checked_heap {
   /// False when `p` is no live block of this heap.
   [[nodiscard]] bool ignore(const void* p) noexcept;
 
-  /// Ends the quarantine of `k` and gives pages without a block back.
-  void trim(checked_cache& k) noexcept;
+  /// What waits in `k` is free for anybody, now.
+  void end_quarantine(checked_cache& k) noexcept;
+  /// Gives pages back on which no block is or waits.
+  void trim() noexcept;
   /// After deinit(): gives back all memory without a live block; over a user's upstream, all. Caches are void.
   void bury() noexcept;
   /// A free after bury(): claims the block as deallocate() does and gives its memory back when it was the last.

@@ -108,18 +108,22 @@ slab* checked_heap::retire_unused() noexcept
   return unlinked;
 }
 
-void checked_heap::trim(checked_cache& k) noexcept
+// Rings go too: with slots of many sizes they are the larger part of what a thread keeps.
+void checked_heap::end_quarantine(checked_cache& k) noexcept
+{
+  const mutex_guard guard(lock_);
+  for (bin& b : k.bins) {
+    drain(k, b, true);
+    while (b.next != b.end) put_free((b.next++)->slot);
+    b.free_ring();
+  }
+}
+
+void checked_heap::trim() noexcept
 {
   slab* unlinked = nullptr;
   {
     const mutex_guard scanning(scan_lock_);  // verify() must not read pages that go
-    {
-      const mutex_guard guard(lock_);
-      for (bin& b : k.bins) {
-        drain(k, b, true);
-        while (b.next != b.end) put_free((b.next++)->slot);
-      }
-    }
     unlinked = retire_unused();
   }
   while (unlinked != nullptr) {  // calls the upstream: no lock held

@@ -241,6 +241,28 @@ void metadata_free(void* p, std::size_t bytes) noexcept
   if (!put_emptied(p, size)) put(p, size, 0);
 }
 
+void metadata_trim() noexcept
+{
+  for (std::size_t size = page_size; size <= largest_piece; size *= 2) {
+    for (;;) {
+      returned_piece* piece = nullptr;
+      {
+        const mutex_guard guard(all.lock);
+        returned_piece*& list = list_of(size);
+        piece = list;
+        if (piece == nullptr) break;
+        list = piece->next;
+        all.kept -= size;
+      }
+      discard_pages(piece, size);
+      const mutex_guard guard(all.lock);
+      if (put_emptied(piece, size)) continue;
+      put(piece, size, 0);
+      return;
+    }
+  }
+}
+
 bool is_static_metadata(const void* p) noexcept
 {
   return address(p) - address(static_arena) < sizeof static_arena;
