@@ -20,6 +20,7 @@
 #include "base/attributes.hpp"
 #include "base/mutex.hpp"
 #include "blocks/supply.hpp"
+#include "blocks/tolerance.hpp"
 #include "checked/claim.hpp"
 #include "checked/fill.hpp"
 #include "checked/judge.hpp"
@@ -169,6 +170,10 @@ class checked_heap {
   void verify_poisoned(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
   void verify_live(slab& s, std::size_t index, gpa::stack_trace here, list_of<gpa::report>& found);
   [[nodiscard]] slab* retire_unused() noexcept;
+  void look_for_surplus(checked_cache& k) noexcept;
+  [[nodiscard]] std::size_t surplus_in_rings(const checked_cache& k) const noexcept;
+  void empty_rings(checked_cache& k) noexcept GPA_REQUIRES(lock_);
+  void thin(slab& s) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] bool owns(const region& r) const noexcept
   {
@@ -185,6 +190,8 @@ class checked_heap {
   mutable mutex lock_;
   slab* slabs_ GPA_GUARDED_BY(lock_) = nullptr;  // all of them, newest first
   std::array<slab*, class_count> with_free_ GPA_GUARDED_BY(lock_){};  // slabs with free bits, last listed first
+  std::size_t idle_ GPA_GUARDED_BY(lock_) = 0;  // bytes of slots that became free since their slab was thinned
+  tolerance tolerance_ GPA_GUARDED_BY(lock_);
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
   mutex scan_lock_;    // verify and trim exclude each other
   large_blocks large_;

@@ -211,6 +211,7 @@ struct ring_shape {
 /// Everything one thread needs for checked blocks of one resource.
 struct checked_cache : cache_header {
   std::uint64_t clock = 0;  // bytes freed
+  std::uint64_t looked_at = 0;  // the clock when this thread last looked whether memory should go back
   std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
   poison_rule poison;
