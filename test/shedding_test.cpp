@@ -60,7 +60,7 @@ struct fixture {
   ~fixture() { check(r); }
 };
 
-constexpr std::size_t burst = sanitized ? 48 * mega : 128 * mega;
+constexpr std::size_t burst = 128 * mega;
 
 }  // namespace
 
