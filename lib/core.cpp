@@ -59,10 +59,11 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
 {
   if (options_.profile && !options_.checks.is_never()) profile_.emplace();
   name_ = options_.name;
-  f.heart = this;
-  f.birth = birth_;
-  handle_.door.heart = this;
-  handle_.door.birth = birth_;
+  for (front* const door : {&f, &handle_.door}) {
+    door->way = place_of_way(birth_);
+    door->heart = this;
+    door->birth = birth_;
+  }
   publish_new_id();
 }
 

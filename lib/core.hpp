@@ -132,6 +132,7 @@ class core final : public owner {
   [[nodiscard]] std::uint64_t new_id() const noexcept;
   void publish_new_id() noexcept;
   void add_orphan(cache_header& k) noexcept GPA_REQUIRES(lock_);
+  void flush(cache_header& k) noexcept;
   void flush_caches() noexcept;
   void flush_orphans() noexcept;
   [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept;

@@ -167,7 +167,18 @@ void core::flush_caches() noexcept
     if (!k->checked) fast_.flush(static_cast<fast_cache&>(*k));
 }
 
-// The same for those of threads that are gone. No lock is held meanwhile, so the upstream may be called.
+void core::flush(cache_header& k) noexcept
+{
+  if (k.partner != nullptr) flush(*k.partner);
+  if (k.checked) {
+    checked_.end_quarantine(static_cast<checked_cache&>(k));
+  } else {
+    fast_.flush(static_cast<fast_cache&>(k));
+  }
+}
+
+// The same for those of threads that are gone, and the end of their quarantine. No lock is held meanwhile, so the
+// upstream may be called.
 void core::flush_orphans() noexcept
 {
   cache_header* idle = nullptr;
@@ -176,8 +187,7 @@ void core::flush_orphans() noexcept
     idle = orphans_;
     orphans_ = nullptr;
   }
-  for (cache_header* k = idle; k != nullptr; k = k->next_orphan)
-    if (!k->checked) fast_.flush(static_cast<fast_cache&>(*k));
+  for (cache_header* k = idle; k != nullptr; k = k->next_orphan) flush(*k);
   const mutex_guard guard(lock_);
   while (idle != nullptr) {
     cache_header* const next = idle->next_orphan;

@@ -4,6 +4,7 @@
 #include "cache_lease.hpp"
 #include "core.hpp"
 #include "environment.hpp"
+#include "os/metadata.hpp"
 #include "os/threads.hpp"
 #include "output.hpp"
 #include "registry.hpp"
@@ -136,7 +137,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();
   if (k == nullptr) return nullptr;
-  if (right_thread && !lease.is_borrowed() && is_plain()) way_of(id) = {id, k};
+  if (right_thread && !lease.is_borrowed() && is_plain()) set_way(id, handle_.door.way, k);
   const std::uint64_t number = numbered_ ? number_allocation(bytes, alignment) : 0;
   const bool limited = limit_.is_set();
   if (limited && !limit_.reserve(*k, bytes)) {
@@ -173,7 +174,7 @@ void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();
   if (k == nullptr) return;  // no memory for a cache: the block stays where it is, and is counted as live
-  if (right_thread && !lease.is_borrowed() && is_plain()) way_of(id) = {id, k};
+  if (right_thread && !lease.is_borrowed() && is_plain()) set_way(id, handle_.door.way, k);
   const bool limited = limit_.is_set();
   if (limited) limit_.catch_up(*k);
   if (options_.log_operations) log_line("deallocate", p, bytes, alignment);
@@ -283,11 +284,11 @@ void core::trim(const void* caller) noexcept
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();
   if (k == nullptr) return;
-  if (!options_.checks.is_never()) checked_.trim(lease.checked());
-  if (k->checked) return;
-  fast_.flush(static_cast<fast_cache&>(*k));
+  flush(*k);
   flush_orphans();
-  fast_.trim();
+  if (!options_.checks.is_never()) checked_.trim();
+  if (!options_.checks.is_always()) fast_.trim();
+  metadata_trim();
 }
 
 void core::ignore(const void* p, const void* caller) noexcept

@@ -78,7 +78,8 @@ void* allocate_elsewhere(std::pmr::memory_resource& object, std::size_t bytes, s
                          const void* caller)
 {
   const front& door = door_of(object);
-  if (cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.birth); k != nullptr) [[likely]]
+  cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.way, door.birth);
+  if (k != nullptr) [[likely]]
     return allocate_from(*k, object, bytes, alignment, given_caller{caller});
   return allocate_or_throw(object, bytes, alignment, caller);
 }
@@ -87,7 +88,8 @@ void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_
                           const void* caller) noexcept
 {
   const front& door = door_of(object);
-  if (cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.birth); k != nullptr) [[likely]] {
+  cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.way, door.birth);
+  if (k != nullptr) [[likely]] {
     deallocate_to(*k, object, p, bytes, alignment, given_caller{caller});
     return;
   }
@@ -100,7 +102,7 @@ void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_
   front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   cache_header* k = nullptr;
-  if (has_way(id, k) && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
+  if (has_way(id, door.way, k) && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
     if (k->checked) [[likely]]
       return door.heart->checked().allocate(static_cast<checked_cache&>(*k), bytes, alignment, caller);
     return door.heart->allocate_unchecked(*k, bytes, alignment, caller);
@@ -127,7 +129,7 @@ void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_
 {
   front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
-  if (cache_header* k = nullptr; has_way(id, k)) [[likely]] {
+  if (cache_header* k = nullptr; has_way(id, door.way, k)) [[likely]] {
     if (k->checked) [[likely]] {
       door.heart->checked().deallocate(static_cast<checked_cache&>(*k), p, bytes, alignment, caller);
     } else {

@@ -70,10 +70,11 @@ template <class Caller>
 [[nodiscard, gnu::always_inline]] inline void* allocate_from(cache_header& k, std::pmr::memory_resource& object,
                                                              std::size_t bytes, std::size_t alignment, Caller caller)
 {
-  if (k.plain) return allocate_plain(object, bytes, alignment, static_cast<checked_cache&>(k));
   if (bytes < k.quick_below) [[likely]] {
     void* const p = fast_heap::allocate_quick(static_cast<fast_cache&>(k), bytes, alignment);
     if (p != nullptr) [[likely]] return p;
+  } else if (k.plain) {
+    return allocate_plain(object, bytes, alignment, static_cast<checked_cache&>(k));
   }
   return allocate_cached(object, bytes, alignment, caller, k);
 }
@@ -82,12 +83,12 @@ template <class Caller>
 [[gnu::always_inline]] inline void deallocate_to(cache_header& k, std::pmr::memory_resource& object, void* p,
                                                  std::size_t bytes, std::size_t alignment, Caller caller) noexcept
 {
-  if (k.plain) {
+  if (bytes < k.quick_below) [[likely]] {
+    if (!may_be_sampled(k, p) && fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment))
+      [[likely]] return;
+  } else if (k.plain) {
     deallocate_plain(object, p, bytes, alignment, static_cast<checked_cache&>(k));
     return;
-  }
-  if (bytes < k.quick_below && !may_be_sampled(k, p)) [[likely]] {
-    if (fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
   }
   deallocate_cached(object, p, bytes, alignment, caller, k);
 }
@@ -96,8 +97,9 @@ template <class Caller>
 [[nodiscard, gnu::always_inline]] inline void* allocate_through(std::pmr::memory_resource& object, std::size_t bytes,
                                                                 std::size_t alignment)
 {
-  const std::uint64_t id = door_of(object).id.load(std::memory_order_relaxed);
-  if (cache_header* k = nullptr; has_way(id, k)) [[likely]]
+  const front& door = door_of(object);
+  const std::uint64_t id = door.id.load(std::memory_order_relaxed);
+  if (cache_header* k = nullptr; has_way(id, door.way, k)) [[likely]]
     return allocate_from(*k, object, bytes, alignment, own_caller());
   return allocate_elsewhere(object, bytes, alignment, own_caller());
 }
@@ -105,8 +107,9 @@ template <class Caller>
 [[gnu::always_inline]] inline void deallocate_through(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                                       std::size_t alignment) noexcept
 {
-  const std::uint64_t id = door_of(object).id.load(std::memory_order_relaxed);
-  if (cache_header* k = nullptr; has_way(id, k)) [[likely]] {
+  const front& door = door_of(object);
+  const std::uint64_t id = door.id.load(std::memory_order_relaxed);
+  if (cache_header* k = nullptr; has_way(id, door.way, k)) [[likely]] {
     deallocate_to(*k, object, p, bytes, alignment, own_caller());
     return;
   }

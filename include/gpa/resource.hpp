@@ -33,10 +33,12 @@ class core;
 [[nodiscard]] std::uint64_t birth_of(const std::pmr::memory_resource& r) noexcept;
 
 // What a call needs first. `id` is what thread caches compare: never reused, changed whenever hot paths must look
-// again, dead_id once the resource is dead. `birth` names it in the registry for ever.
+// again, dead_id once the resource is dead. `way` is where every thread has its cache, if it has one, counted from the
+// thread pointer. `birth` names the resource in the registry for ever.
 inline constexpr std::uint64_t dead_id = ~std::uint64_t{0x7E};
 struct front {
   std::atomic<std::uint64_t> id{dead_id};
+  std::ptrdiff_t way = 0;
   detail::core* heart = nullptr;
   std::uint64_t birth = 0;
 };
@@ -119,10 +121,11 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// Never throws. O(held bytes). Thread-safe, also while others allocate and free.
   std::size_t verify() noexcept;
 
-  /// Gives free pages back to the operating system, after checking them; the calling thread's quarantine ends.
-  /// Without checks: what this thread and threads that have ended kept goes back as well. Until then free memory of up
-  /// to a quarter of what is held, or 32 MiB, stays for the next allocations. That of a burst that came twice within a
-  /// second stays until something is freed after a second without it: an idle process keeps it.
+  /// Gives free pages back to the operating system, after checking them; the quarantine of the calling thread ends, and
+  /// of threads that have ended. What they kept without checks goes back as well. Until then free memory of up to a
+  /// quarter of what is held, or 32 MiB, stays for the next allocations; with checks, pages on which a block is in
+  /// quarantine stay too. That of a burst that came twice within a second stays until something is freed after a second
+  /// without it: an idle process keeps it.
   /// Never throws. O(pages). Thread-safe.
   void trim() noexcept;
 

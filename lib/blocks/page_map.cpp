@@ -4,12 +4,13 @@
 
 namespace gpa::detail {
 
-constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root{};
+// Aligned to a page, tables stand in front of the small variables, and not between them.
+alignas(page_size) constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root{};
 
 namespace {
 
 // Of the first four GiB that anybody asks for: most programs need no others.
-constinit page_map_leaf first_leaf{};
+alignas(page_size) constinit page_map_leaf first_leaf{};
 constinit std::atomic<bool> first_leaf_taken{false};
 
 void* new_leaf() noexcept

@@ -11,6 +11,12 @@ namespace gpa::detail {
 
 __thread thread_state my_thread __attribute__((tls_model("initial-exec"))) = {};
 
+std::ptrdiff_t place_of_way(std::uint64_t birth) noexcept
+{
+  return reinterpret_cast<const std::byte*>(&my_thread.ways[birth % way_count]) -
+         static_cast<const std::byte*>(__builtin_thread_pointer());
+}
+
 namespace {
 
 constexpr std::uint64_t first_rows = 32;

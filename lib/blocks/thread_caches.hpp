@@ -1,16 +1,17 @@
 // From a resource's id to this thread's cache for it, in a few instructions and without a lock.
 //
-//    ways      six {id, cache}, direct-mapped by the id's low bits       <- hot paths compare one of them
+//    ways      eight {id, cache}; a resource's is always the same one      <- hot paths compare one of them
 //    table     {birth, cache} of every resource this thread has used       <- a miss is answered here, lock-free
 //    registry  every resource alive (registry.hpp)                          <- first use, thread exit
 //
-//    id        63             7 6     4 3        1        0
-//             +----------------+-------+----------+---------+
-//             |  never reused  |  way  |    0     | careful |
-//             +----------------+-------+----------+---------+
+//    id        63             1         0
+//             +----------------+---------+
+//             |  never reused  | careful |
+//             +----------------+---------+
 //
 // Ids are 64-bit and never reused, so a stale way or table row can never match: a resource made again at the same
-// address has another id. They go round the ways: resources made one after the other do not drive each other out. A
+// address has another id. Resources made one after the other have different ways, and do not drive each other out. The
+// front door says where the way is, as its distance from the thread pointer, which is the same in every thread. A
 // resource that must be noticed on every call (a limit, a log, a tool looking on) is simply never put into a way; its
 // id says so.
 //
@@ -181,7 +182,7 @@ struct thread_table {
   }
 };
 
-inline constexpr std::size_t way_count = 6;
+inline constexpr std::size_t way_count = 8;
 
 struct thread_state {
   way ways[way_count];
@@ -190,33 +191,37 @@ struct thread_state {
   thread_phase phase;
   std::uint16_t tag;       // of the innermost gpa::tag_scope
 };
-static_assert(sizeof(thread_state) <= 128, "the thread-local storage budget of design.md");
+static_assert(sizeof(thread_state) == 144, "with what else is thread-local 160 bytes: lib/README.md says why");
 
 extern __thread thread_state my_thread __attribute__((tls_model("initial-exec")));
 
 inline constexpr std::uint64_t careful_bit = 1;
 
-/// The low bits of an id are the offset of its way, without a shift or a division at each call.
 [[nodiscard]] constexpr std::uint64_t make_id(std::uint64_t number, bool careful) noexcept
 {
-  return number << 7 | number % way_count * sizeof(way) | (careful ? careful_bit : 0);
+  return number << 1 | (careful ? careful_bit : 0);
 }
 
-inline constexpr std::uint64_t way_bits = 7 * sizeof(way);
-
-[[nodiscard]] inline way& way_of(std::uint64_t id) noexcept
-{
-  return *reinterpret_cast<way*>(reinterpret_cast<std::byte*>(my_thread.ways) + (id & way_bits));
-}
-static_assert(sizeof(way) == 16);
+/// Where the way of a resource is, in every thread: counted from the thread pointer.
+[[nodiscard]] std::ptrdiff_t place_of_way(std::uint64_t birth) noexcept;
 
 /// Whether that resource has its way in this thread; then `cache` is this thread's for it.
-[[nodiscard, gnu::always_inline]] inline bool has_way(std::uint64_t id, cache_header*& cache) noexcept
+///
+/// Compilers first compute the address of what is thread-local; the CPU needs no instruction for that.
+[[nodiscard, gnu::always_inline]] inline bool has_way(std::uint64_t id, std::ptrdiff_t place,
+                                                      cache_header*& cache) noexcept
 {
-  const way& w = way_of(id);
-  if (w.id != id) [[unlikely]] return false;
-  cache = w.cache;
+  const way& w = *reinterpret_cast<const way*>(place);  // from the thread pointer
+  bool same = false;
+  asm volatile("cmpq %%fs:%1, %2" : "=@cce"(same) : "m"(w.id), "r"(id) : "memory");
+  if (!same) [[unlikely]] return false;
+  asm volatile("movq %%fs:%1, %0" : "=r"(cache) : "m"(w.cache) : "memory");
   return true;
+}
+
+inline void set_way(std::uint64_t id, std::ptrdiff_t place, cache_header* cache) noexcept
+{
+  *reinterpret_cast<way*>(static_cast<std::byte*>(__builtin_thread_pointer()) + place) = {id, cache};
 }
 
 /// This thread's cache for the resource, or null. Lock-free.
@@ -232,11 +237,11 @@ static_assert(sizeof(way) == 16);
 }
 
 /// Of a resource whose way another one has: puts it back there, as its id allows. Null: take the careful path.
-[[nodiscard]] inline cache_header* regain_way(std::uint64_t id, std::uint64_t birth) noexcept
+[[nodiscard]] inline cache_header* regain_way(std::uint64_t id, std::ptrdiff_t place, std::uint64_t birth) noexcept
 {
   if ((id & careful_bit) != 0 || my_thread.ignoring != 0 || my_thread.tag != 0) return nullptr;
   cache_header* const k = find_cache(birth);
-  if (k != nullptr) way_of(id) = {id, k};
+  if (k != nullptr) set_way(id, place, k);
   return k;
 }
 

@@ -20,6 +20,7 @@
 #include "base/attributes.hpp"
 #include "base/mutex.hpp"
 #include "blocks/supply.hpp"
+#include "blocks/tolerance.hpp"
 #include "checked/claim.hpp"
 #include "checked/fill.hpp"
 #include "checked/judge.hpp"
@@ -110,8 +111,10 @@ class checked_heap {
   /// False when `p` is no live block of this heap.
   [[nodiscard]] bool ignore(const void* p) noexcept;
 
-  /// Ends the quarantine of `k` and gives pages without a block back.
-  void trim(checked_cache& k) noexcept;
+  /// What waits in `k` is free for anybody, now.
+  void end_quarantine(checked_cache& k) noexcept;
+  /// Gives pages back on which no block is or waits.
+  void trim() noexcept;
   /// After deinit(): gives back all memory without a live block; over a user's upstream, all. Caches are void.
   void bury() noexcept;
   /// A free after bury(): claims the block as deallocate() does and gives its memory back when it was the last.
@@ -167,6 +170,10 @@ class checked_heap {
   void verify_poisoned(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found);
   void verify_live(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found);
   [[nodiscard]] slab* retire_unused() noexcept;
+  void look_for_surplus(checked_cache& k) noexcept;
+  [[nodiscard]] std::size_t surplus_in_rings(const checked_cache& k) const noexcept;
+  void empty_rings(checked_cache& k) noexcept GPA_REQUIRES(lock_);
+  void thin(slab& s) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] bool owns(const region& r) const noexcept
   {
@@ -183,6 +190,8 @@ class checked_heap {
   mutable mutex lock_;
   slab* slabs_ GPA_GUARDED_BY(lock_) = nullptr;  // all of them, newest first
   std::array<slab*, class_count> with_free_ GPA_GUARDED_BY(lock_){};  // slabs with free bits, last listed first
+  std::size_t idle_ GPA_GUARDED_BY(lock_) = 0;  // bytes of slots that became free since their slab was thinned
+  tolerance tolerance_ GPA_GUARDED_BY(lock_);
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
   mutex scan_lock_;    // verify and trim exclude each other
   large_blocks large_;

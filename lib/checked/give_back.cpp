@@ -84,6 +84,7 @@ slab* checked_heap::retire_unused() noexcept
     }
     if (!supply_.from_system()) {
       *link = s.next;
+      idle_ -= s.idle_slots * s.slot_bytes;
       slab** free_link = &with_free_[s.size_class];
       while (*free_link != &s) free_link = &(*free_link)->next_free;
       *free_link = s.next_free;
@@ -100,6 +101,9 @@ slab* checked_heap::retire_unused() noexcept
     }
     s.carved.store(0, std::memory_order_release);
     s.cursor = 0;
+    idle_ -= s.idle_slots * s.slot_bytes;
+    s.idle_slots = 0;
+    s.thinned = false;
     discard_pages(s.base, s.bytes);
     held_.fetch_sub(s.held, std::memory_order_relaxed);
     s.held = 0;
@@ -108,19 +112,29 @@ slab* checked_heap::retire_unused() noexcept
   return unlinked;
 }
 
-void checked_heap::trim(checked_cache& k) noexcept
+// Rings go too: with slots of many sizes they are the larger part of what a thread keeps.
+void checked_heap::end_quarantine(checked_cache& k) noexcept
+{
+  const mutex_guard guard(lock_);
+  for (bin& b : k.bins) {
+    drain(k, b, true);
+    while (b.next != b.end) put_free((b.next++)->slot);
+    b.free_ring();
+  }
+}
+
+void checked_heap::trim() noexcept
 {
   slab* unlinked = nullptr;
   {
     const mutex_guard scanning(scan_lock_);  // verify() must not read pages that go
-    {
-      const mutex_guard guard(lock_);
-      for (bin& b : k.bins) {
-        drain(k, b, true);
-        while (b.next != b.end) put_free((b.next++)->slot);
-      }
-    }
     unlinked = retire_unused();
+    for (slab* s = supply_.from_system() ? slabs() : nullptr; s != nullptr; s = s->next) {
+      const mutex_guard guard(lock_);
+      if (s->idle_slots != 0) thin(*s);
+    }
+    const mutex_guard guard(lock_);
+    tolerance_.forget();  // asked for: nothing to learn from
   }
   while (unlinked != nullptr) {  // calls the upstream: no lock held
     slab& s = *unlinked;
@@ -138,6 +152,8 @@ void checked_heap::bury() noexcept
     all = slabs_;
     slabs_ = nullptr;
     with_free_ = {};
+    idle_ = 0;
+    tolerance_.forget();
   }
   slab* kept = nullptr;
   while (all != nullptr) {
@@ -149,9 +165,9 @@ void checked_heap::bury() noexcept
       continue;
     }
     s.sole.store(nullptr, std::memory_order_relaxed);  // its cache may go, and another begin at the same address
-    const std::size_t dropped = discard_around_live(s);
-    s.held -= dropped;
-    held_.fetch_sub(dropped, std::memory_order_relaxed);
+    const std::size_t still = std::min(s.bytes - discard_around_live(s), s.held);
+    held_.fetch_sub(s.held - still, std::memory_order_relaxed);
+    s.held = still;
     s.next = kept;
     kept = &s;
   }

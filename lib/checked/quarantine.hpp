@@ -25,6 +25,7 @@
 #include "checked/poison.hpp"
 #include "checked/record.hpp"
 #include "checked/slab.hpp"
+#include "os/metadata.hpp"
 
 #include <algorithm>
 #include <array>
@@ -32,6 +33,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace gpa::detail {
 
@@ -90,6 +92,12 @@ struct bin_arrays {
   std::uint64_t mark_time;
   std::uint32_t mark;  // a position: what stands in front of it was freed at mark_time or before
 };
+
+/// Bytes of a ring's array: stale slots behind the last one too.
+constexpr std::size_t ring_bytes(std::uint32_t capacity) noexcept
+{
+  return (capacity + slots_ahead) * sizeof(free_slot);
+}
 
 /// One class of one thread.
 struct alignas(64) bin {
@@ -158,6 +166,13 @@ struct alignas(64) bin {
     next = end;
     forget_waiting();
   }
+  /// Nothing waits in it, and nothing of it is ready. The next free makes another.
+  void free_ring() noexcept
+  {
+    if (entries == nullptr) return;
+    next = end = tail = stop = nullptr;
+    metadata_free(std::exchange(entries, nullptr), ring_bytes(capacity()));
+  }
   /// What stands from `first` to `last` is handed out next. A fork may come between any two lines of this: then next .. end
   /// is empty, or names slots that were in the ring, or are, but never any that somebody else has.
   void set_ready(free_slot* first, free_slot* last) noexcept
@@ -178,12 +193,6 @@ struct alignas(64) bin {
 };
 static_assert(sizeof(bin) == 64);
 
-/// Bytes of a ring's array: stale slots behind the last one too.
-constexpr std::size_t ring_bytes(std::uint32_t capacity) noexcept
-{
-  return (capacity + slots_ahead) * sizeof(free_slot);
-}
-
 /// How large a ring must be for slots of one size.
 struct ring_shape {
   std::uint32_t period;
@@ -202,6 +211,7 @@ struct ring_shape {
 /// Everything one thread needs for checked blocks of one resource.
 struct checked_cache : cache_header {
   std::uint64_t clock = 0;  // bytes freed
+  std::uint64_t looked_at = 0;  // the clock when this thread last looked whether memory should go back
   std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
   poison_rule poison;

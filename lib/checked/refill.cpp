@@ -25,19 +25,22 @@ namespace {
 constexpr std::size_t first_piece = 4096;  // a slab is opened up a page at first, then twice as far each time
 constexpr std::uint32_t worth_ordering = 512;  // fewer free bits than that are left alone while the ring has slots
 constexpr unsigned most_looked_at = 8;  // slabs, for one that needs no sharing
+constexpr std::uint64_t look_after = std::uint64_t{1} << 20;  // bytes freed, between looks for memory to give back
 constexpr std::uint32_t most_drained = 4096;  // slots that one hold of the lock turns into free bits
 
 void put_bit(slab& s, std::size_t index) noexcept
 {
   s.free_bits[index / 64] |= std::uint64_t{1} << index % 64;
   ++s.free_slots;
+  ++s.idle_slots;
   s.cursor = std::min(s.cursor, static_cast<std::uint32_t>(index / 64));
 }
 
 void poison_untouched(const free_slot& next, std::size_t size, poison_rule rule) noexcept
 {
-  tools_open(next.slot, size);
   const std::uint64_t word = next.record->word.load(std::memory_order_relaxed);
+  if (is_poisoned(state_of(tag_of(word)))) return;
+  tools_open(next.slot, size);
   write_poison(next.slot, size, bytes_of(tag_of(word)), rule);
   tools_close(next.slot, size);
   next.record->word.store(make_word(with_state(tag_of(word), slot_state::poisoned), free_trace_of(word)),
@@ -156,7 +159,7 @@ bool checked_heap::take_from_ring(checked_cache& k, bin& b, std::uint32_t wanted
 }
 
 // Free bits become ready slots, lowest address last: it is handed out first. Returns how many of them, the first ones,
-// have no poison yet: never handed out, or dropped by trim().
+// may have no poison: never handed out, or dropped by trim() or a look for surplus.
 std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) noexcept
 {
   const std::uint32_t carved = s.carved.load(std::memory_order_relaxed);
@@ -183,13 +186,20 @@ std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) no
   std::uint32_t untouched = 0;
   while (untouched != taken && indices[taken - 1 - untouched] >= carved) ++untouched;
   if (untouched != 0) s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
-  if (s.held == 0) {  // trim() dropped its pages
+  const std::uint32_t idle = std::min(s.idle_slots, taken - untouched);
+  s.idle_slots -= idle;
+  idle_ -= idle * s.slot_bytes;
+  tolerance_.note_less(idle_);
+  if (s.held != s.bytes) {  // pages were dropped
+    tolerance_.note_need(s.bytes - s.held, idle_);
+    held_.fetch_add(s.bytes - s.held, std::memory_order_relaxed);
     s.held = s.bytes;
-    held_.fetch_add(s.bytes, std::memory_order_relaxed);
   }
+  if (s.thinned) untouched = taken;
   if (s.free_slots == 0) {
     with_free_[s.size_class] = s.next_free;
     s.listed = false;
+    s.thinned = false;
   }
   for (std::uint32_t i = 0; i != taken; ++i) b.arrays->ready[i] = {s.slot(indices[i]), s.records + indices[i]};
   b.set_ready(b.arrays->ready.data(), b.arrays->ready.data() + taken);
@@ -209,6 +219,7 @@ void checked_heap::put_free(std::byte* slot) noexcept
   auto& s = static_cast<slab&>(*region_of(slot));
   list_free(s);
   put_bit(s, s.index_of(slot));
+  idle_ += s.slot_bytes;
 }
 
 // Slots of the ring whose quarantine is over, or all of them, become free bits.
@@ -228,6 +239,7 @@ void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
       list_free(*s);
     }
     put_bit(*s, static_cast<std::size_t>(oldest.record - s->records));
+    idle_ += s->slot_bytes;
   }
   b.head = head;
   if (all) b.forget_waiting();
@@ -281,6 +293,7 @@ bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
   bin& b = k.bins[c];
   if (b.entries != nullptr) {
     b.close_period(k.clock);
+    if (k.clock - k.looked_at >= look_after) look_for_surplus(k);
     if (b.has_room_for_a_period()) return true;
     b.take_ready_out_of_ring();
     const mutex_guard guard(lock_);

@@ -14,7 +14,8 @@
 // slab of which three slots are used costs one page.
 //
 // Geometry is immutable once the slab stands in the page map. Bits and lists belong to the heap's lock. `carved` grows
-// under it and falls to 0 when trim() drops the pages; scans stay below it.
+// under it and falls to 0 when trim() drops the pages; scans stay below it. What goes back by itself leaves it where it
+// is (shedding.cpp).
 #pragma once
 
 #include "base/size_class.hpp"
@@ -44,7 +45,9 @@ struct slab : region {
   std::uint32_t free_slots = 0;  // bits set
   std::uint32_t cursor = 0;      // no bit is set in a word in front of this one
   std::uint32_t live_slots = 0;  // of a buried heap: what still keeps the slab
+  std::uint32_t idle_slots = 0;  // became free since the slab was thinned, and still are
   bool listed = false;           // stands in the list of slabs with free slots
+  bool thinned = false;          // free slots in front of `carved` may be without poison
   std::size_t held = 0;          // bytes of user memory not given back
   std::atomic<std::atomic<std::uint64_t>*> lives{nullptr};  // with options::profile, one a slot: profile/profile.hpp
   slab* next = nullptr;          // all slabs of the heap

@@ -48,6 +48,9 @@ static_assert(sizeof(emptied_pieces) == page_size);
 
 alignas(page_size) constinit std::byte static_arena[std::size_t{512} << 10] = {};
 
+/// What the first resource and its first blocks take of it.
+constexpr std::size_t touched_at_first = 6 * page_size;
+
 struct pieces {
   mutex lock;
   returned_piece* returned[piece_sizes] GPA_GUARDED_BY(lock) = {};
@@ -125,6 +128,7 @@ void* carve(std::size_t size) noexcept GPA_REQUIRES(all.lock)
   const std::size_t gap = round_up(address(all.next), piece_alignment(size)) - address(all.next);
   cut_up_to(all.next + gap);
   void* const p = all.next;
+  if (p == static_arena) touch_pages(static_arena, touched_at_first);
   all.next += size;
   return p;
 }
@@ -235,6 +239,28 @@ void metadata_free(void* p, std::size_t bytes) noexcept
   discard_pages(p, size);  // nobody else knows the piece meanwhile
   const mutex_guard guard(all.lock);
   if (!put_emptied(p, size)) put(p, size, 0);
+}
+
+void metadata_trim() noexcept
+{
+  for (std::size_t size = page_size; size <= largest_piece; size *= 2) {
+    for (;;) {
+      returned_piece* piece = nullptr;
+      {
+        const mutex_guard guard(all.lock);
+        returned_piece*& list = list_of(size);
+        piece = list;
+        if (piece == nullptr) break;
+        list = piece->next;
+        all.kept -= size;
+      }
+      discard_pages(piece, size);
+      const mutex_guard guard(all.lock);
+      if (put_emptied(piece, size)) continue;
+      put(piece, size, 0);
+      return;
+    }
+  }
 }
 
 bool is_static_metadata(const void* p) noexcept

@@ -5,7 +5,8 @@
 // of them, half a MiB of our own static storage serves: a program that needs little asks the system for nothing. Pieces
 // above 1 MiB are mappings of their own, given back when freed. Arenas are never given back, but of returned pieces of a
 // page and more only 4 MiB keep their contents: the pages of others go back to the system, and their addresses wait in
-// lists beside them. The price is at most half a piece of waste, and the small pieces that the peak once needed.
+// lists beside them, as those of all do after metadata_trim(). The price is at most half a piece of waste, and the
+// small pieces that the peak once needed.
 //
 // Thread-safe: one lock, held for a list operation. metadata_lock() exists for fork.
 #pragma once
@@ -22,6 +23,8 @@ namespace gpa::detail {
 [[nodiscard]] void* metadata_allocate_unset(std::size_t bytes) noexcept;
 /// `bytes` as they were asked for.
 void metadata_free(void* p, std::size_t bytes) noexcept;
+/// Gives the pages of returned pieces of a page and more back.
+void metadata_trim() noexcept;
 /// Bytes of addresses held from the operating system now, guard pages included; fewer are resident.
 [[nodiscard]] std::size_t metadata_held() noexcept;
 

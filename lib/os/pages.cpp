@@ -28,6 +28,7 @@ constexpr std::size_t accounted = std::size_t{1} << 30;
 
 // Newer than some C libraries we build with. A kernel that does not know them answers EINVAL.
 constexpr int mremap_dontunmap = 4;       // Linux 5.7
+constexpr int madv_populate_write = 23;   // Linux 5.14
 constexpr int madv_dontneed_locked = 24;  // Linux 5.18
 
 std::byte* map(std::size_t bytes, int protection, void* wish = nullptr, int more_flags = 0) noexcept
@@ -133,6 +134,12 @@ void discard_pages(void* p, std::size_t bytes) noexcept
   if (::madvise(p, bytes, MADV_DONTNEED) == 0) return;
   if (::madvise(p, bytes, madv_dontneed_locked) == 0) return;
   zero_by_hand(p, bytes);
+}
+
+void touch_pages(void* p, std::size_t bytes) noexcept
+{
+  const errno_keeper keep;
+  static_cast<void>(::madvise(p, bytes, madv_populate_write));
 }
 
 bool close_pages(void* p, std::size_t bytes) noexcept

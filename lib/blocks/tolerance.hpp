@@ -1,0 +1,79 @@
+// How much free memory a heap keeps beyond its allowance: as much as it gave back a moment too early.
+//
+// What is given back and needed again within a second was no burst but how the program works: as much is tolerated from
+// then on, and a quarter more. Each second in which the heap looks, the tolerance is cut to the difference between the
+// most and the least that lay free in it: what a second of work did not use goes back. A pause is not such a second.
+//
+// Not thread-safe: the lock of its heap is held.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+
+namespace gpa::detail {
+
+class tolerance {
+ public:
+  /// What may lie free, where `free` does and `allowance` may at any time.
+  [[nodiscard]] std::size_t allowed(std::size_t allowance, std::size_t free) noexcept
+  {
+    most_free_ = std::max(most_free_, free);
+    if (tolerated_ == 0 || free <= allowance) return allowance;
+    if (const std::int64_t t = now(); t - second_began_ > a_second) {
+      tolerated_ = std::min(tolerated_, most_free_ - std::min(least_free_, most_free_));
+      begin_second(t, free);
+    }
+    return allowance + tolerated_ + tolerated_ / 4;  // the next burst is seldom the same to the byte
+  }
+  /// Less lies free than did.
+  void note_less(std::size_t free) noexcept { least_free_ = std::min(least_free_, free); }
+  void note_given_back(std::size_t bytes) noexcept
+  {
+    given_back_ += bytes;
+    given_back_at_ = now();
+  }
+  /// Memory without pages is about to be used.
+  void note_need(std::size_t bytes, std::size_t free) noexcept
+  {
+    if (given_back_ == 0) return;
+    const std::int64_t t = now();
+    if (t - given_back_at_ > a_second) {
+      given_back_ = 0;
+      return;
+    }
+    const std::size_t again = std::min(bytes, given_back_);
+    given_back_ -= again;
+    if (tolerated_ == 0) begin_second(t, free);
+    tolerated_ += again;
+    most_free_ = std::max(most_free_, free + tolerated_);
+  }
+  /// Nothing was learned.
+  void forget() noexcept { given_back_ = tolerated_ = 0; }
+
+ private:
+  static constexpr std::int64_t a_second = 1'000;  // milliseconds
+
+  // Some milliseconds late, and cheap.
+  [[nodiscard]] static std::int64_t now() noexcept
+  {
+    timespec t{};
+    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return static_cast<std::int64_t>(t.tv_sec) * 1'000 + t.tv_nsec / 1'000'000;
+  }
+  void begin_second(std::int64_t t, std::size_t free) noexcept
+  {
+    second_began_ = t;
+    least_free_ = most_free_ = free;
+  }
+
+  std::size_t given_back_ = 0;  // and not needed again yet
+  std::int64_t given_back_at_ = 0;
+  std::size_t tolerated_ = 0;
+  std::int64_t second_began_ = 0;
+  std::size_t least_free_ = 0;  // since then
+  std::size_t most_free_ = 0;
+};
+
+}  // namespace gpa::detail

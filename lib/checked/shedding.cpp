@@ -1,0 +1,131 @@
+// What goes back by itself: pages of slabs on which nothing but slots past their quarantine lies.
+//
+// A thread looks after each MiB it freed. When more than 4 MiB wait in its rings beyond the quarantine, what is over
+// goes to the slabs, where other threads find it. When that and what became free in slabs are more than max(an eighth of
+// what is held, 4 MiB), slabs are thinned: their poison is looked at, and pages that hold no other slot are dropped. A
+// slot with a page less is `freed` instead of `poisoned`, and poisoned anew before it is handed out again. A slot that
+// was written to keeps its pages: whoever is handed it, or verify(), tells of that.
+//
+// What is needed again within a second is tolerated (blocks/tolerance.hpp). While verify() or a leak scan reads, nothing
+// is dropped, and nobody waits for it.
+#include "checked/checked_heap.hpp"
+
+#include "os/pages.hpp"
+
+#include <algorithm>
+#include <bitset>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t most_pages = slab_size(class_count - 1) / page_size;
+constexpr std::size_t always_kept = std::size_t{4} << 20;
+
+using page_set = std::bitset<most_pages>;
+
+bool is_free(const slab& s, std::size_t index) noexcept
+{
+  return (s.free_bits[index / 64] >> index % 64 & 1) != 0;
+}
+
+std::size_t first_page(const slab& s, std::size_t index) noexcept { return index * s.slot_bytes / page_size; }
+std::size_t last_page(const slab& s, std::size_t index) noexcept
+{
+  return ((index + 1) * s.slot_bytes - 1) / page_size;
+}
+
+bool lies_on_needed_pages_alone(const slab& s, std::size_t index, const page_set& needed) noexcept
+{
+  for (std::size_t page = first_page(s, index); page <= last_page(s, index); ++page)
+    if (!needed.test(page)) return false;
+  return true;
+}
+
+void need_pages_of(const slab& s, std::size_t index, page_set& needed) noexcept
+{
+  for (std::size_t page = first_page(s, index); page <= last_page(s, index); ++page) needed.set(page);
+}
+
+}  // namespace
+
+std::size_t checked_heap::surplus_in_rings(const checked_cache& k) const noexcept
+{
+  std::size_t waiting = 0;
+  for (unsigned c = 1; c != class_count; ++c) waiting += k.bins[c].waiting() * slot_size(c);
+  return waiting - std::min(waiting, rule_.bytes);
+}
+
+// Of what is over.
+void checked_heap::empty_rings(checked_cache& k) noexcept
+{
+  for (bin& b : k.bins) {
+    if (b.entries == nullptr) continue;
+    b.take_ready_out_of_ring();
+    b.mark_open_period(k.clock);
+    for (std::uint32_t before = 0; before != b.waiting();) {
+      before = b.waiting();
+      drain(k, b, false);
+    }
+    b.direct = false;
+  }
+}
+
+void checked_heap::look_for_surplus(checked_cache& k) noexcept
+{
+  k.looked_at = k.clock;
+  if (!supply_.from_system()) return;
+  {
+    const mutex_guard guard(lock_);
+    const std::size_t surplus = surplus_in_rings(k);
+    const std::size_t free = idle_ + surplus;
+    const std::size_t allowance = std::max(held_.load(std::memory_order_relaxed) / 8, always_kept);
+    const bool much = free > tolerance_.allowed(allowance, free);
+    if (much || surplus > always_kept) empty_rings(k);
+    if (!much) return;
+  }
+  if (!scan_lock_.try_lock()) return;
+  for (slab* s = slabs(); s != nullptr; s = s->next) {
+    const mutex_guard guard(lock_);
+    if (s->idle_slots * s->slot_bytes >= page_size) thin(*s);
+  }
+  scan_lock_.unlock();
+}
+
+void checked_heap::thin(slab& s) noexcept
+{
+  idle_ -= s.idle_slots * s.slot_bytes;
+  s.idle_slots = 0;
+  const std::size_t carved = s.carved.load(std::memory_order_relaxed);
+  page_set needed;
+  for (std::size_t i = 0; i != carved; ++i)
+    if (!is_free(s, i)) need_pages_of(s, i, needed);
+  for (std::size_t i = 0; i != carved; ++i) {
+    if (!is_free(s, i) || lies_on_needed_pages_alone(s, i, needed)) continue;
+    const tag t = tag_of(s.records[i].word.load(std::memory_order_relaxed));
+    const bool whole = state_of(t) == slot_state::poisoned ? holds_poison(s.slot(i), s.slot_bytes, bytes_of(t), poison_)
+                                                           : !is_poisoned(state_of(t));
+    if (!whole) need_pages_of(s, i, needed);
+  }
+  for (std::size_t i = 0; i != carved; ++i) {
+    if (!is_free(s, i) || lies_on_needed_pages_alone(s, i, needed)) continue;
+    std::atomic<std::uint64_t>& word = s.records[i].word;
+    const std::uint64_t seen = word.load(std::memory_order_relaxed);
+    if (state_of(tag_of(seen)) != slot_state::poisoned) continue;
+    word.store(make_word(with_state(tag_of(seen), slot_state::freed), free_trace_of(seen)), std::memory_order_relaxed);
+    s.thinned = true;
+  }
+  const std::size_t pages = s.bytes / page_size;
+  for (std::size_t page = 0; page < pages; ++page) {
+    std::size_t end = page;
+    while (end != pages && !needed.test(end)) ++end;
+    if (end != page) discard_pages(s.base + page * page_size, (end - page) * page_size);
+    page = end;
+  }
+  const std::size_t still = std::min(needed.count() * page_size, s.held);
+  tolerance_.note_given_back(s.held - still);
+  held_.fetch_sub(s.held - still, std::memory_order_relaxed);
+  s.held = still;
+}
+
+}  // namespace gpa::detail

@@ -1,0 +1,143 @@
+// What the checked heap gives back by itself and by trim(), and that nothing is overlooked for it.
+#define BOOST_TEST_MODULE shedding
+#include <gpa/resource.hpp>
+
+#include "core.hpp"
+#include "late_handle.hpp"
+#include "registry.hpp"
+#include "support/resident.hpp"
+#include "support/witness.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <random>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using gpa::test::resident_bytes;
+using gpa::test::sanitized;
+using gpa::test::witness;
+
+constexpr std::size_t mega = std::size_t{1} << 20;
+
+struct block {
+  std::byte* p;
+  std::size_t bytes;
+};
+
+void check(gpa::resource& r)
+{
+  gpa::detail::core* const core = gpa::detail::find_core(gpa::detail::birth_of(r));
+  BOOST_TEST_REQUIRE(core != nullptr);
+  core->checked().check();
+}
+
+std::vector<block> filled(gpa::resource& r, std::size_t total)
+{
+  std::mt19937 random(7);
+  std::vector<block> blocks;
+  for (std::size_t sum = 0; sum < total; sum += blocks.back().bytes) {
+    const std::size_t bytes = 16 + random() % 1'009;
+    blocks.push_back({static_cast<std::byte*>(r.allocate(bytes, 8)), bytes});
+    std::memset(blocks.back().p, 0x41, bytes);
+  }
+  return blocks;
+}
+
+void free_all(gpa::resource& r, const std::vector<block>& blocks)
+{
+  for (const block& b : blocks) r.deallocate(b.p, b.bytes, 8);
+}
+
+struct fixture {
+  witness w;
+  gpa::resource r{w.listening({.checks = gpa::checks::always(), .quarantine_bytes = mega, .stack_frames = 0})};
+  ~fixture() { check(r); }
+};
+
+constexpr std::size_t burst = 128 * mega;
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_burst_freed_in_random_order_goes_back_while_it_is_freed, fixture)
+{
+  std::vector<block> blocks = filled(r, burst);
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
+  const std::size_t peak = resident_bytes();
+  free_all(r, blocks);
+  check(r);
+  BOOST_TEST(r.stats().held_bytes < burst / 2);
+  if (!sanitized) BOOST_TEST(resident_bytes() + burst / 3 < peak);
+  BOOST_TEST(r.verify() == 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_went_back_is_poison_again_when_it_is_handed_out, fixture)
+{
+  free_all(r, filled(r, burst));
+  check(r);
+  std::vector<block> blocks = filled(r, burst / 2);
+  check(r);
+  free_all(r, blocks);
+  BOOST_TEST(r.verify() == 0u);
+  blocks.back().p[3] = std::byte{1};  // in quarantine now
+  BOOST_TEST(r.verify() == 1u);
+  BOOST_TEST(w.count(gpa::mistake::write_after_free) == 1u);
+  BOOST_TEST(w.count() == 1u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_slot_that_was_written_to_keeps_its_page, fixture)
+{
+  std::vector<block> blocks = filled(r, burst);
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
+  std::size_t written = 0;
+  for (std::size_t i = 0; i != blocks.size(); ++i) {
+    r.deallocate(blocks[i].p, blocks[i].bytes, 8);
+    if (i % 1'000 != 0) continue;
+    blocks[i].p[1] = std::byte{1};
+    ++written;
+  }
+  BOOST_TEST(r.stats().held_bytes < burst / 2);
+  BOOST_TEST(r.verify() == written);
+  BOOST_TEST(w.count(gpa::mistake::write_after_free) == written);
+}
+
+BOOST_FIXTURE_TEST_CASE(late_frees_into_pages_that_went_back_are_double_frees, fixture)
+{
+  const std::vector<block> blocks = filled(r, burst);
+  free_all(r, blocks);
+  for (std::size_t i = 0; i < 1'000; ++i) r.deallocate(blocks[i].p, blocks[i].bytes, 8);
+  BOOST_TEST(w.count(gpa::mistake::double_free) == 1'000u);
+}
+
+// A program that takes and frees as much again and again keeps it: after twice in a second, and this machine may have
+// slept over some.
+BOOST_FIXTURE_TEST_CASE(what_is_needed_again_at_once_is_kept, fixture)
+{
+  std::size_t held = 0;
+  for (int i = 0; i != 20 && held <= 40 * mega; ++i) {
+    free_all(r, filled(r, 64 * mega));
+    held = r.stats().held_bytes;
+  }
+  if (!sanitized) BOOST_TEST(held > 40 * mega);
+  r.trim();
+  BOOST_TEST(r.stats().held_bytes == 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(trim_ends_the_quarantine_of_threads_that_are_gone, fixture)
+{
+  std::vector<block> blocks = filled(r, 8 * mega);
+  for (std::size_t part = 0; part != 4; ++part) {
+    std::thread([&] {
+      for (std::size_t i = part; i < blocks.size(); i += 4) r.deallocate(blocks[i].p, blocks[i].bytes, 8);
+    }).join();
+  }
+  r.trim();
+  BOOST_TEST(r.stats().held_bytes == 0u);
+  free_all(r, filled(r, 8 * mega));  // and the rings are made anew
+  BOOST_TEST(w.count() == 0u);
+}
