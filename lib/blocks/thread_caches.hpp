@@ -1,6 +1,6 @@
 // From a resource's id to this thread's cache for it, in a few instructions and without a lock.
 //
-//    ways      eight {id, cache}; a resource's is always the same one      <- hot paths compare one of them
+//    ways      six {id, cache}; a resource's is always the same one        <- hot paths compare one of them
 //    table     {birth, cache} of every resource this thread has used       <- a miss is answered here, lock-free
 //    registry  every resource alive (registry.hpp)                          <- first use, thread exit
 //
@@ -182,7 +182,7 @@ struct thread_table {
   }
 };
 
-inline constexpr std::size_t way_count = 8;
+inline constexpr std::size_t way_count = 6;  // what 128 bytes of thread-local storage leave room for
 
 struct thread_state {
   way ways[way_count];
@@ -191,7 +191,7 @@ struct thread_state {
   thread_phase phase;
   std::uint16_t tag;       // of the innermost gpa::tag_scope
 };
-static_assert(sizeof(thread_state) == 144, "with what else is thread-local 160 bytes: lib/README.md says why");
+static_assert(sizeof(thread_state) <= 112, "with what else is thread-local 128 bytes, the budget of design.md");
 
 extern __thread thread_state my_thread __attribute__((tls_model("initial-exec")));
 

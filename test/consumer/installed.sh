@@ -56,8 +56,8 @@ verdict 'libgpa.so exports no other internal than afterlife' $?
 
 tls=$(($(readelf -lW "$library" | awk '$1 == "TLS" { print $6 }')))
 echo "$tls bytes" >"$work/messages"
-[ "$tls" -le 160 ]
-verdict 'libgpa.so has at most 160 bytes of thread-local storage' $?
+[ "$tls" -le 128 ]
+verdict 'libgpa.so has at most 128 bytes of thread-local storage' $?
 readelf -dW "$library" | grep -E 'NEEDED.*\[(libunwind|libdw|libelf|libboost)' >"$work/messages"
 [ ! -s "$work/messages" ]
 verdict 'libgpa.so needs neither libdw nor libunwind' $?
