@@ -10,49 +10,54 @@ namespace gpa::detail {
 
 namespace {
 
-// Without call stacks nobody asks who called.
-constexpr const void* no_caller = nullptr;
-constexpr std::uint32_t no_trace = 0;
+constexpr std::uint32_t no_trace = 0;  // without call stacks
 
-[[gnu::always_inline]] inline void* allocate_traced(std::pmr::memory_resource& object, std::size_t bytes,
-                                                    std::size_t alignment, std::uint32_t trace, checked_cache& k)
+// The stack is known, or not wanted: `trace` goes along in the caller's place.
+
+[[gnu::always_inline]] inline void* allocate_tiny(std::pmr::memory_resource& object, std::size_t bytes,
+                                                  std::size_t alignment, std::uint32_t trace, checked_cache& k)
 {
-  void* const p = bytes < tiny_bytes ? checked_heap::allocate_tiny(k, bytes, alignment, trace)
-                                     : checked_heap::allocate_small(k, bytes, alignment, trace);
+  void* const p = checked_heap::allocate_tiny(k, bytes, alignment, trace);
   if (p != nullptr) [[likely]] return p;
   return allocate_or_throw(object, bytes, alignment, as_caller(trace));
 }
 
-[[gnu::always_inline]] inline void deallocate_traced(std::pmr::memory_resource& object, void* p, std::size_t bytes,
-                                                     std::size_t alignment, std::uint32_t trace,
-                                                     checked_cache& k) noexcept
+[[gnu::always_inline]] inline void deallocate_tiny(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                                   std::size_t alignment, std::uint32_t trace,
+                                                   checked_cache& k) noexcept
 {
-  if (bytes < tiny_bytes ? checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)
-                         : checked_heap::deallocate_small(k, p, bytes, alignment, trace)) [[likely]]
-    return;
+  if (checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, as_caller(trace));
 }
 
-GPA_NOINLINE void* allocate_small_traced(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
-                                         std::uint32_t trace, checked_cache& k)
+GPA_NOINLINE void* allocate_small(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                  std::uint32_t trace, checked_cache& k)
 {
   void* const p = checked_heap::allocate_small(k, bytes, alignment, trace);
   if (p != nullptr) [[likely]] return p;
   return allocate_or_throw(object, bytes, alignment, as_caller(trace));
 }
 
-GPA_NOINLINE void deallocate_small_traced(std::pmr::memory_resource& object, void* p, std::size_t bytes,
-                                          std::size_t alignment, std::uint32_t trace, checked_cache& k) noexcept
+GPA_NOINLINE void deallocate_small(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                   std::size_t alignment, std::uint32_t trace, checked_cache& k) noexcept
 {
   if (checked_heap::deallocate_small(k, p, bytes, alignment, trace)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, as_caller(trace));
+}
+
+// The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
+[[gnu::always_inline]] inline void ask_for_redzone(const void* p, std::size_t bytes) noexcept
+{
+  __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
 }
 
 // The stack is not the one seen here last.
 GPA_NOINLINE void* allocate_from_elsewhere(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
                                            const void* caller, checked_cache& k)
 {
-  return allocate_traced(object, bytes, alignment, stack_from_here(k.frames, caller), k);
+  const std::uint32_t trace = stack_from_here(k.frames, caller);
+  return bytes < tiny_bytes ? allocate_tiny(object, bytes, alignment, trace, k)
+                            : allocate_small(object, bytes, alignment, trace, k);
 }
 
 GPA_NOINLINE void deallocate_from_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes,
@@ -64,7 +69,12 @@ GPA_NOINLINE void deallocate_from_elsewhere(std::pmr::memory_resource& object, v
       return;
     return deallocate_generally(object, p, bytes, alignment, caller);
   }
-  deallocate_traced(object, p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
+  const std::uint32_t trace = stack_from_here(k.free_frames, caller);
+  if (bytes < tiny_bytes) {
+    deallocate_tiny(object, p, bytes, alignment, trace, k);
+  } else {
+    deallocate_small(object, p, bytes, alignment, trace, k);
+  }
 }
 
 }  // namespace
@@ -75,59 +85,35 @@ void* allocate_checked(std::pmr::memory_resource& object, std::size_t bytes, std
   if (!is_own_caller(caller)) [[unlikely]] return allocate_from_elsewhere(object, bytes, alignment, caller, k);
   const std::uint32_t trace = stack_seen_here(k.frames);
   if (trace == 0) [[unlikely]] return allocate_from_elsewhere(object, bytes, alignment, own_caller(), k);
-  if (bytes >= tiny_bytes) return allocate_small_traced(object, bytes, alignment, trace, k);
-  void* const p = checked_heap::allocate_tiny(k, bytes, alignment, trace);
-  if (p != nullptr) [[likely]] return p;
-  return allocate_or_throw(object, bytes, alignment, as_caller(trace));
+  if (bytes >= tiny_bytes) return allocate_small(object, bytes, alignment, trace, k);
+  return allocate_tiny(object, bytes, alignment, trace, k);
 }
 
 void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                         const void* caller, checked_cache& k) noexcept
 {
-  // The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
-  __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
+  ask_for_redzone(p, bytes);
   if (!is_own_caller(caller)) [[unlikely]] return deallocate_from_elsewhere(object, p, bytes, alignment, caller, k);
   const std::uint32_t trace = stack_seen_here(k.free_frames);
   if (trace == 0) [[unlikely]] return deallocate_from_elsewhere(object, p, bytes, alignment, own_caller(), k);
-  if (bytes >= tiny_bytes) return deallocate_small_traced(object, p, bytes, alignment, trace, k);
-  if (checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)) [[likely]] return;
-  deallocate_generally(object, p, bytes, alignment, as_caller(trace));
+  if (bytes >= tiny_bytes) return deallocate_small(object, p, bytes, alignment, trace, k);
+  deallocate_tiny(object, p, bytes, alignment, trace, k);
 }
-
-namespace {
-
-GPA_NOINLINE void* allocate_plain_small(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
-                                        checked_cache& k)
-{
-  void* const p = checked_heap::allocate_small(k, bytes, alignment, no_trace);
-  if (p != nullptr) [[likely]] return p;
-  return allocate_or_throw(object, bytes, alignment, no_caller);
-}
-
-GPA_NOINLINE void deallocate_plain_small(std::pmr::memory_resource& object, void* p, std::size_t bytes,
-                                         std::size_t alignment, checked_cache& k) noexcept
-{
-  __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
-  if (checked_heap::deallocate_small(k, p, bytes, alignment, no_trace)) [[likely]] return;
-  deallocate_generally(object, p, bytes, alignment, no_caller);
-}
-
-}  // namespace
 
 void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, checked_cache& k)
 {
-  if (bytes >= tiny_bytes) return allocate_plain_small(object, bytes, alignment, k);
-  void* const p = checked_heap::allocate_tiny(k, bytes, alignment, no_trace);
-  if (p != nullptr) [[likely]] return p;
-  return allocate_or_throw(object, bytes, alignment, no_caller);
+  if (bytes >= tiny_bytes) return allocate_small(object, bytes, alignment, no_trace, k);
+  return allocate_tiny(object, bytes, alignment, no_trace, k);
 }
 
 void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                       checked_cache& k) noexcept
 {
-  if (bytes >= tiny_bytes) return deallocate_plain_small(object, p, bytes, alignment, k);
-  if (checked_heap::deallocate_tiny(k, p, bytes, alignment, no_trace)) [[likely]] return;
-  deallocate_generally(object, p, bytes, alignment, no_caller);
+  if (bytes >= tiny_bytes) {
+    ask_for_redzone(p, bytes);
+    return deallocate_small(object, p, bytes, alignment, no_trace, k);
+  }
+  deallocate_tiny(object, p, bytes, alignment, no_trace, k);
 }
 
 }  // namespace gpa::detail

@@ -10,7 +10,7 @@
 
 #include "trace/capture.hpp"
 #include "trace/depot.hpp"
-#include "trace/stack_cache.hpp"
+#include "trace/front_frame.hpp"
 
 #include <pthread.h>
 #include <sys/wait.h>
@@ -94,26 +94,44 @@ std::array<std::uint32_t, 1 << 20> samples;
 std::size_t sample_count = 0;
 bool timing = false;
 
-[[gnu::noinline]] void take_time(const void* caller)
+void note_time(std::uint64_t ticks, std::uint32_t id)
 {
-  unsigned ignored = 0;
-  const std::uint64_t start = __rdtscp(&ignored);
-  const std::uint32_t id = capture_stack(32, caller);
-  const std::uint64_t end = __rdtscp(&ignored);
   if (id == 0) ++differences;
-  if (sample_count != samples.size()) samples[sample_count++] = static_cast<std::uint32_t>(end - start);
+  if (sample_count != samples.size()) samples[sample_count++] = static_cast<std::uint32_t>(ticks);
+}
+
+// As the front door captures, whose frame is the one next to the user's.
+[[gnu::always_inline]] inline std::uint32_t captured_at_the_door(std::size_t frames)
+{
+  const void* const caller = __builtin_return_address(0);
+  const std::uint32_t seen = is_own_caller(caller) ? stack_seen_here(frames) : 0;
+  return seen != 0 ? seen : stack_from_here(frames, caller);
+}
+
+[[gnu::always_inline]] inline void take_at_the_door()
+{
+  const void* const caller = __builtin_return_address(0);
+  if (timing) {
+    unsigned ignored = 0;
+    const std::uint64_t start = __rdtscp(&ignored);
+    const std::uint32_t id = captured_at_the_door(32);
+    note_time(__rdtscp(&ignored) - start, id);
+    return;
+  }
+  take(caller);
+  for (int i = 0; i != 2; ++i) compare(captured_at_the_door(32), caller, 32);
 }
 
 // Stands where gpa::resource stands.
 class recorder final : public std::pmr::memory_resource {
   [[gnu::noinline]] void* do_allocate(std::size_t bytes, std::size_t alignment) override
   {
-    timing ? take_time(__builtin_return_address(0)) : take(__builtin_return_address(0));
+    take_at_the_door();
     return ::operator new(bytes, std::align_val_t(alignment));
   }
   [[gnu::noinline]] void do_deallocate(void* p, std::size_t, std::size_t alignment) override
   {
-    timing ? take_time(__builtin_return_address(0)) : take(__builtin_return_address(0));
+    take_at_the_door();
     ::operator delete(p, std::align_val_t(alignment));
   }
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
