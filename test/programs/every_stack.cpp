@@ -7,6 +7,7 @@
 // Built without optimisation, with it, and across translation units: capture_test runs each.
 #include "support/pmr_workloads.hpp"
 #include "support/resident.hpp"
+#include "support/ticks.hpp"
 
 #include "trace/capture.hpp"
 #include "trace/depot.hpp"
@@ -21,7 +22,6 @@
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -90,14 +90,13 @@ void compare(std::uint32_t id, const void* caller, std::size_t limit)
   compare(capture_stack(3, caller), caller, 3);
 }
 
-std::array<std::uint32_t, 1 << 20> samples;
-std::size_t sample_count = 0;
+gpa::test::tick_samples samples;
 bool timing = false;
 
 void note_time(std::uint64_t ticks, std::uint32_t id)
 {
   if (id == 0) ++differences;
-  if (sample_count != samples.size()) samples[sample_count++] = static_cast<std::uint32_t>(ticks);
+  samples.add(ticks);
 }
 
 // As the front door captures, whose frame is the one next to the user's.
@@ -343,50 +342,26 @@ struct last_words {
 };
 const last_words reported;
 
-double ticks_per_nanosecond()
-{
-  const auto start = std::chrono::steady_clock::now();
-  const std::uint64_t first = __rdtsc();
-  while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(20)) {
-  }
-  const std::chrono::duration<double, std::nano> passed = std::chrono::steady_clock::now() - start;
-  return static_cast<double>(__rdtsc() - first) / passed.count();
-}
-
-double quantile(double part)
-{
-  if (sample_count == 0) return 0;
-  auto* const middle = samples.data() + static_cast<std::size_t>(part * static_cast<double>(sample_count - 1));
-  std::nth_element(samples.data(), middle, samples.data() + sample_count);
-  return static_cast<double>(*middle);
-}
-
-double mean()
-{
-  double sum = 0;
-  for (std::size_t i = 0; i != sample_count; ++i) sum += samples[i];
-  return sample_count == 0 ? 0 : sum / static_cast<double>(sample_count);
-}
-
 void print_times(std::string_view only)
 {
   begin_stack_cache();
   timing = true;
-  const double scale = ticks_per_nanosecond();
+  const double scale = gpa::test::ticks_per_nanosecond();
   for (std::size_t i = 0; i != 10'000; ++i) {
     unsigned ignored = 0;
     const std::uint64_t start = __rdtscp(&ignored);
-    samples[sample_count++] = static_cast<std::uint32_t>(__rdtscp(&ignored) - start);
+    samples.add(__rdtscp(&ignored) - start);
   }
-  const double clock = quantile(0.5);
+  const double clock = samples.quantile(0.5);
   for (const auto& w : gpa::test::pmr_workloads) {
     if (std::string_view(w.name).find(only) == std::string_view::npos) continue;
     for (int round = 0; round != 3; ++round) {  // the last one counts: what programs do again and again
-      sample_count = 0;
+      samples.forget();
       w.run(memory);
     }
-    std::printf("%-28s %7zu captures, ns: median %6.1f, 90th percentile %6.1f, mean %6.1f\n", w.name, sample_count,
-                (quantile(0.5) - clock) / scale, (quantile(0.9) - clock) / scale, (mean() - clock) / scale);
+    std::printf("%-28s %7zu captures, ns: median %6.1f, 90th percentile %6.1f, mean %6.1f\n", w.name, samples.count(),
+                (samples.quantile(0.5) - clock) / scale, (samples.quantile(0.9) - clock) / scale,
+                (samples.mean() - clock) / scale);
   }
   timing = false;
 }
