@@ -6,6 +6,7 @@
 #include "late_handle.hpp"
 #include "registry.hpp"
 #include "support/resident.hpp"
+#include "support/suspects.hpp"
 #include "support/witness.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -21,6 +22,7 @@ namespace {
 
 using gpa::test::resident_bytes;
 using gpa::test::sanitized;
+using gpa::test::stray_write;
 using gpa::test::witness;
 
 constexpr std::size_t mega = std::size_t{1} << 20;
@@ -84,7 +86,7 @@ BOOST_FIXTURE_TEST_CASE(what_went_back_is_poison_again_when_it_is_handed_out, fi
   check(r);
   free_all(r, blocks);
   BOOST_TEST(r.verify() == 0u);
-  blocks.back().p[3] = std::byte{1};  // in quarantine now
+  stray_write(blocks.back().p, 3);  // in quarantine now
   BOOST_TEST(r.verify() == 1u);
   BOOST_TEST(w.count(gpa::mistake::write_after_free) == 1u);
   BOOST_TEST(w.count() == 1u);
@@ -98,7 +100,7 @@ BOOST_FIXTURE_TEST_CASE(a_slot_that_was_written_to_keeps_its_page, fixture)
   for (std::size_t i = 0; i != blocks.size(); ++i) {
     r.deallocate(blocks[i].p, blocks[i].bytes, 8);
     if (i % 1'000 != 0) continue;
-    blocks[i].p[1] = std::byte{1};
+    stray_write(blocks[i].p, 1);
     ++written;
   }
   BOOST_TEST(r.stats().held_bytes < burst / 2);
