@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <iostream>
 #include <ostream>
 #include <sstream>
 #include <string>
@@ -70,6 +71,8 @@ template <class Work>
   outcome o;
   const int out = detail::open_nameless();
   const int err = detail::open_nameless();
+  std::cout.flush();  // what this process has to say is not the child's
+  std::fflush(nullptr);
   const pid_t child = ::fork();
   if (child == 0) {
     constexpr rlimit none{0, 0};
