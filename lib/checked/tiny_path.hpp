@@ -54,7 +54,9 @@ GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t by
   return wrong >> (bytes % redzone_bytes) == 0;
 }
 
-inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment, std::uint32_t trace) noexcept
+// In line wherever it is called: a call would need a frame, and clang 14 would make one.
+[[gnu::always_inline]] inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes,
+                                                                std::size_t alignment, std::uint32_t trace) noexcept
 {
   if (!is_tiny_alignment(alignment)) [[unlikely]] return nullptr;
   const std::size_t size = (bytes + 16) & ~std::size_t{15};
@@ -78,8 +80,8 @@ inline void* checked_heap::allocate_tiny(checked_cache& k, std::size_t bytes, st
   return slot;
 }
 
-inline bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
-                                   std::uint32_t trace) noexcept
+[[gnu::always_inline]] inline bool checked_heap::deallocate_tiny(checked_cache& k, void* p, std::size_t bytes,
+                                                                 std::size_t alignment, std::uint32_t trace) noexcept
 {
   if (alignment > 16) [[unlikely]] return false;
   region* const found = region_of(p);
