@@ -1,4 +1,4 @@
-// Each thread's memory of whole call stacks: the number of a stack that stands there again, at some four instructions a
+// Each thread's memory of whole call stacks: the number of a stack that stands there again, at some five instructions a
 // frame.
 //
 // An entry lists words of the stack and what they held (stack_walk.hpp). It is believed only if every one of them still
