@@ -127,23 +127,41 @@ void core::end(const std::pmr::memory_resource& object) noexcept
   if (sum().live_blocks <= 0 || !supply_.from_system()) retire_core(*this);
 }
 
+// Threads go on meanwhile. All allocations are read before all frees, so that the sum never tells more than was live when
+// the first reading ended: a block that moves from one thread's count to another's on the way would be a false peak.
 core::totals core::sum() noexcept
 {
   totals t;
   const mutex_guard guard(lock_);
-  for (const cache_header* k = caches_; k != nullptr; k = k->next) {
-    for (const cache_header* part = k; part != nullptr; part = part->partner) {
-      t.live_blocks += part->counts.live_blocks();
-      t.live_bytes += part->counts.live_bytes();
-      t.all_blocks += part->counts.allocated_blocks();
-      t.all_bytes += part->counts.allocated_bytes.load(std::memory_order_relaxed);
-      if (part->checked) continue;
-      t.unchecked_blocks += part->counts.live_blocks();
-      t.unchecked_bytes += part->counts.live_bytes();
-    }
-  }
-  t.live_blocks -= static_cast<std::int64_t>(late_blocks_.load(std::memory_order_relaxed));
-  t.live_bytes -= static_cast<std::int64_t>(late_bytes_.load(std::memory_order_relaxed));
+  const auto each_part = [&](auto count) {
+    for (const cache_header* k = caches_; k != nullptr; k = k->next)
+      for (const cache_header* part = k; part != nullptr; part = part->partner) count(part->counts, part->checked);
+  };
+  std::uint64_t unchecked_blocks = 0;
+  std::uint64_t unchecked_bytes = 0;
+  each_part([&](const tally& counts, bool checked) {
+    const std::uint64_t blocks = counts.allocated_blocks();
+    const std::uint64_t bytes = counts.allocated_bytes.load(std::memory_order_relaxed);
+    t.all_blocks += blocks;
+    t.all_bytes += bytes;
+    unchecked_blocks += checked ? 0 : blocks;
+    unchecked_bytes += checked ? 0 : bytes;
+  });
+  std::atomic_thread_fence(std::memory_order_acquire);
+  std::uint64_t freed_blocks = late_blocks_.load(std::memory_order_relaxed);
+  std::uint64_t freed_bytes = late_bytes_.load(std::memory_order_relaxed);
+  each_part([&](const tally& counts, bool checked) {
+    const std::uint64_t blocks = counts.freed_blocks.load(std::memory_order_relaxed);
+    const std::uint64_t bytes = counts.freed_bytes.load(std::memory_order_relaxed);
+    freed_blocks += blocks;
+    freed_bytes += bytes;
+    unchecked_blocks -= checked ? 0 : blocks;
+    unchecked_bytes -= checked ? 0 : bytes;
+  });
+  t.live_blocks = static_cast<std::int64_t>(t.all_blocks - freed_blocks);
+  t.live_bytes = static_cast<std::int64_t>(t.all_bytes - freed_bytes);
+  t.unchecked_blocks = static_cast<std::int64_t>(unchecked_blocks);
+  t.unchecked_bytes = static_cast<std::int64_t>(unchecked_bytes);
   return t;
 }
 

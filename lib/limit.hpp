@@ -46,14 +46,15 @@ class limit {
     do {
       // Not add-and-look: a large request that is refused must not refuse a small one that fits.
       if (before > 0 && static_cast<std::size_t>(before) > most - bytes) return false;
-    } while (!used_.compare_exchange_weak(before, before + more, std::memory_order_relaxed));
+    } while (!used_.compare_exchange_weak(before, before + more, std::memory_order_acq_rel,
+                                          std::memory_order_relaxed));
     k.budgeted.fetch_add(more, std::memory_order_relaxed);
     return true;
   }
   void give_back(cache_header& k, std::size_t bytes) noexcept
   {
     const auto less = static_cast<std::int64_t>(bytes);
-    used_.fetch_sub(less, std::memory_order_relaxed);
+    used_.fetch_sub(less, std::memory_order_release);  // after the free was counted: whoever reserves next sees that
     k.budgeted.fetch_sub(less, std::memory_order_relaxed);
   }
 
