@@ -14,12 +14,35 @@ constexpr std::uint32_t no_trace = 0;  // without call stacks
 
 // The stack is known, or not wanted: `trace` goes along in the caller's place.
 
+// The bin has nothing ready, as a rule, or no period to put the slot in.
+
+GPA_NOINLINE void* allocate_tiny_again(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                       std::uint32_t trace, checked_cache& k)
+{
+  bin& b = k.bins[size_class(bytes + 1)];
+  if (b.next == b.end && checked_heap::find_ready(k, b)) [[likely]] {
+    void* const p = checked_heap::allocate_tiny(k, bytes, alignment, trace);
+    if (p != nullptr) [[likely]] return p;
+  }
+  return allocate_or_throw(object, bytes, alignment, as_caller(trace));
+}
+
+GPA_NOINLINE void deallocate_tiny_again(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                        std::size_t alignment, std::uint32_t trace, checked_cache& k) noexcept
+{
+  bin& b = k.bins[size_class(bytes + 1)];
+  if (b.tail == b.stop && checked_heap::turn_period(k, b) &&
+      checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)) [[likely]]
+    return;
+  deallocate_generally(object, p, bytes, alignment, as_caller(trace));
+}
+
 [[gnu::always_inline]] inline void* allocate_tiny(std::pmr::memory_resource& object, std::size_t bytes,
                                                   std::size_t alignment, std::uint32_t trace, checked_cache& k)
 {
   void* const p = checked_heap::allocate_tiny(k, bytes, alignment, trace);
   if (p != nullptr) [[likely]] return p;
-  return allocate_or_throw(object, bytes, alignment, as_caller(trace));
+  return allocate_tiny_again(object, bytes, alignment, trace, k);
 }
 
 [[gnu::always_inline]] inline void deallocate_tiny(std::pmr::memory_resource& object, void* p, std::size_t bytes,
@@ -27,7 +50,7 @@ constexpr std::uint32_t no_trace = 0;  // without call stacks
                                                    checked_cache& k) noexcept
 {
   if (checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)) [[likely]] return;
-  deallocate_generally(object, p, bytes, alignment, as_caller(trace));
+  deallocate_tiny_again(object, p, bytes, alignment, trace, k);
 }
 
 GPA_NOINLINE void* allocate_small(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,

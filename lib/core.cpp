@@ -22,6 +22,9 @@ namespace {
 
 constexpr std::size_t most_name = 63;
 
+// Longer ones push what the program uses out of the cache, however large it is: lib/README.md has the figures.
+std::size_t usual_quarantine() noexcept { return std::min(second_level_cache_bytes() / 2, std::size_t{256} << 10); }
+
 gpa::options decided(const gpa::options& given, build b)
 {
   gpa::options o = given;
@@ -29,7 +32,7 @@ gpa::options decided(const gpa::options& given, build b)
   o.name = interned_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   if (o.quarantine_bytes == default_quarantine)
-    o.quarantine_bytes = o.checks.is_never() ? 0 : second_level_cache_bytes() / 2;  // two microseconds, the first time
+    o.quarantine_bytes = o.checks.is_never() ? 0 : usual_quarantine();  // two microseconds, the first time
   if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);
   o.poison_bytes = std::max(o.poison_bytes, default_poison);
   o.stack_frames = std::min(o.stack_frames, max_stack_frames);

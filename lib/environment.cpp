@@ -139,7 +139,7 @@ constexpr std::array keys{
     key{"memory_limit", "bytes[k|M|G]|unlimited", "unlimited", "what users of one resource may hold at once",
         read<&settings::memory_limit>},
     key{"quarantine_bytes", "bytes[k|M|G]|unlimited|default", "default",
-        "freed and kept from reuse; default: half the L2 cache", read_quarantine},
+        "freed and kept from reuse; default: half the L2 cache, at most 256k", read_quarantine},
     key{"poison_bytes", "bytes[k|M|G]|unlimited", "512",
         "blocks up to this are poisoned whole when freed, larger ones in places",
         read<&settings::poison_bytes>},

@@ -1,4 +1,5 @@
 #define BOOST_TEST_MODULE quarantine
+#include "checked/checked_heap.hpp"
 #include "checked/quarantine.hpp"
 
 #include "support/witness.hpp"
@@ -11,7 +12,10 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
+#include <random>
 #include <thread>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -29,23 +33,24 @@ class ring {
   {
     cache_.rule = quarantine_rule::of(quarantine);
     b().arrays = &arrays_;
-    b().entries = entries_.data();
-    b().step = static_cast<std::uint32_t>(cache_.rule.step(slot));
-    b().limit = static_cast<std::uint16_t>(shape_.limit);
-    b().capacity_log2 = static_cast<std::uint8_t>(std::countr_zero(shape_.capacity));
-    b().period_log2 = static_cast<std::uint8_t>(std::countr_zero(shape_.period)) & 0x7F;
-    b().open_period(0);
+    b().set_ring(entries_.data(), shape_, cache_.rule.step(slot));
   }
   // False when the ring has no room; everything in it then still waits.
-  bool free_one()
+  bool free_one(std::byte* slot = nullptr)
   {
     if (b().tail == b().stop) {
       b().close_period(cache_.clock);
       if (!b().has_room_for_a_period()) return false;
     }
-    *b().tail++ = free_slot{nullptr, nullptr};
+    *b().tail++ = free_slot{slot, nullptr};
     cache_.clock += b().step;
     return true;
+  }
+  // A slot whose wait is over, as the heap takes them; null if there is none.
+  std::byte* take_one()
+  {
+    if (b().next == b().end && !checked_heap::find_ready(cache_, b())) return nullptr;
+    return b().next++->slot;
   }
   // The number of slots whose wait is over, taken.
   std::size_t take_all()
@@ -70,20 +75,27 @@ class ring {
   std::vector<free_slot> entries_;
 };
 
-// What a program sees: the bytes of slots freed between a block's free and the next block at its address, when blocks
-// of `bytes` in slots of `slot` are allocated and freed in turns; `most` if that never happened.
-std::size_t freed_before_reuse(gpa::resource& r, std::size_t bytes, std::size_t slot, std::size_t most)
+// What a program sees when it allocates and frees `pairs` blocks of `bytes`, in slots of `slot`, in turns: the bytes of slots
+// freed between a block's free and the next one at its address, at least, and how many addresses there were.
+struct rest {
+  std::size_t shortest;
+  std::size_t addresses;
+};
+
+rest rest_of_addresses(gpa::resource& r, std::size_t bytes, std::size_t slot, std::size_t pairs)
 {
-  void* const first = r.allocate(bytes, 8);
-  r.deallocate(first, bytes, 8);
+  std::unordered_map<void*, std::size_t> freed_at;
+  std::size_t shortest = gpa::unlimited;
   std::size_t freed = 0;
-  while (freed < most) {
+  for (std::size_t i = 0; i != pairs; ++i) {
     void* const p = r.allocate(bytes, 8);
+    const auto [known, is_new] = freed_at.try_emplace(p, 0);
+    if (!is_new) shortest = std::min(shortest, freed - known->second);
     r.deallocate(p, bytes, 8);
-    if (p == first) return freed;
     freed += slot;
+    known->second = freed;
   }
-  return most;
+  return {shortest, freed_at.size()};
 }
 
 // Slots that a thread has ready already, or opens up for the first time, go before those whose wait is over.
@@ -162,6 +174,53 @@ BOOST_AUTO_TEST_CASE(a_class_that_is_seldom_freed_is_not_kept_for_ever)
   BOOST_TEST(r.take_all() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(each_slot_comes_out_once_and_after_its_wait_in_whatever_order)
+{
+  std::mt19937 random(7);
+  for (const std::size_t quarantine : {std::size_t{0}, std::size_t{4096}, std::size_t{65'536}, mib}) {
+    for (const std::size_t slot : {16U, 48U, 560U, 36'864U}) {
+      ring r(quarantine, slot);
+      const std::size_t room = (r.shape().limit - 1) * r.shape().period;
+      std::vector<std::byte> places(4 * r.shape().capacity);
+      std::vector<std::size_t> outside(places.size());  // those that nobody freed
+      std::iota(outside.begin(), outside.end(), std::size_t{0});
+      std::vector<std::uint64_t> freed_at(places.size(), gpa::unlimited);
+      std::size_t inside = 0;
+      std::size_t early = 0;
+      std::size_t twice = 0;
+      for (std::size_t i = 0; i != 20 * r.shape().capacity + 20'000; ++i) {
+        const bool fills = i / 1'000 % 2 == 0;
+        if (random() % 8 < (fills ? 5 : 3) && inside < room && !outside.empty()) {
+          std::swap(outside[random() % outside.size()], outside.back());
+          const std::size_t n = outside.back();
+          outside.pop_back();
+          BOOST_REQUIRE(r.free_one(&places[n]));
+          freed_at[n] = r.clock();
+          ++inside;
+        } else if (std::byte* const p = r.take_one(); p != nullptr) {
+          const auto n = static_cast<std::size_t>(p - places.data());
+          if (freed_at[n] == gpa::unlimited) ++twice;
+          if (r.clock() - freed_at[n] < quarantine_rule::of(quarantine).bytes) ++early;
+          freed_at[n] = gpa::unlimited;
+          outside.push_back(n);
+          --inside;
+        } else {
+          r.somebody_wants_slots();
+          r.free_others(random() % (quarantine / 4 + 1));
+        }
+      }
+      r.free_others(quarantine);
+      while (r.take_one() != nullptr) --inside;
+      r.somebody_wants_slots();
+      r.free_others(quarantine);
+      while (r.take_one() != nullptr) --inside;
+      BOOST_TEST(early == 0u, slot << " bytes, quarantine " << quarantine);
+      BOOST_TEST(twice == 0u);
+      BOOST_TEST(inside == 0u);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(positions_may_wrap)
 {
   ring r(4096, 64);
@@ -207,18 +266,35 @@ BOOST_AUTO_TEST_CASE(a_batch_is_64_kib_or_64_slots)
   }
 }
 
-BOOST_AUTO_TEST_CASE(an_address_rests_until_its_quarantine_was_freed_and_comes_back_after_it)
+BOOST_AUTO_TEST_CASE(an_address_rests_until_its_quarantine_was_freed_and_not_many_rest_longer)
 {
   for (const std::size_t quarantine : {std::size_t{4096}, std::size_t{65'536}, 300 * std::size_t{1024}}) {
     for (const std::size_t bytes : {8U, 40U, 1000U, 30'000U}) {
       gpa::resource r(with_quarantine(quarantine));
       const std::size_t slot = std::max(slot_size(size_class(bytes + 1)), quarantine_rule::of(quarantine).least_step);
-      const std::size_t most = 3 * quarantine + soon * slot;
-      const std::size_t freed = freed_before_reuse(r, bytes, slot, most + 1);
-      BOOST_TEST(freed >= quarantine, bytes << " bytes, quarantine " << quarantine);
-      BOOST_TEST(freed <= most, bytes << " bytes, quarantine " << quarantine);
+      const std::size_t most = 3 * quarantine / slot + soon;
+      const rest seen = rest_of_addresses(r, bytes, slot, 4 * most);
+      BOOST_TEST(seen.shortest >= quarantine, bytes << " bytes, quarantine " << quarantine);
+      BOOST_TEST(seen.addresses <= most, bytes << " bytes, quarantine " << quarantine);
     }
   }
+}
+
+// Of the periods that are over the last one goes first: its poison is still in the CPU's cache.
+BOOST_AUTO_TEST_CASE(what_rested_longest_rests_on)
+{
+  constexpr std::size_t quarantine = 65'536;
+  gpa::resource r(with_quarantine(quarantine));
+  std::vector<void*> old(400);
+  for (void*& p : old) p = r.allocate(1000, 8);
+  for (void* const p : old) r.deallocate(p, 1000, 8);  // some six quarantines of them
+  std::size_t oldest = 0;
+  for (std::size_t i = 0; i != 1000; ++i) {
+    void* const p = r.allocate(1000, 8);
+    if (std::find(old.begin(), old.begin() + 50, p) != old.begin() + 50) ++oldest;
+    r.deallocate(p, 1000, 8);
+  }
+  BOOST_TEST(oldest <= 20u);
 }
 
 BOOST_AUTO_TEST_CASE(frees_of_any_size_end_the_wait_of_any_other)
@@ -243,15 +319,19 @@ BOOST_AUTO_TEST_CASE(frees_of_any_size_end_the_wait_of_any_other)
 BOOST_AUTO_TEST_CASE(a_thread_keeps_16384_blocks_at_most)
 {
   gpa::resource r(with_quarantine(std::size_t{1} << 30));
-  const std::size_t blocks = freed_before_reuse(r, 8, 1, 100'000);
-  BOOST_TEST(blocks >= 15'000u);
-  BOOST_TEST(blocks <= 2 * 16'384u);
+  const rest seen = rest_of_addresses(r, 8, 1, 100'000);
+  BOOST_TEST(seen.shortest >= 15'000u);
+  BOOST_TEST(seen.addresses <= 2 * 16'384u);
 }
 
 BOOST_AUTO_TEST_CASE(without_a_quarantine_an_address_is_soon_used_again)
 {
   gpa::resource r(with_quarantine(0));
-  for (const std::size_t bytes : {0U, 8U, 1000U, 30'000U}) BOOST_TEST(freed_before_reuse(r, bytes, 1, soon) < soon);
+  for (const std::size_t bytes : {0U, 8U, 1000U, 30'000U}) {
+    const rest seen = rest_of_addresses(r, bytes, 1, 4 * soon);
+    BOOST_TEST(seen.shortest < soon);
+    BOOST_TEST(seen.addresses < soon);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(with_an_unlimited_quarantine_no_address_is_used_twice)

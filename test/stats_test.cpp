@@ -8,6 +8,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <random>
 #include <thread>
@@ -135,6 +136,34 @@ BOOST_AUTO_TEST_CASE(a_peak_is_exact_with_a_limit_or_one_thread_and_a_lower_boun
         BOOST_TEST(s.peak_bytes <= peak * bytes);
       }
     }
+  });
+}
+
+// One block at a time is live, but from thread to thread: counts read one after the other must not find it twice.
+BOOST_AUTO_TEST_CASE(a_block_that_moves_between_threads_is_never_counted_twice)
+{
+  in_every_mode([](const mode& m) {
+    if (!m.options.thread_safe) return;
+    gpa::resource r(m.options);
+    std::atomic<unsigned> turns{0};
+    std::vector<std::thread> threads;
+    constexpr unsigned count = 3;
+    for (unsigned t = 0; t != count; ++t) {
+      threads.emplace_back([&, t] {
+        for (unsigned turn = t; turn < 3'000; turn += count) {
+          while (turns.load() != turn) std::this_thread::yield();
+          r.deallocate(r.allocate(100, 8), 100, 8);
+          turns.store(turn + 1);
+        }
+      });
+    }
+    std::size_t above = 0;
+    while (turns.load() != 3'000)
+      if (const gpa::statistics s = r.stats(); s.live_blocks > 1 || s.live_bytes > 100) ++above;
+    for (std::thread& t : threads) t.join();
+    BOOST_TEST(above == 0u);
+    BOOST_TEST(r.stats().peak_blocks <= 1u);
+    BOOST_TEST(r.stats().peak_bytes <= 100u);
   });
 }
 

@@ -26,7 +26,7 @@ inline constexpr build build_of_this_file = build::debug;
 
 /// No limit; as a quarantine, never reuse an address.
 inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
-/// Half of the second-level cache of this machine's CPU.
+/// Half of the second-level cache of this machine's CPU, 256 KiB at most.
 inline constexpr std::size_t default_quarantine = unlimited - 1;
 /// See options::poison_bytes.
 inline constexpr std::size_t default_poison = 512;

@@ -77,6 +77,11 @@ class checked_heap {
   [[nodiscard]] static bool deallocate_small(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
                                              std::uint32_t trace) noexcept;
 
+  /// What those four lack most often: slots to hand out, or a period to put freed ones in. The thread's own ring may have
+  /// it, without a lock; else false.
+  [[nodiscard]] GPA_NOINLINE static bool find_ready(checked_cache& k, bin& b) noexcept;
+  [[nodiscard]] GPA_NOINLINE static bool turn_period(checked_cache& k, bin& b) noexcept;
+
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                const void* caller) noexcept;
@@ -155,7 +160,6 @@ class checked_heap {
   void delete_slab(slab& s) noexcept;
   [[nodiscard]] GPA_NOINLINE bool make_room(checked_cache& k, unsigned c) noexcept;
   [[nodiscard]] static bool make_ring(checked_cache& k, unsigned c) noexcept;
-  [[nodiscard]] static bool take_from_ring(checked_cache& k, bin& b, std::uint32_t wanted) noexcept;
   void drain(checked_cache& k, bin& b, bool all) noexcept GPA_REQUIRES(lock_);
   void put_free(std::byte* slot) noexcept GPA_REQUIRES(lock_);
   void list_free(slab& s) noexcept GPA_REQUIRES(lock_);

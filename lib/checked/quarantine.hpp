@@ -5,16 +5,18 @@
 //                +--------+--------+-----------+- - -
 //    times       | 17 KiB | 21 KiB |  period still open          the clock when a period was closed
 //                +--------+--------+
+//    places      |   0    |   2    |   1                         where in the array its entries stand
 //
 // The clock counts what this thread has freed, in bytes (each free at least 1/16 320 of the quarantine, which bounds the
-// blocks too). Entries are put in by periods, of 64 slots or 64 KiB where the quarantine is long enough. A slot may be
-// taken again once the clock has moved by the quarantine since its period was closed: first in first out over all
-// classes. So a free looks at no clock, and a hand-out neither. A class that is seldom freed fills no period: when slots
-// are wanted, a mark with the clock is set behind those that wait in the open one.
+// blocks too). Entries are put in by periods. A slot may be taken again once the clock has moved by the quarantine since
+// its period was closed. So a free looks at no clock, and a hand-out neither. A class that is seldom freed fills no
+// period: when slots are wanted, a mark with the clock is set behind those that wait in the open one.
 //
-// Slots that are over are handed out a batch at a time: as a rule where they stand in the ring (`direct`). When they pile
-// up, because much was freed at once, they become free bits of their slabs instead, and from there ready slots of some
-// thread, in the order of their addresses: records and slots that are used one after the other lie side by side again.
+// Slots that are over are handed out where they stand in the ring (`direct`), of all periods that are over the last one
+// first, which changes places with the oldest: the CPU still has its poison in the cache, which must be read now, and what
+// has rested longer rests on. Periods are short for the same reason. When slots pile up, because much was freed at once,
+// they become free bits of their slabs instead, and from there ready slots of some thread, in the order of their
+// addresses: records and slots that are used one after the other lie side by side again.
 // Rings are arrays of ours: no link ever runs through user memory, so a write after free can damage nothing but poison.
 //
 // Not thread-safe: its cache's thread owns it.
@@ -33,6 +35,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <utility>
 
 namespace gpa::detail {
@@ -54,6 +57,9 @@ constexpr std::uint32_t batch_slots(std::size_t slot) noexcept
   return static_cast<std::uint32_t>(fit < 1 ? 1 : fit < most_ready ? fit : most_ready);
 }
 
+/// A period of slots that are not tiny beside the quarantine.
+inline constexpr std::uint32_t few_slots = 8;
+
 /// How long a quarantine is.
 struct quarantine_rule {
   std::size_t bytes = 0;
@@ -71,12 +77,12 @@ struct quarantine_rule {
   [[nodiscard]] constexpr std::size_t step(std::size_t slot) const noexcept { return std::max(slot, least_step); }
   /// The most slots of this size that must wait at once.
   [[nodiscard]] constexpr std::size_t most_slots(std::size_t slot) const noexcept { return bytes / step(slot) + 1; }
-  /// Slots of this size in a period, a power of two: a batch, or more where batches are small beside the quarantine, but
-  /// never more than its sixteenth.
+  /// Slots of this size in a period, a power of two: few, or more where that is little beside the quarantine, but never
+  /// more than its sixteenth.
   [[nodiscard]] constexpr std::uint32_t period(std::size_t slot) const noexcept
   {
     const std::size_t most = most_slots(slot);
-    const std::size_t wished = std::min(most / 16, std::max<std::size_t>(batch_slots(slot), most / 64));
+    const std::size_t wished = std::min(most / 16, std::max<std::size_t>(std::min(batch_slots(slot), few_slots), most / 64));
     return std::bit_floor(static_cast<std::uint32_t>(std::max<std::size_t>(wished, 1)));
   }
 };
@@ -89,8 +95,10 @@ inline constexpr std::uint32_t most_periods = 256;
 struct bin_arrays {
   std::array<free_slot, most_ready + slots_ahead> ready;
   std::array<std::uint64_t, most_periods> times;  // the clock when a period was closed
+  std::array<std::uint8_t, most_periods> places;  // of a period's entries in the ring's array, in periods
   std::uint64_t mark_time;
   std::uint32_t mark;  // a position: what stands in front of it was freed at mark_time or before
+  std::uint32_t over;  // a position: what stands in front of it is over, as far as anybody looked; never behind the head
 };
 
 /// Bytes of a ring's array: stale slots behind the last one too.
@@ -98,6 +106,21 @@ constexpr std::size_t ring_bytes(std::uint32_t capacity) noexcept
 {
   return (capacity + slots_ahead) * sizeof(free_slot);
 }
+
+/// How large a ring must be for slots of one size.
+struct ring_shape {
+  std::uint32_t period;
+  std::uint32_t limit;     // periods
+  std::uint32_t capacity;  // a power of two, with room for the limit, the period still open and a batch being handed out
+
+  static constexpr ring_shape of(const quarantine_rule& rule, std::size_t slot) noexcept
+  {
+    const std::uint32_t period = rule.period(slot);
+    const auto needed = static_cast<std::uint32_t>(rule.most_slots(slot)) + batch_slots(slot) + period;
+    const std::uint32_t limit = (needed + period - 1) / period;
+    return {period, limit, std::bit_ceil((limit + 1) * period + batch_slots(slot))};
+  }
+};
 
 /// One class of one thread.
 struct alignas(64) bin {
@@ -117,24 +140,46 @@ struct alignas(64) bin {
 
   [[nodiscard]] std::uint32_t capacity() const noexcept { return std::uint32_t{1} << capacity_log2; }
   [[nodiscard]] std::uint32_t period() const noexcept { return std::uint32_t{1} << period_log2; }
-  [[nodiscard]] free_slot& entry(std::uint32_t position) const noexcept
+  [[nodiscard]] std::uint32_t period_at(std::uint32_t position) const noexcept
   {
-    return entries[position & (capacity() - 1)];
+    return (position & (capacity() - 1)) >> period_log2;
+  }
+  [[nodiscard]] std::uint8_t& place_of(std::uint32_t position) const noexcept
+  {
+    return arrays->places[period_at(position)];
   }
   [[nodiscard]] std::uint64_t& time_of(std::uint32_t position) const noexcept
   {
-    return arrays->times[(position & (capacity() - 1)) >> period_log2];
+    return arrays->times[period_at(position)];
+  }
+  [[nodiscard]] free_slot& entry(std::uint32_t position) const noexcept
+  {
+    return entries[(std::uint32_t{place_of(position)} << period_log2) + (position & (period() - 1))];
   }
   [[nodiscard]] std::uint32_t tail_position() const noexcept
   {
     return entries == nullptr ? closed : closed + static_cast<std::uint32_t>(tail - &entry(closed));
   }
   [[nodiscard]] std::uint32_t waiting() const noexcept { return tail_position() - head; }
-  [[nodiscard]] bool has_room_for_a_period() const noexcept
+  [[nodiscard]] bool has_room_for_a_period() const noexcept { return has_room_from(closed); }
+  /// Whether it still has when the open one is closed.
+  [[nodiscard]] bool has_room_for_the_next() const noexcept { return has_room_from(closed + period()); }
+  [[nodiscard]] bool has_room_from(std::uint32_t position) const noexcept
   {
-    return static_cast<std::int32_t>(closed - head) < static_cast<std::int32_t>(limit * period());
+    return static_cast<std::int32_t>(position - head) < static_cast<std::int32_t>(limit * period());
   }
 
+  /// An empty ring of that shape, `array` with room for its entries.
+  void set_ring(free_slot* array, const ring_shape& shape, std::size_t clock_step) noexcept
+  {
+    entries = array;
+    step = static_cast<std::uint32_t>(clock_step);
+    limit = static_cast<std::uint16_t>(shape.limit);
+    capacity_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.capacity));
+    period_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.period)) & 0x7F;
+    std::iota(arrays->places.begin(), arrays->places.begin() + shape.capacity / shape.period, std::uint8_t{0});
+    open_period(0);
+  }
   void open_period(std::uint32_t position) noexcept
   {
     closed = position;
@@ -158,7 +203,7 @@ struct alignas(64) bin {
   void forget_waiting() noexcept
   {
     head = 0;
-    if (arrays != nullptr) arrays->mark = 0;
+    if (arrays != nullptr) arrays->mark = arrays->over = 0;
     if (entries != nullptr) open_period(0);
   }
   void forget_all() noexcept
@@ -183,6 +228,19 @@ struct alignas(64) bin {
     std::atomic_signal_fence(std::memory_order_release);
     end = last;
   }
+  void move_head(std::uint32_t position) noexcept
+  {
+    head = position;
+    if (arrays != nullptr && static_cast<std::int32_t>(position - arrays->over) > 0) arrays->over = position;
+  }
+  /// Of the closed periods that end before `over`, all of them over, the last one changes places with the oldest, which
+  /// the head is at. The open one stays where it is, full or not: `tail` is in it.
+  void put_last_first(std::uint32_t over) noexcept
+  {
+    const std::uint32_t last_end = static_cast<std::int32_t>(closed - over) < 0 ? closed : over & ~(period() - 1);
+    if (static_cast<std::int32_t>(last_end - head) > static_cast<std::int32_t>(period()))
+      std::swap(place_of(head), place_of(last_end - period()));
+  }
   /// What waits to be handed out leaves the ring, whose head may then move on.
   void take_ready_out_of_ring() noexcept
   {
@@ -192,21 +250,6 @@ struct alignas(64) bin {
   }
 };
 static_assert(sizeof(bin) == 64);
-
-/// How large a ring must be for slots of one size.
-struct ring_shape {
-  std::uint32_t period;
-  std::uint32_t limit;     // periods
-  std::uint32_t capacity;  // a power of two, with room for the limit, the period still open and a batch being handed out
-
-  static constexpr ring_shape of(const quarantine_rule& rule, std::size_t slot) noexcept
-  {
-    const std::uint32_t period = rule.period(slot);
-    const auto needed = static_cast<std::uint32_t>(rule.most_slots(slot)) + batch_slots(slot) + period;
-    const std::uint32_t limit = (needed + period - 1) / period;
-    return {period, limit, std::bit_ceil((limit + 1) * period + batch_slots(slot))};
-  }
-};
 
 /// Everything one thread needs for checked blocks of one resource.
 struct checked_cache : cache_header {
@@ -226,6 +269,16 @@ struct checked_cache : cache_header {
     }
     if (b.entries == nullptr || static_cast<std::int32_t>(b.arrays->mark - position) <= 0) return 0;
     return clock - b.arrays->mark_time >= rule.bytes ? b.arrays->mark - position : 0;
+  }
+  /// Up to which position the ring's slots are over. Each period is looked at until it is, and once more.
+  std::uint32_t look_how_far(const bin& b) const noexcept
+  {
+    std::uint32_t over = b.arrays->over;
+    while (static_cast<std::int32_t>(b.closed - over) > 0) {
+      if (clock - b.time_of(over) < rule.bytes) return b.arrays->over = over;
+      over = (over | (b.period() - 1)) + 1;
+    }
+    return b.arrays->over = over + slots_over(b, over);
   }
 };
 

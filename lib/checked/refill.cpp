@@ -50,7 +50,7 @@ void poison_untouched(const free_slot& next, std::size_t size, poison_rule rule)
 bin_arrays* new_arrays() noexcept
 {
   auto* const fresh = static_cast<bin_arrays*>(metadata_allocate(sizeof(bin_arrays)));
-  if (fresh != nullptr) fresh->mark = 0;  // of a fresh page, to write before reading: else the system is asked twice for it
+  if (fresh != nullptr) fresh->mark = fresh->over = 0;  // of a fresh page, to write before reading: else the system is asked twice for it
   return fresh;
 }
 
@@ -90,7 +90,7 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
     if (b.arrays == nullptr) return false;
   }
   const std::uint32_t wanted = batch_slots(slot_size(c));
-  if (b.direct && take_from_ring(k, b, wanted)) return true;
+  if (find_ready(k, b)) return true;
   b.mark_open_period(k.clock);
   for (;;) {
     std::uint32_t untouched = 0;
@@ -138,23 +138,26 @@ slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
   return first;
 }
 
-// The oldest slots of the ring are handed out next, where they stand, as far as their quarantine is over. False if there
-// are none.
-bool checked_heap::take_from_ring(checked_cache& k, bin& b, std::uint32_t wanted) noexcept
+// Slots whose quarantine ended last are handed out next, at most a period of them.
+bool checked_heap::find_ready(checked_cache& k, bin& b) noexcept
 {
-  const std::uint32_t to_wrap = b.capacity() - (b.head & (b.capacity() - 1));
-  const std::uint32_t most = std::min(wanted, to_wrap);
-  std::uint32_t over = 0;
-  while (over < most) {
-    const std::uint32_t more = k.slots_over(b, b.head + over);
-    if (more == 0) break;
-    over += more;
-  }
-  const std::uint32_t count = std::min(over, most);
-  if (count == 0) return false;
-  free_slot* const first = &b.entry(b.head);
+  if (!b.direct || b.arrays == nullptr) return false;
+  const std::uint32_t over = k.look_how_far(b);
+  const std::uint32_t head = b.head;
+  if (over == head) return false;
+  const std::uint32_t in_period = head & (b.period() - 1);
+  if (in_period == 0) b.put_last_first(over);
+  const std::uint32_t count = std::min({most_ready, over - head, b.period() - in_period});
+  free_slot* const first = &b.entry(head);
   b.set_ready(first, first + count);
-  b.head += count;
+  b.head = head + count;
+  return true;
+}
+
+bool checked_heap::turn_period(checked_cache& k, bin& b) noexcept
+{
+  if (b.entries == nullptr || k.clock - k.looked_at >= look_after || !b.has_room_for_the_next()) return false;
+  b.close_period(k.clock);
   return true;
 }
 
@@ -241,7 +244,7 @@ void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
     put_bit(*s, static_cast<std::size_t>(oldest.record - s->records));
     idle_ += s->slot_bytes;
   }
-  b.head = head;
+  b.move_head(head);
   if (all) b.forget_waiting();
 }
 
@@ -318,12 +321,7 @@ bool checked_heap::make_ring(checked_cache& k, unsigned c) noexcept
   const ring_shape shape = ring_shape::of(k.rule, slot);
   void* const entries = metadata_allocate_unset(ring_bytes(shape.capacity));
   if (entries == nullptr) return false;
-  b.entries = static_cast<free_slot*>(entries);
-  b.step = static_cast<std::uint32_t>(k.rule.step(slot));
-  b.limit = static_cast<std::uint16_t>(shape.limit);
-  b.capacity_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.capacity));
-  b.period_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.period)) & 0x7F;
-  b.open_period(0);
+  b.set_ring(static_cast<free_slot*>(entries), shape, k.rule.step(slot));
   return true;
 }
 

@@ -24,8 +24,8 @@ inline void* checked_heap::allocate_small(checked_cache& k, std::size_t bytes, s
   const unsigned c = size_class(bytes + 1);
   const std::size_t size = slot_size(c);
   bin& b = k.bins[c];
+  if (b.next == b.end && !find_ready(k, b)) [[unlikely]] return nullptr;
   free_slot* const next = b.next;
-  if (next == b.end) [[unlikely]] return nullptr;
   std::byte* const slot = next->slot;
   record& r = *next->record;
   prefetch_next(next[1]);
@@ -52,8 +52,8 @@ inline bool checked_heap::deallocate_small(checked_cache& k, void* p, std::size_
   const auto [index, exact] = s.slot_at(static_cast<std::size_t>(slot - s.base));
   const std::size_t size = s.slot_bytes;
   bin& b = k.bins[s.size_class];
-  if (!exact || bytes >= size || b.tail == b.stop || !behind_intact(slot, bytes, size, k.poison)) [[unlikely]]
-    return false;
+  if (!exact || bytes >= size || !behind_intact(slot, bytes, size, k.poison)) [[unlikely]] return false;
+  if (b.tail == b.stop && !turn_period(k, b)) [[unlikely]] return false;
   record& r = s.records[index];
   const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
   if (!claim_alone(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[unlikely]]
