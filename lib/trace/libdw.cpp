@@ -76,7 +76,7 @@ const libdw_functions* libdw() noexcept
 void libdw_before_fork() noexcept
 {
   int nobody = 0;
-  for (int i = 0; i != 10'000 && !loading.compare_exchange_strong(nobody, forking); ++i, nobody = 0) ::usleep(100);
+  for (int i = 0; i != 100'000 && !loading.compare_exchange_strong(nobody, forking); ++i, nobody = 0) ::usleep(100);
 }
 
 void libdw_after_fork() noexcept
