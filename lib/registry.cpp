@@ -10,6 +10,7 @@
 #include "os/metadata.hpp"
 #include "os/threads.hpp"
 #include "trace/interned.hpp"
+#include "trace/symbolize.hpp"
 
 #include <pthread.h>
 
@@ -32,12 +33,14 @@ alignas(core_map) std::byte storage[sizeof(core_map)];
 constinit core_map* cores GPA_GUARDED_BY(lock) = nullptr;  // never destroyed
 constinit std::array<core*, most_retired> retired GPA_GUARDED_BY(lock){};
 constinit std::size_t next_retired GPA_GUARDED_BY(lock) = 0;
+constinit void* symbols GPA_GUARDED_BY(lock) = nullptr;  // during a fork
 
 // Locks are taken in the order registry, cores, interned texts, loader, metadata, and held across the fork. Nobody else
 // ever holds the locks of two cores, so their order among themselves does not matter.
 void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   lock.lock();
+  symbols = take_symbols_at_rest();
   if (cores != nullptr)
     for (const auto& [birth, c] : *cores) c->lock_for_fork();
   leak_filter_lock();
@@ -48,7 +51,7 @@ void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   metadata_lock();
 }
 
-void after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
+void unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   metadata_unlock();
   loader_unlock();
@@ -61,11 +64,19 @@ void after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   lock.unlock();
 }
 
-void after_fork_in_child() noexcept
+void after_fork_in_parent() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
+{
+  void* const taken = symbols;
+  unlock_after_fork();
+  put_back_symbols(taken);  // with no lock held: it may be one too many
+}
+
+void after_fork_in_child() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   const std::uint32_t survivor = this_thread_number();
   renumber_threads_after_fork();
-  after_fork();
+  keep_only_symbols(symbols);
+  unlock_after_fork();
   const mutex_guard guard(lock);
   if (cores == nullptr) return;
   for (const auto& [birth, c] : *cores) c->become_child(survivor);
@@ -95,7 +106,7 @@ void register_core(core& c)
   const mutex_guard guard(lock);
   if (cores == nullptr) {
     cores = new (storage) core_map;
-    ::pthread_atfork(before_fork, after_fork, after_fork_in_child);
+    ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   }
   cores->emplace(c.birth(), &c);
 }

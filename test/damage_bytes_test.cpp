@@ -75,11 +75,14 @@ std::size_t wrongly_told_after_free(const gpa::options& o, std::size_t bytes, no
   return wrong + w.count();  // told once, and no more
 }
 
+// Under AddressSanitizer one in 31, which are all remainders of 16: it takes ten times as long.
+constexpr std::size_t every_size = GPA_TEST_ASAN != 0 ? 31 : 1;
+
 void told_after_free_at_every_offset(noticed how)
 {
   for (const gpa::options& o : checked_modes()) {
     std::size_t wrong = 0;
-    for (std::size_t bytes = 16; bytes <= 512; bytes += how == noticed::by_verify && !GPA_TEST_ASAN ? 1 : 31)
+    for (std::size_t bytes = 16; bytes <= 512; bytes += how == noticed::by_verify ? every_size : 31)
       wrong += wrongly_told_after_free(o, bytes, how);
     BOOST_TEST(wrong == 0u);
   }
@@ -140,7 +143,7 @@ BOOST_AUTO_TEST_CASE(an_overflow_of_any_byte_behind_a_block_is_told_when_it_is_f
 {
   for (const gpa::options& o : checked_modes()) {
     std::size_t wrong = 0;
-    for (std::size_t bytes = 0; bytes != 1024; ++bytes) wrong += wrongly_told_overflows(o, bytes, true);
+    for (std::size_t bytes = 0; bytes < 1024; bytes += every_size) wrong += wrongly_told_overflows(o, bytes, true);
     BOOST_TEST(wrong == 0u);
   }
 }
@@ -149,7 +152,7 @@ BOOST_AUTO_TEST_CASE(an_overflow_of_any_byte_behind_a_block_is_told_by_verify_an
 {
   for (const gpa::options& o : checked_modes()) {
     std::size_t wrong = 0;
-    for (std::size_t bytes = 0; bytes != 1024; ++bytes) wrong += wrongly_told_overflows(o, bytes, false);
+    for (std::size_t bytes = 0; bytes < 1024; bytes += every_size) wrong += wrongly_told_overflows(o, bytes, false);
     BOOST_TEST(wrong == 0u);
   }
 }

@@ -124,7 +124,8 @@ BOOST_AUTO_TEST_CASE(gpa_finds_room_for_its_thread_local_storage_after_libraries
 {
   // Copies have other names, so each is loaded as a library of its own.
   const outcome o = outcome_of([] {
-    const std::filesystem::path folder = std::filesystem::temp_directory_path() / std::to_string(::getpid());
+    const std::filesystem::path folder =
+        std::filesystem::temp_directory_path() / ("gpa_dlopen_" + std::to_string(::getpid()));
     std::filesystem::create_directory(folder);
     int loaded = 0;
     for (int i = 0; i != 20; ++i) {

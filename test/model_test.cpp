@@ -4,6 +4,8 @@
 #include "registry.hpp"
 
 #include "support/modes.hpp"
+#include "support/resident.hpp"
+#include "support/suspects.hpp"
 #include "support/upstreams.hpp"
 #include "support/witness.hpp"
 
@@ -157,6 +159,10 @@ void compare(const gpa::resource& r, const walker& model)
   check_invariants(r);
 }
 
+// Sanitizers take ten times as long; what one thread does alone says nothing to ThreadSanitizer.
+constexpr int alone(int steps) { return steps / (GPA_TEST_TSAN != 0 ? 12 : gpa::test::sanitized ? 3 : 1); }
+constexpr int together(int steps) { return gpa::test::sanitized ? steps / 3 : steps; }
+
 void walk(gpa::resource& r, unsigned seed, int steps)
 {
   walker model(r, seed);
@@ -182,7 +188,7 @@ BOOST_AUTO_TEST_CASE(a_random_walk_agrees_with_its_model_in_every_mode)
     {
       witness w;
       gpa::resource r(w.listening(m.options));
-      walk(r, ++seed, 12'000);
+      walk(r, ++seed, alone(12'000));
       BOOST_TEST((r.deinit() == gpa::check::ok));
       BOOST_TEST(w.count() == 0u);
     }
@@ -199,7 +205,7 @@ BOOST_AUTO_TEST_CASE(a_random_walk_over_an_upstream_agrees_with_its_model_and_re
       gpa::test::recording_upstream upstream;
       {
         gpa::resource r(w.listening(m.options), &upstream);
-        walk(r, ++seed, 6'000);
+        walk(r, ++seed, alone(6'000));
       }
       BOOST_TEST(upstream.live() == 0u);
       BOOST_TEST(upstream.wrong() == 0u);
@@ -222,7 +228,7 @@ BOOST_AUTO_TEST_CASE(threads_that_walk_on_one_resource_add_up)
         std::vector<std::thread> threads;
         for (walker& model : models)
           threads.emplace_back([&model] {
-            for (int i = 0; i != 3'000; ++i) model.step();
+            for (int i = 0; i != together(3'000); ++i) model.step();
           });
         for (std::thread& t : threads) t.join();
         const gpa::statistics s = r.stats();
@@ -259,7 +265,7 @@ BOOST_AUTO_TEST_CASE(blocks_that_change_hands_keep_their_contents)
       std::array<std::size_t, 2> changed{};
       const auto work = [&](std::size_t self) {
         std::mt19937 random(static_cast<unsigned>(self) + 1);
-        for (int i = 0; i != 5'000; ++i) {
+        for (int i = 0; i != together(5'000); ++i) {
           const std::size_t bytes = random() % (i % 50 == 0 ? 100'000 : 500);
           const auto content = static_cast<std::byte>(random());
           block mine{static_cast<std::byte*>(r.allocate(bytes, 16)), bytes, 16, content};
@@ -282,7 +288,7 @@ BOOST_AUTO_TEST_CASE(blocks_that_change_hands_keep_their_contents)
       other.join();
       for (const block& b : exchange) r.deallocate(b.p, b.bytes, b.alignment);
       BOOST_TEST(changed[0] + changed[1] == 0u);
-      BOOST_TEST(r.stats().total_blocks == 10'000u);
+      BOOST_TEST(r.stats().total_blocks == static_cast<std::size_t>(2 * together(5'000)));
       check_invariants(r);
       BOOST_TEST(r.verify() == 0u);
       BOOST_TEST((r.deinit() == gpa::check::ok));

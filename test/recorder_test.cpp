@@ -3,7 +3,7 @@
 #include <gpa/resource.hpp>
 
 #include "support/child.hpp"
-#include "workloads/recording.hpp"
+#include "../bench/workloads/recording.hpp"
 
 #include <boost/test/unit_test.hpp>
 

@@ -10,12 +10,11 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <map>
 #include <random>
-#include <thread>
 #include <vector>
 
 namespace {
@@ -37,13 +36,18 @@ class quiet_owner final : public gpa::detail::owner {
   int heartbeats = 0;
 };
 
+// Time goes on when a case says so.
+std::int64_t milliseconds = 0;
+std::int64_t test_clock() noexcept { return milliseconds; }
+void more_than_a_second_passes() { milliseconds += 1'100; }
+
 struct fixture {
   quiet_owner owner;
   recording_upstream upstream;
   gpa::detail::supply from_system{nullptr};
   gpa::detail::supply from_upstream{&upstream};
-  span_cache pages{owner, from_system};
-  span_cache above{owner, from_upstream};
+  span_cache pages{owner, from_system, test_clock};
+  span_cache above{owner, from_upstream, test_clock};
 
   ~fixture()
   {
@@ -222,7 +226,7 @@ BOOST_FIXTURE_TEST_CASE(a_burst_that_comes_again_at_once_finds_its_memory_until_
   burst();
   BOOST_TEST(pages.held_bytes() == kept);  // nothing went back and nothing new was needed
   for (int second = 0; second != 2; ++second) {  // one that began before the last burst, and one without
-    std::this_thread::sleep_for(std::chrono::milliseconds(1'100));
+    more_than_a_second_passes();
     pages.put(take(pages, 1));
   }
   BOOST_TEST(pages.held_bytes() <= 16 * mega);
@@ -242,7 +246,7 @@ BOOST_FIXTURE_TEST_CASE(bursts_with_pauses_of_over_a_second_find_their_memory, f
   const std::size_t kept = pages.held_bytes();
   BOOST_TEST(kept >= 64 * mega);
   for (int i = 0; i != 2; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1'100));
+    more_than_a_second_passes();
     burst();
     BOOST_TEST(pages.held_bytes() == kept);
     burst();
@@ -260,7 +264,7 @@ BOOST_FIXTURE_TEST_CASE(slow_paths_that_put_no_span_give_back_what_lay_idle, fix
   for (int i = 0; i != 2; ++i) {
     pages.shed_idle();
     BOOST_TEST(pages.held_bytes() >= 64 * mega);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1'100));
+    more_than_a_second_passes();
     pages.shed_idle();
   }
   BOOST_TEST(pages.held_bytes() <= 16 * mega);

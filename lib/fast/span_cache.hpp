@@ -37,7 +37,11 @@ class span_cache {
   /// Blocks above this are never kept.
   static constexpr std::size_t largest_kept = std::size_t{32} << 20;
 
-  span_cache(owner& o, supply& s) noexcept : owner_(o), supply_(s) {}
+  /// Milliseconds since some moment. Tests have one of their own: the machine's goes on while they are not running.
+  using clock = std::int64_t (*)() noexcept;
+  [[nodiscard]] static std::int64_t coarse_clock() noexcept;
+
+  span_cache(owner& o, supply& s, clock now = coarse_clock) noexcept : owner_(o), supply_(s), now_(now) {}
   ~span_cache() { release(); }
   span_cache(const span_cache&) = delete;
   span_cache& operator=(const span_cache&) = delete;
@@ -116,6 +120,7 @@ class span_cache {
 
   owner& owner_;
   supply& supply_;
+  const clock now_;
   std::atomic<std::size_t> held_{0};
   std::atomic<bool> news_{false};  // more is used than ever
   std::atomic<bool> tolerates_{false};  // tolerated_ != 0

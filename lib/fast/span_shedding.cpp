@@ -16,20 +16,20 @@ constexpr std::size_t least_allowance = std::size_t{14} << 20;
 constexpr std::size_t least_allowance_of_upstream = std::size_t{1} << 20;  // others may want it
 constexpr unsigned most_passed_over = 8;
 
-// Some milliseconds late, and cheap.
-std::int64_t now() noexcept
-{
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-  return static_cast<std::int64_t>(t.tv_sec) * 1'000 + t.tv_nsec / 1'000'000;
-}
-
 bool is_whole(const span& s) noexcept
 {
   return s.bytes == s.home->granules * granule_size;
 }
 
 }  // namespace
+
+// Some milliseconds late, and cheap.
+std::int64_t span_cache::coarse_clock() noexcept
+{
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return static_cast<std::int64_t>(t.tv_sec) * 1'000 + t.tv_nsec / 1'000'000;
+}
 
 std::size_t span_cache::allowed() noexcept
 {
@@ -38,7 +38,7 @@ std::size_t span_cache::allowed() noexcept
   const std::size_t allowance = std::max(used_ / 8, least);
   most_free_ = std::max(most_free_, free_dirty_);
   if (tolerated_ == 0 || free_dirty_ <= allowance) return allowance;
-  if (const std::int64_t t = now(); t - second_began_ > a_second) {
+  if (const std::int64_t t = now_(); t - second_began_ > a_second) {
     tolerate(std::min(tolerated_, most_free_ - least_free_));  // what came and went; the rest lay idle
     second_began_ = t;
     least_free_ = most_free_ = free_dirty_;
@@ -68,7 +68,7 @@ void span_cache::shed_idle() noexcept
 void span_cache::note_need(std::size_t bytes) noexcept
 {
   if (given_back_ == 0) return;
-  const std::int64_t t = now();
+  const std::int64_t t = now_();
   if (t - given_back_at_ > a_second) {
     given_back_ = 0;
     return;
@@ -121,7 +121,7 @@ bool span_cache::shed(std::size_t keep) noexcept
       s = take_to_shed(keep, whole);
       if (s == nullptr) return any;
       given_back_ += s->dirty * granule_size;
-      given_back_at_ = now();
+      given_back_at_ = now_();
       if (whole) {
         gone = s->home;
         used_ -= s->bytes;

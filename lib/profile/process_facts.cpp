@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <ctime>
 #include <string_view>
 
@@ -15,12 +16,19 @@ namespace gpa::detail {
 
 namespace {
 
+// By arithmetic: gmtime_r() and strftime() hold a lock that stays locked in a child forked by another thread just then.
 metadata_string in_words(std::time_t time)
 {
-  std::tm parts{};
-  ::gmtime_r(&time, &parts);
-  std::array<char, 32> words{};
-  return {words.data(), std::strftime(words.data(), words.size(), "%Y-%m-%dT%H:%M:%SZ", &parts)};
+  using namespace std::chrono;
+  const sys_seconds moment{seconds(time)};
+  const sys_days day = floor<days>(moment);
+  const year_month_day date(day);
+  const hh_mm_ss<seconds> clock(moment - day);
+  text words;
+  absl::Format(&words, "%04d-%02d-%02dT%02d:%02d:%02dZ", static_cast<int>(date.year()),
+               static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
+               clock.minutes().count(), clock.seconds().count());
+  return metadata_string(words.view());
 }
 
 // Clock ticks from the system's start to the process's: the 22nd word of /proc/self/stat. The second word is the

@@ -159,8 +159,12 @@ std::optional<document> next_report(pid_t pid, const std::string& path, const sy
 {
   const version before = version_of(path);
   // Asked each time: a program that has executed another one since catches nothing any more.
-  if (!is_running(pid)) return std::nullopt;
-  require_handler(pid);
+  try {
+    require_handler(pid);
+  } catch (const refusal&) {
+    if (!is_running(pid)) return std::nullopt;  // it may end at any moment, this one too
+    throw;
+  }
   if (::kill(pid, SIGUSR2) != 0) return std::nullopt;
   const auto deadline = std::chrono::steady_clock::now() + longest_wait;
   std::string problem = path + ": nothing was written there";

@@ -5,6 +5,7 @@
 #include "os/metadata.hpp"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <memory>
@@ -16,8 +17,24 @@ namespace {
 constexpr libdw_functions missing{};
 std::atomic<const libdw_functions*> loaded{nullptr};
 
+constexpr int forking = -1;
+std::atomic<int> loading{0};  // threads that do, or `forking`
+
+class loading_scope {
+ public:
+  loading_scope() noexcept
+  {
+    for (int others = 0; !loading.compare_exchange_weak(others, others + 1);)
+      for (; others == forking; others = loading.load()) ::usleep(100);
+  }
+  ~loading_scope() { loading.fetch_sub(1); }
+  loading_scope(const loading_scope&) = delete;
+  loading_scope& operator=(const loading_scope&) = delete;
+};
+
 bool load(libdw_functions& table) noexcept
 {
+  const loading_scope scope;
   void* const library = ::dlopen("libdw.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return false;
   bool complete = true;
@@ -55,6 +72,24 @@ const libdw_functions* libdw() noexcept
   return table == &missing ? nullptr : table;
 }
 
+// Another fork is not under way: the caller holds a lock. Only who forks while it loads waits in vain.
+void libdw_before_fork() noexcept
+{
+  int nobody = 0;
+  for (int i = 0; i != 100'000 && !loading.compare_exchange_strong(nobody, forking); ++i, nobody = 0) ::usleep(100);
+}
+
+void libdw_after_fork() noexcept
+{
+  int by_us = forking;
+  loading.compare_exchange_strong(by_us, 0);
+}
+
 }  // namespace gpa::detail
+
+#else
+
+void gpa::detail::libdw_before_fork() noexcept {}
+void gpa::detail::libdw_after_fork() noexcept {}
 
 #endif

@@ -65,3 +65,11 @@ struct libdw_functions {
 }  // namespace gpa::detail
 
 #endif
+
+namespace gpa::detail {
+
+/// For fork, which waits until nobody is loading it, ten seconds at most: the child would have half a library.
+void libdw_before_fork() noexcept;
+void libdw_after_fork() noexcept;
+
+}  // namespace gpa::detail

@@ -151,7 +151,7 @@ class stack_cache {
   [[nodiscard]] std::byte* append(std::size_t bytes) noexcept;
   void begin_half_anew() noexcept;
 
-  entry none_;  // all zero: what no call site matches
+  [[maybe_unused]] entry none_;  // at 0, all zero: what no call site matches
   std::array<std::uint32_t, guess_count> guesses_;
   std::array<bucket, bucket_count> buckets_;
   std::uint32_t used_;  // of the half that is filled

@@ -3,6 +3,7 @@
 #include "os/containers.hpp"
 #include "trace/debug_info.hpp"
 #include "trace/frames.hpp"
+#include "trace/libdw.hpp"
 #include "trace/modules.hpp"
 #include "trace/names.hpp"
 #include "trace/naming.hpp"
@@ -97,6 +98,12 @@ session* open()
   }
 }
 
+void put_back(session* s) noexcept
+{
+  session* expected = nullptr;
+  if (!kept.compare_exchange_strong(expected, s, std::memory_order_release, std::memory_order_relaxed)) discard(s);
+}
+
 class checked_out {
  public:
   checked_out() : session_(kept.exchange(nullptr, std::memory_order_acquire))
@@ -105,12 +112,7 @@ class checked_out {
     discard(session_);
     session_ = open();
   }
-  ~checked_out()
-  {
-    session* expected = nullptr;
-    if (!kept.compare_exchange_strong(expected, session_, std::memory_order_release, std::memory_order_relaxed))
-      discard(session_);
-  }
+  ~checked_out() { put_back(session_); }
   checked_out(const checked_out&) = delete;
   checked_out& operator=(const checked_out&) = delete;
 
@@ -129,6 +131,25 @@ frame_list symbolize(std::span<const std::uintptr_t> return_addresses)
   const checked_out s;
   for (const std::uintptr_t address : return_addresses) s->append(address - 1, frames);
   return frames;
+}
+
+void* take_symbols_at_rest() noexcept
+{
+  libdw_before_fork();
+  return kept.exchange(nullptr, std::memory_order_acquire);
+}
+
+void put_back_symbols(void* taken) noexcept
+{
+  libdw_after_fork();
+  if (taken != nullptr) put_back(static_cast<session*>(taken));
+}
+
+// What others have taken out, or put back meanwhile, is lost.
+void keep_only_symbols(void* taken) noexcept
+{
+  libdw_after_fork();
+  kept.store(static_cast<session*>(taken), std::memory_order_release);
 }
 
 }  // namespace gpa::detail

@@ -5,7 +5,7 @@ mkdir -p "$work/project/subprojects" && cd "$work/project" || exit 1
 ln -s "$GPA_SOURCE" subprojects/gpa
 cp "$GPA_SOURCE/test/consumer/consumer.cpp" main.cpp
 cat >meson.build <<'END'
-project('consumer', 'cpp', default_options: ['cpp_std=c++20', 'buildtype=debug'])
+project('consumer', 'cpp', default_options: ['cpp_std=c++20', 'buildtype=plain'])
 gpa = dependency('gpa', fallback: ['gpa', 'gpa_dep'])
 test('consumer', executable('consumer', 'main.cpp', dependencies: gpa))
 END

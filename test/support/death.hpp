@@ -4,6 +4,8 @@
 // by _exit(0) after the action, so static destructors do not run there; a child that hangs dies of SIGALRM.
 #pragma once
 
+#include "support/resident.hpp"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -42,7 +44,7 @@ struct ending {
   for (const int s : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGALRM}) ::signal(s, SIG_DFL);
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
-  ::alarm(100);
+  ::alarm(sanitized ? 400 : 100);
   action();
   std::fflush(nullptr);
   ::_exit(0);

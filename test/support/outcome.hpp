@@ -1,6 +1,8 @@
 // Runs a function in a forked child, or a program, to its end, and tells what it printed and how it ended.
 #pragma once
 
+#include "support/resident.hpp"
+
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -64,7 +66,7 @@ inline std::string contents(int file)
 
 }  // namespace detail
 
-/// `work` runs in a fork of this process; returning from it is exit status 0. Ends itself after a minute.
+/// `work` runs in a fork of this process; returning from it is exit status 0. What hangs ends by SIGALRM.
 template <class Work>
 [[nodiscard]] outcome outcome_of(Work work)
 {
@@ -78,7 +80,7 @@ template <class Work>
     constexpr rlimit none{0, 0};
     ::setrlimit(RLIMIT_CORE, &none);
     for (const int signal : {SIGABRT, SIGALRM, SIGBUS, SIGFPE, SIGILL, SIGSEGV}) std::signal(signal, SIG_DFL);
-    ::alarm(60);
+    ::alarm(sanitized ? 400 : 100);  // a little less than what meson test gives its parent
     ::dup2(out, STDOUT_FILENO);
     ::dup2(err, STDERR_FILENO);
     try {

@@ -299,14 +299,28 @@ with tempfile.TemporaryDirectory() as folder:
     check("-o writes the same", path.read_bytes() == output_of("demo.json"))
 
 # How far a large file is read is told on a terminal, and nowhere else.
+def all_shown(master, terminal):
+    """What was written to a terminal. It comes in parts, and later than it was written."""
+    os.close(terminal)
+    shown = b""
+    try:
+        while part := os.read(master, 1 << 16):
+            shown += part
+    except OSError:
+        pass  # nobody has the other end any more
+    os.close(master)
+    return shown.decode()
+
+
 large = text + b" " * (9 << 20)
 master, terminal = pty.openpty()
 done = subprocess.run([tool, "-", "--to=folded"], cwd=reports, input=large, stdout=subprocess.PIPE, stderr=terminal, timeout=60)
-told = os.read(master, 1 << 16).decode()
+told = all_shown(master, terminal)
 check("progress", done.returncode == 0 and re.search(r"\rreading -: +\d+ %", told) and "\r\x1b[K" in told, told)
 damaged = large[: len(text) // 2] + b" " * (9 << 20)
+master, terminal = pty.openpty()
 done = subprocess.run([tool, "-"], cwd=reports, input=damaged, stdout=subprocess.PIPE, stderr=terminal, timeout=60)
-told = os.read(master, 1 << 16).decode()
+told = all_shown(master, terminal)
 check("progress goes before a refusal comes", "\r\x1b[K" in told and told.rpartition("\x1b[K")[2].startswith("gpa-report: -: "), told)
 check("no progress in a file", "reading" not in run("-", "--to=folded", stdin=large)[2])
 
@@ -336,7 +350,7 @@ with tempfile.TemporaryDirectory() as folder:
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 4, 60, 0, 0))
     done = subprocess.run([tool, "watch", pid, "--times=2", "--interval=0.05"], stdout=terminal, timeout=60)
-    shown = os.read(master, 1 << 16).decode()
+    shown = all_shown(master, terminal)
     screens = shown.split("\x1b[H")
     check("watch clears the screen once", shown.startswith("\x1b[2J\x1b[H") and shown.count("\x1b[2J") == 1 and len(screens) == 3, shown)
     check("watch keeps to the terminal's height", all(s.count("\n") == 3 and s.startswith("resource ") for s in screens[1:]), shown)
