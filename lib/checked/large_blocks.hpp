@@ -21,6 +21,7 @@
 #include "base/mutex.hpp"
 #include "blocks/owner.hpp"
 #include "blocks/supply.hpp"
+#include "checked/address_stock.hpp"
 #include "checked/large_record.hpp"
 
 #include <array>
@@ -108,14 +109,25 @@ class large_blocks {
   };
   static constexpr std::size_t most_spares = 64;
 
-  [[nodiscard]] std::byte* take_range(std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] std::size_t range_size(std::size_t bytes) const noexcept;
+  /// Sets the base of `b`. False when refused, nothing changed.
+  [[nodiscard]] bool take_range(large_block& b) noexcept;
+  /// The other way, of a range that no list knows.
+  void give_range_back(const large_block& b) noexcept;
   [[nodiscard]] std::byte* take_spare(std::size_t bytes) noexcept;
-  [[nodiscard]] std::byte* take_addresses(std::size_t bytes) noexcept;
+  /// Reserved, inaccessible addresses; into `merges`, whether they are one mapping with what is closed beside them.
+  [[nodiscard]] std::byte* take_addresses(std::size_t bytes, bool& merges) noexcept;
   void close(large_block& b) noexcept;
-  void keep_spare(std::byte* base, std::size_t bytes) noexcept;
+  [[nodiscard]] bool move_out(large_block& b) noexcept;
+  [[nodiscard]] bool have_room_for_spare(std::size_t bytes) noexcept;
+  void take_out(spare taken) noexcept GPA_REQUIRES(lock_);
+  void drop_spare(const spare& s) noexcept;
+  void keep_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
+  void leave_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
   void limit_quarantine() noexcept;
   [[nodiscard]] bool forget_oldest(std::size_t most_blocks, std::size_t most_bytes) noexcept;
-  void remove(large_block& b) noexcept;
+  void remove(std::span<large_block*> gone) noexcept;
+  static void delete_record(large_block& b) noexcept;
   [[nodiscard]] gpa::report overflow_report(const large_block& b, std::uint64_t word, gpa::stack_trace here,
                                             std::string_view reason) const noexcept;
   [[nodiscard]] gpa::report write_after_free_report(const large_block& b, gpa::stack_trace here,
@@ -131,10 +143,10 @@ class large_blocks {
   block_list live_ GPA_GUARDED_BY(lock_);
   block_list freed_ GPA_GUARDED_BY(lock_);
   std::array<spare, most_spares> spares_ GPA_GUARDED_BY(lock_){};
-  std::size_t spare_bytes_ GPA_GUARDED_BY(lock_) = 0;
-  std::byte* addresses_ GPA_GUARDED_BY(lock_) = nullptr;  // reserved, never used yet
-  std::byte* addresses_end_ GPA_GUARDED_BY(lock_) = nullptr;
-  std::size_t next_reserve_ GPA_GUARDED_BY(lock_) = std::size_t{64} << 20;
+  std::size_t spare_bytes_ GPA_GUARDED_BY(lock_) = 0;  // with those on their way in, as the number
+  std::size_t spare_count_ GPA_GUARDED_BY(lock_) = 0;
+  std::size_t next_dropped_ GPA_GUARDED_BY(lock_) = 0;
+  address_stock stock_ GPA_GUARDED_BY(lock_);
 };
 
 }  // namespace gpa::detail
