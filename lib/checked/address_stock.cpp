@@ -18,6 +18,7 @@ std::byte* address_stock::take(std::size_t bytes) noexcept
   if (static_cast<std::size_t>(end_ - next_) < bytes) {
     auto* const fresh = static_cast<std::byte*>(reserve_pages(next_reserve_));
     if (fresh == nullptr) return nullptr;
+    for (std::size_t swept = 0; swept != areas_counted; swept += areas_swept) sweep();
     release();
     next_ = fresh;
     end_ = next_ + next_reserve_;
