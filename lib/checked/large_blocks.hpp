@@ -6,11 +6,12 @@
 // A freed block keeps its addresses and its record, so that a second free long after is still a double free: its
 // quarantine is counted in address space and in number (65 536), not in memory. The physical pages move on: to the
 // address where the next block of that size will be (mremap with MREMAP_DONTUNMAP, then PROT_NONE over the old range:
-// two system calls a free, none an allocation in steady state). At most 32 MiB of such ranges wait; beyond that pages
-// go back to the system.
+// two system calls a free, none an allocation in steady state, and no page fault). At most 32 MiB of such ranges wait, and
+// when there is no room for another as large as one that waits, pages go back to the system: one call.
 //
-// The kernel allows 65 530 mappings. Past a quarter of that many inaccessible ranges a freed block stays accessible
-// and reads as zeros; that is said once.
+// The kernel allows 65 530 mappings. What is closed is one mapping with its closed neighbours, so it is live blocks
+// that cost some, not freed ones (large_ranges.cpp). Past a quarter of that many a freed block stays accessible and reads
+// as zeros; that is said once.
 //
 // Over a user's upstream, whose memory cannot be protected or moved, a freed block is filled with poison and waits in
 // a quarantine of bytes as small ones do, verified when it leaves.
