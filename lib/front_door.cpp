@@ -74,8 +74,9 @@ void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t b
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 
-void* allocate_elsewhere(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
-                         const void* caller)
+// In none of the ways: this one gets its own back, and goes on where the hot path would have.
+static GPA_NOINLINE void* allocate_far(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                                       const void* caller)
 {
   const front& door = door_of(object);
   cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.way, door.birth);
@@ -84,8 +85,8 @@ void* allocate_elsewhere(std::pmr::memory_resource& object, std::size_t bytes, s
   return allocate_or_throw(object, bytes, alignment, caller);
 }
 
-void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
-                          const void* caller) noexcept
+static GPA_NOINLINE void deallocate_far(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                        std::size_t alignment, const void* caller) noexcept
 {
   const front& door = door_of(object);
   cache_header* const k = regain_way(door.id.load(std::memory_order_relaxed), door.way, door.birth);
@@ -96,13 +97,40 @@ void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 
+void* allocate_elsewhere(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
+                         const void* caller)
+{
+  const front& door = door_of(object);
+  const std::uint64_t id = door.id.load(std::memory_order_relaxed);
+  if (cache_header* k = nullptr; has_near(id, door.birth, k)) [[likely]]
+    return allocate_from(*k, object, bytes, alignment, given_caller{caller});
+  return allocate_far(object, bytes, alignment, caller);
+}
+
+void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
+                          const void* caller) noexcept
+{
+  const front& door = door_of(object);
+  const std::uint64_t id = door.id.load(std::memory_order_relaxed);
+  if (cache_header* k = nullptr; has_near(id, door.birth, k)) [[likely]] {
+    deallocate_to(*k, object, p, bytes, alignment, given_caller{caller});
+    return;
+  }
+  deallocate_far(object, p, bytes, alignment, caller);
+}
+
+[[gnu::always_inline]] static inline bool has_any_way(std::uint64_t id, const front& door, cache_header*& k) noexcept
+{
+  return has_way(id, door.way, k) || has_near(id, door.birth, k);
+}
+
 [[gnu::always_inline]] static inline void* allocate_known(std::pmr::memory_resource& object, std::size_t bytes,
                                                          std::size_t alignment, const void* caller) noexcept
 {
   front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
   cache_header* k = nullptr;
-  if (has_way(id, door.way, k) && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
+  if (has_any_way(id, door, k) && (alignment & (alignment - 1)) == 0 && alignment != 0) [[likely]] {
     if (k->checked) [[likely]]
       return door.heart->checked().allocate(static_cast<checked_cache&>(*k), bytes, alignment, caller);
     return door.heart->allocate_unchecked(*k, bytes, alignment, caller);
@@ -129,7 +157,7 @@ void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_
 {
   front& door = door_of(object);
   const std::uint64_t id = door.id.load(std::memory_order_relaxed);
-  if (cache_header* k = nullptr; has_way(id, door.way, k)) [[likely]] {
+  if (cache_header* k = nullptr; has_any_way(id, door, k)) [[likely]] {
     if (k->checked) [[likely]] {
       door.heart->checked().deallocate(static_cast<checked_cache&>(*k), p, bytes, alignment, caller);
     } else {

@@ -9,7 +9,7 @@ namespace gpa {
 ignore_scope::ignore_scope() noexcept
 {
   ++detail::my_thread.ignoring;
-  for (detail::way& w : detail::my_thread.ways) w = {};
+  detail::empty_ways();
 }
 
 ignore_scope::~ignore_scope() { --detail::my_thread.ignoring; }

@@ -283,6 +283,40 @@ BOOST_AUTO_TEST_CASE(one_thread_may_alternate_between_eight_resources)
 }
 
 // More than there are numbers for threads.
+// More than a thread has ways for, in turn: none of them is where a hot path looks first, all are remembered.
+BOOST_AUTO_TEST_CASE(twenty_resources_used_in_turn_hear_of_a_scope_and_of_a_limit_at_once)
+{
+  for (const gpa::checks& kind : every_kind) {
+    std::vector<std::unique_ptr<gpa::resource>> resources;
+    for (int i = 0; i != 20; ++i) resources.push_back(std::make_unique<gpa::resource>(gpa::options{.checks = kind}));
+    const auto use_all = [&] {
+      for (int i = 0; i != rounds(300); ++i)
+        for (const auto& r : resources) use(*r);
+    };
+    use_all();
+    if (kind.is_always()) {
+      std::vector<void*> ignored;
+      {
+        const gpa::ignore_scope scope;
+        for (const auto& r : resources) ignored.push_back(r->allocate(40));
+      }
+      for (std::size_t i = 0; i != ignored.size(); ++i) {
+        BOOST_TEST(resources[i]->detect_leaks() == 0u);
+        resources[i]->deallocate(ignored[i], 40);
+      }
+      use_all();
+    }
+    for (const auto& r : resources) r->set_memory_limit(100);
+    for (const auto& r : resources) BOOST_CHECK_THROW(static_cast<void>(r->allocate(101)), std::bad_alloc);
+    for (const auto& r : resources) r->set_memory_limit(gpa::unlimited);
+    use_all();
+    for (const auto& r : resources) {
+      BOOST_TEST(r->stats().live_blocks == 0u);
+      BOOST_TEST(r->deinit() == gpa::check::ok);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_hundred_thousand_short_threads_leave_the_memory_of_a_few)
 {
   gpa::resource safe(checked);

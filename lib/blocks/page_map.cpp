@@ -11,17 +11,18 @@ namespace {
 
 // Of the first four GiB that anybody asks for: most programs need no others.
 alignas(page_size) constinit page_map_leaf first_leaf{};
-constinit std::atomic<bool> first_leaf_taken{false};
+// Not zero, and so not between the tables: a page of its own to touch.
+constinit std::atomic<bool> first_leaf_free{true};
 
 void* new_leaf() noexcept
 {
-  return first_leaf_taken.exchange(true, std::memory_order_relaxed) ? map_pages(sizeof(page_map_leaf)) : &first_leaf;
+  return first_leaf_free.exchange(false, std::memory_order_relaxed) ? &first_leaf : map_pages(sizeof(page_map_leaf));
 }
 
 void delete_leaf(void* p) noexcept
 {
   if (p == &first_leaf) {
-    first_leaf_taken.store(false, std::memory_order_relaxed);
+    first_leaf_free.store(true, std::memory_order_relaxed);
   } else {
     unmap_pages(p, sizeof(page_map_leaf));
   }

@@ -3,9 +3,10 @@
 #include "os/metadata.hpp"
 #include "trace/stack_cache.hpp"
 
-#include <cxxabi.h>
-
-extern "C" void* __dso_handle __attribute__((visibility("hidden")));
+extern "C" {
+extern void* __dso_handle __attribute__((visibility("hidden")));
+int __cxa_thread_atexit_impl(void (*)(void*), void*, void*) noexcept;  // glibc's; what the C++ library calls
+}
 
 namespace gpa::detail {
 
@@ -70,10 +71,11 @@ void leave_thread(void* handler) noexcept
   metadata_free(table, table_bytes(table->last_row + 1));
 }
 
-// As for a thread_local object with a destructor, but without the 16 bytes of thread-local storage that one takes.
+// As for a thread_local object with a destructor, but without the 16 bytes of thread-local storage that one takes; and
+// without abi::__cxa_thread_atexit(), whose call of the same function the loader looks up in every library first.
 void arm_exit_hook(const thread_exit_handler& handler) noexcept
 {
-  abi::__cxa_thread_atexit(leave_thread, const_cast<thread_exit_handler*>(&handler), &__dso_handle);
+  __cxa_thread_atexit_impl(leave_thread, const_cast<thread_exit_handler*>(&handler), &__dso_handle);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // From a resource's id to this thread's cache for it, in a few instructions and without a lock.
 //
 //    ways      six {id, cache}; a resource's is always the same one        <- hot paths compare one of them
+//    near      sixteen more, before the table                              <- another resource has the way
 //    table     {birth, cache} of every resource this thread has used       <- a miss is answered here, lock-free
 //    registry  every resource alive (registry.hpp)                          <- first use, thread exit
 //
@@ -170,8 +171,14 @@ struct thread_table_row {
   cache_header* cache;
 };
 
-/// Open addressing; at least a quarter of the rows is free.
+/// Open addressing; at least a quarter of the rows is free. Before them, ways for those that share one of the six: used
+/// in turn they would take it from each other with every call, so only each 64th that is found here does.
 struct thread_table {
+  static constexpr std::size_t near_count = 16;
+  static constexpr std::uint64_t near_uses = 64;
+
+  way near[near_count];
+  std::uint64_t near_left;  // until one gets its way again
   std::uint64_t last_row;  // the number of rows, a power of two, less one
   std::uint64_t used;
   thread_table_row rows[1];  // and more
@@ -222,6 +229,30 @@ inline constexpr std::uint64_t careful_bit = 1;
 inline void set_way(std::uint64_t id, std::ptrdiff_t place, cache_header* cache) noexcept
 {
   *reinterpret_cast<way*>(static_cast<std::byte*>(__builtin_thread_pointer()) + place) = {id, cache};
+  thread_table* const t = my_thread.table;
+  if (t == nullptr) return;
+  t->near[cache->birth % thread_table::near_count] = {id, cache};
+  t->near_left = thread_table::near_uses;
+}
+
+/// No resource has a way any more.
+inline void empty_ways() noexcept
+{
+  for (way& w : my_thread.ways) w = {};
+  if (my_thread.table == nullptr) return;
+  for (way& w : my_thread.table->near) w = {};
+}
+
+/// Of a resource whose way another one has. Believed as a way is; false as well when it is time to regain that.
+[[nodiscard, gnu::always_inline]] inline bool has_near(std::uint64_t id, std::uint64_t birth,
+                                                       cache_header*& cache) noexcept
+{
+  thread_table* const t = my_thread.table;
+  if (t == nullptr) [[unlikely]] return false;
+  const way& w = t->near[birth % thread_table::near_count];
+  if (w.id != id || --t->near_left == 0) [[unlikely]] return false;
+  cache = w.cache;
+  return true;
 }
 
 /// This thread's cache for the resource, or null. Lock-free.

@@ -6,11 +6,12 @@
 // A freed block keeps its addresses and its record, so that a second free long after is still a double free: its
 // quarantine is counted in address space and in number (65 536), not in memory. The physical pages move on: to the
 // address where the next block of that size will be (mremap with MREMAP_DONTUNMAP, then PROT_NONE over the old range:
-// two system calls a free, none an allocation in steady state). At most 32 MiB of such ranges wait; beyond that pages
-// go back to the system.
+// two system calls a free, none an allocation in steady state, and no page fault). At most 32 MiB of such ranges wait, and
+// when there is no room for another as large as one that waits, pages go back to the system: one call.
 //
-// The kernel allows 65 530 mappings. Past a quarter of that many inaccessible ranges a freed block stays accessible
-// and reads as zeros; that is said once.
+// The kernel allows 65 530 mappings. What is closed is one mapping with its closed neighbours, so it is live blocks
+// that cost some, not freed ones (large_ranges.cpp). Past a quarter of that many a freed block stays accessible and reads
+// as zeros; that is said once.
 //
 // Over a user's upstream, whose memory cannot be protected or moved, a freed block is filled with poison and waits in
 // a quarantine of bytes as small ones do, verified when it leaves.
@@ -21,6 +22,7 @@
 #include "base/mutex.hpp"
 #include "blocks/owner.hpp"
 #include "blocks/supply.hpp"
+#include "checked/address_stock.hpp"
 #include "checked/large_record.hpp"
 
 #include <array>
@@ -108,14 +110,25 @@ class large_blocks {
   };
   static constexpr std::size_t most_spares = 64;
 
-  [[nodiscard]] std::byte* take_range(std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] std::size_t range_size(std::size_t bytes) const noexcept;
+  /// Sets the base of `b`. False when refused, nothing changed.
+  [[nodiscard]] bool take_range(large_block& b) noexcept;
+  /// The other way, of a range that no list knows.
+  void give_range_back(const large_block& b) noexcept;
   [[nodiscard]] std::byte* take_spare(std::size_t bytes) noexcept;
-  [[nodiscard]] std::byte* take_addresses(std::size_t bytes) noexcept;
+  /// Reserved, inaccessible addresses; into `merges`, whether they are one mapping with what is closed beside them.
+  [[nodiscard]] std::byte* take_addresses(std::size_t bytes, bool& merges) noexcept;
   void close(large_block& b) noexcept;
-  void keep_spare(std::byte* base, std::size_t bytes) noexcept;
+  [[nodiscard]] bool move_out(large_block& b) noexcept;
+  [[nodiscard]] bool have_room_for_spare(std::size_t bytes) noexcept;
+  void take_out(spare taken) noexcept GPA_REQUIRES(lock_);
+  void drop_spare(const spare& s) noexcept;
+  void keep_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
+  void leave_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
   void limit_quarantine() noexcept;
   [[nodiscard]] bool forget_oldest(std::size_t most_blocks, std::size_t most_bytes) noexcept;
-  void remove(large_block& b) noexcept;
+  void remove(std::span<large_block*> gone) noexcept;
+  static void delete_record(large_block& b) noexcept;
   [[nodiscard]] gpa::report overflow_report(const large_block& b, std::uint64_t word, gpa::stack_trace here,
                                             std::string_view reason) const noexcept;
   [[nodiscard]] gpa::report write_after_free_report(const large_block& b, gpa::stack_trace here,
@@ -131,10 +144,10 @@ class large_blocks {
   block_list live_ GPA_GUARDED_BY(lock_);
   block_list freed_ GPA_GUARDED_BY(lock_);
   std::array<spare, most_spares> spares_ GPA_GUARDED_BY(lock_){};
-  std::size_t spare_bytes_ GPA_GUARDED_BY(lock_) = 0;
-  std::byte* addresses_ GPA_GUARDED_BY(lock_) = nullptr;  // reserved, never used yet
-  std::byte* addresses_end_ GPA_GUARDED_BY(lock_) = nullptr;
-  std::size_t next_reserve_ GPA_GUARDED_BY(lock_) = std::size_t{64} << 20;
+  std::size_t spare_bytes_ GPA_GUARDED_BY(lock_) = 0;  // with those on their way in, as the number
+  std::size_t spare_count_ GPA_GUARDED_BY(lock_) = 0;
+  std::size_t next_dropped_ GPA_GUARDED_BY(lock_) = 0;
+  address_stock stock_ GPA_GUARDED_BY(lock_);
 };
 
 }  // namespace gpa::detail

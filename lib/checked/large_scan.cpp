@@ -144,45 +144,6 @@ std::size_t large_blocks::copy_live(const std::byte* base, std::size_t offset, s
   return bytes;
 }
 
-void large_blocks::trim() noexcept
-{
-  std::array<spare, most_spares> dropped;
-  {
-    const mutex_guard guard(lock_);
-    dropped = spares_;
-    spares_ = {};
-    held_.fetch_sub(spare_bytes_, std::memory_order_relaxed);
-    spare_bytes_ = 0;
-  }
-  for (const spare& s : dropped)
-    if (s.base != nullptr) supply_.give_back(s.base, s.bytes, granule_size);
-}
-
-void large_blocks::remove_all(bool live) noexcept
-{
-  for (;;) {
-    large_block* b = nullptr;
-    {
-      const mutex_guard guard(lock_);
-      block_list& list = live ? live_ : freed_;
-      b = list.first;
-      if (b == nullptr) return;
-      list.remove(*b);
-    }
-    remove(*b);
-  }
-}
-
-void large_blocks::bury() noexcept
-{
-  trim();
-  remove_all(false);
-  if (!supply_.from_system()) remove_all(true);
-  const mutex_guard guard(lock_);
-  if (addresses_ != addresses_end_) unmap_pages(addresses_, static_cast<std::size_t>(addresses_end_ - addresses_));
-  addresses_ = addresses_end_ = nullptr;
-}
-
 bool large_blocks::free_buried(large_block& b, std::uint64_t word) noexcept
 {
   if (!b.word.compare_exchange_strong(word, large_with_state(word, slot_state::freed), std::memory_order_acq_rel))
@@ -192,7 +153,8 @@ bool large_blocks::free_buried(large_block& b, std::uint64_t word) noexcept
     live_.remove(b);
   }
   held_.fetch_sub(b.bytes, std::memory_order_relaxed);  // remove() counts live blocks only
-  remove(b);
+  std::array gone{&b};
+  remove(gone);
   return true;
 }
 

@@ -10,7 +10,7 @@ namespace gpa {
 tag_scope::tag_scope(std::string_view name) noexcept : outer_(detail::my_thread.tag)
 {
   detail::my_thread.tag = detail::tag_number(name);
-  for (detail::way& w : detail::my_thread.ways) w = {};
+  detail::empty_ways();
 }
 
 tag_scope::~tag_scope() { detail::my_thread.tag = outer_; }

@@ -1,0 +1,371 @@
+// Where the ranges of large blocks come from, what becomes of a freed one, and when it is forgotten.
+//
+// Mappings of a process, which the kernel counts: of reserved addresses, what is closed is one mapping with its closed
+// neighbours, so there are at most as many closed mappings as open ones between them (and one more), and at most as many
+// as were closed. A range that was a mapping of its own before may stay one.
+#include "checked/large_blocks.hpp"
+
+#include "base/bits.hpp"
+#include "base/tools.hpp"
+#include "checked/fill.hpp"
+#include "os/metadata.hpp"
+#include "os/pages.hpp"
+#include "os/text.hpp"
+
+#include <algorithm>
+#include <new>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t most_freed = 65536;                      // blocks whose addresses are kept
+constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;  // of address space
+constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
+constexpr std::size_t most_spare_bytes = std::size_t{32} << 20;
+constexpr std::size_t largest_spare = std::size_t{8} << 20;
+constexpr std::size_t largest_reserve = std::size_t{4} << 30;
+constexpr std::size_t most_forgotten_at_once = 64;
+// Linux on x86 takes up to 33 pages out of the CPU's address tables one by one, 150 ns each, and more of them all at
+// once: moving 32 pages takes 9 microseconds, 48 take 3. The addresses cost nothing.
+constexpr std::size_t least_range = 3 * granule_size;
+constexpr std::uint32_t most_closed = 65530 / 4;  // mappings, of those the kernel allows
+
+// Of this process: accessible ranges among reserved addresses, inaccessible ones there, and inaccessible ones elsewhere.
+constinit std::atomic<std::uint32_t> open_ranges{0};
+constinit std::atomic<std::uint32_t> closed_ranges{0};
+constinit std::atomic<std::uint32_t> lone_ranges{0};
+constinit std::atomic<bool> said_accessible{false};
+
+void add(std::atomic<std::uint32_t>& n) noexcept { n.fetch_add(1, std::memory_order_relaxed); }
+void subtract(std::atomic<std::uint32_t>& n) noexcept { n.fetch_sub(1, std::memory_order_relaxed); }
+
+bool may_close() noexcept
+{
+  const std::uint32_t merged =
+      std::min(open_ranges.load(std::memory_order_relaxed), closed_ranges.load(std::memory_order_relaxed));
+  return lone_ranges.load(std::memory_order_relaxed) + merged < most_closed;
+}
+
+void note_closed(large_block& b) noexcept
+{
+  b.closed = true;
+  if (b.merges) subtract(open_ranges);
+  add(b.merges ? closed_ranges : lone_ranges);
+}
+
+void note_gone(const large_block& b) noexcept
+{
+  if (b.closed) subtract(b.merges ? closed_ranges : lone_ranges);
+  if (!b.closed && b.merges) subtract(open_ranges);
+}
+
+}  // namespace
+
+std::size_t large_blocks::range_size(std::size_t bytes) const noexcept
+{
+  const std::size_t size = round_up(bytes + 1, granule_size);
+  return supply_.from_system() ? std::max(size, least_range) : size;
+}
+
+bool large_blocks::take_range(large_block& b) noexcept
+{
+  b.merges = false;
+  // Very large ones are asked for as accessible memory, so that the system can refuse what is more than there is.
+  if (!supply_.from_system() || b.range_alignment > granule_size || b.bytes > largest_reserve) {
+    b.base = supply_.take(b.bytes, b.range_alignment);
+    return b.base != nullptr;
+  }
+  b.base = take_spare(b.bytes);
+  b.merges = b.base != nullptr;
+  if (b.merges) return true;
+  b.base = take_addresses(b.bytes, b.merges);
+  if (b.base == nullptr) {
+    b.merges = false;
+    b.base = supply_.take(b.bytes, b.range_alignment);
+    return b.base != nullptr;
+  }
+  if (open_pages(b.base, b.bytes)) {
+    if (b.merges) add(open_ranges);
+    return true;
+  }
+  supply_.give_back(b.base, b.bytes, granule_size);
+  return false;
+}
+
+void large_blocks::give_range_back(const large_block& b) noexcept
+{
+  note_gone(b);
+  supply_.give_back(b.base, b.bytes, b.range_alignment);
+}
+
+std::byte* large_blocks::take_addresses(std::size_t bytes, bool& merges) noexcept
+{
+  merges = true;
+  if (supply_.in_sampled_range()) return supply_.reserve(bytes);  // few blocks, many resources: no stock for each
+  {
+    const mutex_guard guard(lock_);
+    if (bytes <= stock_.largest()) return stock_.take(bytes);
+  }
+  merges = false;
+  return supply_.reserve(bytes);
+}
+
+// Makes a claimed block inaccessible, or fills it where that cannot be done.
+void large_blocks::close(large_block& b) noexcept
+{
+  if (!supply_.from_system()) {
+    tools_open(b.base, b.bytes);
+    fill_with_poison(b.base, b.bytes);
+    tools_close(b.base, b.bytes);
+    return;
+  }
+  tools_close(b.base, b.bytes);
+  held_.fetch_sub(b.bytes, std::memory_order_relaxed);
+  if (!may_close()) {
+    discard_pages(b.base, b.bytes);
+    if (!said_accessible.exchange(true, std::memory_order_relaxed)) {
+      text note;
+      note.append("gpa: note: resource \"");
+      note.append(owner_.name());
+      note.append("\": very many large blocks are in quarantine; from now on freed ones stay accessible (zeros)\n");
+      note.write_to_stderr();
+    }
+    return;
+  }
+  if (move_out(b) || close_pages(b.base, b.bytes))
+    note_closed(b);
+  else
+    discard_pages(b.base, b.bytes);
+}
+
+// ---- spares ----
+
+// The pages of a freed block move to where the next one of that size will be. False: they did not.
+bool large_blocks::move_out(large_block& b) noexcept
+{
+  if (b.bytes > largest_spare || b.range_alignment != granule_size || !have_room_for_spare(b.bytes)) return false;
+  bool merges = false;
+  std::byte* const next = take_addresses(b.bytes, merges);
+  const bool moved = merges && next != nullptr && move_pages(b.base, next, b.bytes);
+  if (!moved && next != nullptr) supply_.give_back(next, b.bytes, granule_size);
+  if (moved) {
+    add(open_ranges);
+    held_.fetch_add(b.bytes, std::memory_order_relaxed);
+  }
+  const mutex_guard guard(lock_);
+  if (!moved) {
+    spare_bytes_ -= b.bytes;
+    --spare_count_;
+    return false;
+  }
+  for (spare& s : spares_) {
+    if (s.base != nullptr) continue;
+    s = {next, b.bytes};
+    break;
+  }
+  return true;
+}
+
+// Sets room aside. When there is none, another size is asked for now than those that wait: the one that comes next in
+// turn is let go. False: as large ones wait already, and nothing was set aside.
+bool large_blocks::have_room_for_spare(std::size_t bytes) noexcept
+{
+  for (;;) {
+    spare dropped;
+    {
+      const mutex_guard guard(lock_);
+      if (spare_count_ < most_spares && spare_bytes_ + bytes <= most_spare_bytes) {
+        ++spare_count_;
+        spare_bytes_ += bytes;
+        return true;
+      }
+      for (std::size_t i = 0; i != most_spares; ++i) {
+        spare& s = spares_[(next_dropped_ + i) % most_spares];
+        if (s.base == nullptr) continue;
+        if (s.bytes == bytes) return false;
+        if (dropped.base == nullptr) dropped = s;
+      }
+      if (dropped.base == nullptr) return false;  // others are moving theirs in
+      take_out(dropped);
+    }
+    drop_spare(dropped);
+  }
+}
+
+// Of the list; the range itself is the caller's from now on.
+void large_blocks::take_out(spare taken) noexcept
+{
+  for (spare& s : spares_) {
+    if (s.base != taken.base) continue;
+    next_dropped_ = static_cast<std::size_t>(&s - spares_.data()) + 1;
+    s = {};
+    spare_bytes_ -= taken.bytes;
+    --spare_count_;
+    held_.fetch_sub(taken.bytes, std::memory_order_relaxed);
+    return;
+  }
+}
+
+std::byte* large_blocks::take_spare(std::size_t bytes) noexcept
+{
+  const mutex_guard guard(lock_);
+  if (spare_bytes_ < bytes) return nullptr;
+  for (const spare& s : spares_) {
+    if (s.bytes != bytes) continue;
+    std::byte* const base = s.base;
+    take_out(s);
+    return base;
+  }
+  return nullptr;
+}
+
+// Its pages go. Its addresses stay as those of a freed block, which nobody was ever given: unmapped alone they would part
+// two closed neighbours, one mapping more each time.
+void large_blocks::drop_spare(const spare& s) noexcept
+{
+  large_block dropped;
+  dropped.base = s.base;
+  dropped.bytes = s.bytes;
+  dropped.range_alignment = granule_size;
+  dropped.merges = true;
+  void* const place = supply_.in_sampled_range() ? nullptr : metadata_allocate(sizeof(large_block));
+  if (place == nullptr || !close_pages(s.base, s.bytes)) {
+    if (place != nullptr) metadata_free(place, sizeof(large_block));
+    give_range_back(dropped);
+    return;
+  }
+  auto& b = *new (place) large_block;
+  b.owner = &owner_;
+  b.base = s.base;
+  b.bytes = s.bytes;
+  b.kind = region_kind::checked_large;
+  b.range_alignment = granule_size;
+  b.merges = true;
+  b.word.store(encode_large(slot_state::poisoned, 0, 1), std::memory_order_relaxed);
+  note_closed(b);
+  const mutex_guard guard(lock_);
+  keep_freed(b);
+}
+
+void large_blocks::trim() noexcept
+{
+  for (std::size_t i = 0; i != most_spares; ++i) {
+    spare dropped;
+    {
+      const mutex_guard guard(lock_);
+      dropped = spares_[i];
+      if (dropped.base != nullptr) take_out(dropped);
+    }
+    if (dropped.base != nullptr) drop_spare(dropped);
+  }
+}
+
+// ---- the quarantine ----
+
+void large_blocks::keep_freed(large_block& b) noexcept
+{
+  freed_.add(b);
+  if (b.closed && b.merges) stock_.note_closed(b.base, b.bytes);
+}
+
+void large_blocks::leave_freed(large_block& b) noexcept
+{
+  freed_.remove(b);
+  if (b.closed && b.merges) stock_.note_forgotten(b.base, b.bytes);
+}
+
+// The oldest freed blocks are forgotten when there are too many of them.
+void large_blocks::limit_quarantine() noexcept
+{
+  if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return;  // an address is never reused
+  const std::size_t most_bytes = !supply_.from_system()         ? quarantine_bytes_
+                                 : supply_.in_sampled_range() ? most_freed_sampled
+                                                              : most_freed_bytes;
+  while (forget_oldest(most_freed, most_bytes)) {
+  }
+}
+
+bool large_blocks::end_quarantine() noexcept
+{
+  if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return false;
+  trim();
+  bool any = false;
+  while (forget_oldest(0, 0)) any = true;
+  return any;
+}
+
+// Some of them at once: those that lie side by side are unmapped by one call. False: there are no more than that.
+bool large_blocks::forget_oldest(std::size_t most_blocks, std::size_t most_bytes) noexcept
+{
+  std::array<large_block*, most_forgotten_at_once> oldest;
+  const std::size_t most = supply_.from_system() ? oldest.size() : 1;
+  std::size_t count = 0;
+  {
+    const mutex_guard guard(lock_);
+    if (freed_.last == nullptr || (freed_.count <= most_blocks && freed_.bytes <= most_bytes)) return false;
+    for (; count != most && freed_.last != nullptr; ++count) {
+      large_block& b = *freed_.last;
+      oldest[count] = &b;
+      leave_freed(b);
+    }
+  }
+  if (!supply_.from_system() && !is_poison(oldest[0]->base, oldest[0]->bytes))
+    owner_.tell(write_after_free_report(*oldest[0], {}, "found when the block left its quarantine"));
+  remove({oldest.data(), count});
+  return true;
+}
+
+// Blocks that stand in no list any more lose their ranges and their records.
+void large_blocks::remove(std::span<large_block*> gone) noexcept
+{
+  std::ranges::sort(gone, {}, [](const large_block* b) { return address(b->base); });
+  for (std::size_t i = 0; i != gone.size();) {
+    std::byte* const base = gone[i]->base;
+    const std::size_t alignment = gone[i]->range_alignment;
+    std::size_t bytes = 0;
+    do {
+      large_block& b = *gone[i++];
+      const std::uint64_t word = b.word.load(std::memory_order_relaxed);
+      if (large_bytes(word) != 0) clear_region(b);  // else a spare, which never was in the page map
+      note_gone(b);
+      const bool held = !supply_.from_system() || is_live(large_state(word));
+      if (held) held_.fetch_sub(b.bytes, std::memory_order_relaxed);
+      bytes += b.bytes;
+      delete_record(b);
+    } while (supply_.from_system() && i != gone.size() && gone[i]->base == base + bytes);
+    supply_.give_back(base, bytes, alignment);
+  }
+}
+
+void large_blocks::remove_all(bool live) noexcept
+{
+  for (;;) {
+    std::array<large_block*, most_forgotten_at_once> gone;
+    std::size_t count = 0;
+    {
+      const mutex_guard guard(lock_);
+      block_list& list = live ? live_ : freed_;
+      for (; count != gone.size() && list.first != nullptr; ++count) {
+        gone[count] = list.first;
+        if (live)
+          list.remove(*list.first);
+        else
+          leave_freed(*list.first);
+      }
+    }
+    if (count == 0) return;
+    remove({gone.data(), count});
+  }
+}
+
+void large_blocks::bury() noexcept
+{
+  trim();
+  remove_all(false);
+  if (!supply_.from_system()) remove_all(true);
+  const mutex_guard guard(lock_);
+  stock_.release();
+}
+
+}  // namespace gpa::detail
