@@ -57,8 +57,11 @@ constexpr std::uint32_t batch_slots(std::size_t slot) noexcept
   return static_cast<std::uint32_t>(fit < 1 ? 1 : fit < most_ready ? fit : most_ready);
 }
 
-/// A period of slots that are not tiny beside the quarantine.
-inline constexpr std::uint32_t few_slots = 8;
+/// Slots in a period where that is little beside the quarantine: 6 KiB of them, 8 to 64.
+constexpr std::size_t usual_period(std::size_t slot) noexcept
+{
+  return std::clamp((std::size_t{6} << 10) / slot, std::size_t{8}, std::size_t{most_ready});
+}
 
 /// How long a quarantine is.
 struct quarantine_rule {
@@ -77,12 +80,12 @@ struct quarantine_rule {
   [[nodiscard]] constexpr std::size_t step(std::size_t slot) const noexcept { return std::max(slot, least_step); }
   /// The most slots of this size that must wait at once.
   [[nodiscard]] constexpr std::size_t most_slots(std::size_t slot) const noexcept { return bytes / step(slot) + 1; }
-  /// Slots of this size in a period, a power of two: few, or more where that is little beside the quarantine, but never
-  /// more than its sixteenth.
+  /// Slots of this size in a period, a power of two: as usual, or more where the quarantine is that long, but never more
+  /// than its sixteenth.
   [[nodiscard]] constexpr std::uint32_t period(std::size_t slot) const noexcept
   {
     const std::size_t most = most_slots(slot);
-    const std::size_t wished = std::min(most / 16, std::max<std::size_t>(std::min(batch_slots(slot), few_slots), most / 64));
+    const std::size_t wished = std::min(most / 16, std::max(usual_period(slot), most / 64));
     return std::bit_floor(static_cast<std::uint32_t>(std::max<std::size_t>(wished, 1)));
   }
 };
