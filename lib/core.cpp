@@ -133,8 +133,8 @@ core::totals core::sum() noexcept
 {
   totals t;
   const mutex_guard guard(lock_);
-  const auto each_part = [&](auto count) {
-    for (const cache_header* k = caches_; k != nullptr; k = k->next)
+  const auto each_part = [first = caches_](auto count) {
+    for (const cache_header* k = first; k != nullptr; k = k->next)
       for (const cache_header* part = k; part != nullptr; part = part->partner) count(part->counts, part->checked);
   };
   std::uint64_t unchecked_blocks = 0;
