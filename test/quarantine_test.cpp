@@ -221,6 +221,32 @@ BOOST_AUTO_TEST_CASE(each_slot_comes_out_once_and_after_its_wait_in_whatever_ord
   }
 }
 
+// They stand in the ring's array until they are used.
+BOOST_AUTO_TEST_CASE(slots_that_are_handed_out_stay_while_the_ring_fills)
+{
+  std::size_t lost = 0;
+  for (std::size_t quarantine = mib; quarantine < 256 * mib; quarantine += quarantine / 7) {
+    for (const std::size_t slot : {48U, 560U, 4112U, 36'864U}) {
+      ring r(quarantine, slot);
+      std::vector<std::byte> places(2 * r.shape().capacity);
+      std::size_t freed = 0;
+      while (r.free_one(&places[freed])) ++freed;
+      r.free_others(quarantine);
+      const std::byte* const behind = &places[freed];
+      std::byte* taken = r.take_one();
+      BOOST_REQUIRE(taken != nullptr);
+      for (std::uint32_t i = 0; i != r.shape().period && r.b().has_room_for_a_period(); ++i)
+        BOOST_REQUIRE(r.free_one(&places[freed++]));
+      for (;;) {
+        if (taken >= behind) ++lost;
+        if (r.b().next == r.b().end) break;
+        taken = r.take_one();
+      }
+    }
+  }
+  BOOST_TEST(lost == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(positions_may_wrap)
 {
   ring r(4096, 64);
@@ -243,15 +269,18 @@ BOOST_AUTO_TEST_CASE(an_unlimited_quarantine_is_endless_and_no_other_is)
 
 BOOST_AUTO_TEST_CASE(a_ring_has_room_for_all_that_must_wait_and_its_periods_for_their_times)
 {
-  for (const std::size_t quarantine : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{100'000}, mib,
-                                       64 * mib, 1024 * mib, std::size_t{1} << 40}) {
+  std::vector<std::size_t> quarantines = {0, 1, 4096, std::size_t{1} << 40};
+  for (std::size_t q = 100'000; q < 1024 * mib; q += q / 50) quarantines.push_back(q);
+  for (const std::size_t quarantine : quarantines) {
     for (unsigned c = 1; c != class_count; ++c) {
       const quarantine_rule rule = quarantine_rule::of(quarantine);
-      const ring_shape shape = ring_shape::of(rule, slot_size(c));
-      const bool right = shape.capacity >= (shape.limit + 1) * shape.period && shape.capacity <= 16'384 &&
-                         shape.limit * shape.period >= rule.most_slots(slot_size(c)) + shape.period &&
+      const std::size_t slot = slot_size(c);
+      const ring_shape shape = ring_shape::of(rule, slot);
+      const std::uint32_t ready = std::max(batch_slots(slot), std::min(shape.period, most_ready));
+      const bool right = shape.capacity >= (shape.limit + 1) * shape.period + ready && shape.capacity <= 16'384 &&
+                         shape.limit * shape.period >= rule.most_slots(slot) + shape.period &&
                          shape.capacity / shape.period <= most_periods && shape.limit < 65'536;
-      if (!right) BOOST_ERROR("slots of " << slot_size(c) << " bytes in a quarantine of " << quarantine);
+      if (!right) BOOST_ERROR("slots of " << slot << " bytes in a quarantine of " << quarantine);
     }
   }
 }

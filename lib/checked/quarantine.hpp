@@ -114,14 +114,15 @@ constexpr std::size_t ring_bytes(std::uint32_t capacity) noexcept
 struct ring_shape {
   std::uint32_t period;
   std::uint32_t limit;     // periods
-  std::uint32_t capacity;  // a power of two, with room for the limit, the period still open and a batch being handed out
+  std::uint32_t capacity;  // a power of two, with room for the limit, the period still open and what is being handed out
 
   static constexpr ring_shape of(const quarantine_rule& rule, std::size_t slot) noexcept
   {
     const std::uint32_t period = rule.period(slot);
-    const auto needed = static_cast<std::uint32_t>(rule.most_slots(slot)) + batch_slots(slot) + period;
+    const std::uint32_t ready = std::max(batch_slots(slot), std::min(period, most_ready));
+    const auto needed = static_cast<std::uint32_t>(rule.most_slots(slot)) + ready + period;
     const std::uint32_t limit = (needed + period - 1) / period;
-    return {period, limit, std::bit_ceil((limit + 1) * period + batch_slots(slot))};
+    return {period, limit, std::bit_ceil((limit + 1) * period + ready)};
   }
 };
 
