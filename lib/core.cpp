@@ -127,7 +127,13 @@ void core::end(const std::pmr::memory_resource& object) noexcept
                  options_.name);
     write_out(line);
   }
-  if (sum().live_blocks <= 0 || !supply_.from_system()) retire_core(*this);
+  if (!may_hold_blocks() || !supply_.from_system()) retire();
+}
+
+// Whoever destroys the object and whoever frees its last block late may both see that nothing is left.
+void core::retire() noexcept
+{
+  if (!retired_.exchange(true, std::memory_order_acq_rel)) retire_core(*this);
 }
 
 // Threads go on meanwhile. All allocations are read before all frees, so that the sum never tells more than was live when
@@ -166,6 +172,24 @@ core::totals core::sum() noexcept
   t.unchecked_blocks = static_cast<std::int64_t>(unchecked_blocks);
   t.unchecked_bytes = static_cast<std::int64_t>(unchecked_bytes);
   return t;
+}
+
+// As sum(), but the frees first: never fewer than are live when this begins.
+bool core::may_hold_blocks() noexcept
+{
+  const mutex_guard guard(lock_);
+  const auto total = [first = caches_](auto count) {
+    std::uint64_t n = 0;
+    for (const cache_header* k = first; k != nullptr; k = k->next)
+      for (const cache_header* part = k; part != nullptr; part = part->partner) n += count(part->counts);
+    return n;
+  };
+  const std::uint64_t freed =
+      late_blocks_.load(std::memory_order_relaxed) +
+      total([](const tally& counts) { return counts.freed_blocks.load(std::memory_order_relaxed); });
+  std::atomic_thread_fence(std::memory_order_acquire);
+  const std::uint64_t allocated = total([](const tally& counts) { return counts.allocated_blocks(); });
+  return static_cast<std::int64_t>(allocated - freed) > 0;
 }
 
 void core::note_peak(const totals& t) noexcept

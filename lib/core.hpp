@@ -121,6 +121,8 @@ class core final : public owner {
     std::int64_t unchecked_bytes = 0;
   };
   [[nodiscard]] totals sum() noexcept;
+  [[nodiscard]] bool may_hold_blocks() noexcept;
+  void retire() noexcept;
   void note_peak(const totals& t) noexcept;
   [[nodiscard]] bool is_sampled() const noexcept { return options_.checks.interval() > 1; }
   [[nodiscard]] list_of<site_counts> sites();
@@ -163,6 +165,7 @@ class core final : public owner {
   const bool numbered_;  // allocations have numbers
   const bool watched_;   // numbers, logs or tools: every call is careful
   std::atomic<std::uint32_t> owning_thread_{0};  // thread_safe = false
+  std::atomic<bool> retired_{false};
   std::atomic<std::uint64_t> late_blocks_{0};    // freed after deinit()
   std::atomic<std::uint64_t> late_bytes_{0};
   std::atomic<std::size_t> limits_told_{0};

@@ -268,6 +268,7 @@ void core::become_child(std::uint32_t survivor) noexcept
   gate_.forget_others();
   const totals t = sum();
   const cache_header* const own = find_cache(birth_);
+  checked_.become_child();
   const mutex_guard guard(lock_);
   if (!inherited_blocks_are_reported()) {
     inherited_blocks_ = t.unchecked_blocks;

@@ -59,7 +59,7 @@ bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::siz
   const std::uint32_t self = this_thread_number();
   std::uint32_t owner_now = owning_thread_.load(std::memory_order_relaxed);
   if (owner_now == self) return true;
-  if (owner_now == 0 || sum().live_blocks <= 0) {
+  if (owner_now == 0 || !may_hold_blocks()) {
     if (!owning_thread_.compare_exchange_strong(owner_now, self, std::memory_order_relaxed)) return false;
     if (owner_now != 0) publish_new_id();  // the owner before must notice
     return true;
@@ -264,7 +264,7 @@ void core::late_free(void* p, std::size_t bytes, std::size_t alignment, const vo
       late_bytes_.fetch_add(bytes, std::memory_order_relaxed);
     }
     tell(r);
-    if (j.right && life_.load(std::memory_order_relaxed) == life::dead && sum().live_blocks == 0) retire_core(*this);
+    if (j.right && life_.load(std::memory_order_relaxed) == life::dead && !may_hold_blocks()) retire();
     return;
   }
 }

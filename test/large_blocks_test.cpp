@@ -115,6 +115,22 @@ BOOST_AUTO_TEST_CASE(the_oldest_are_forgotten_beyond_65536_and_the_others_are_no
   BOOST_TEST(status_kib("VmSize") + 8 * 1024 * kib < most);  // 12 GiB of addresses
 }
 
+BOOST_AUTO_TEST_CASE(a_large_block_of_no_bytes_is_forgotten_like_any_other)
+{
+  witness w;
+  gpa::resource r(w.listening(without_stacks()));
+  void* const aligned = r.allocate(0, 8192);
+  void* const shrunk = r.allocate(70'000, 8);
+  BOOST_TEST(r.try_resize(shrunk, 70'000, 0, 8));
+  r.deallocate(aligned, 0, 8192);
+  r.deallocate(shrunk, 0, 8);
+  r.release();
+  blunder(r, aligned, 1);
+  blunder(r, shrunk, 1);
+  BOOST_TEST(w.count(mistake::invalid_pointer) == 2u);
+  BOOST_TEST(w.count() == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(threads_free_large_blocks_while_others_trim_and_look)
 {
   gpa::resource r(without_stacks());

@@ -260,6 +260,27 @@ BOOST_AUTO_TEST_CASE(positions_may_wrap)
   BOOST_TEST(taken >= 4 * r.shape().capacity);
 }
 
+// A mark that nobody renewed while 2^31 slots went by must not be one of the future.
+BOOST_AUTO_TEST_CASE(an_old_mark_means_nothing)
+{
+  ring r(4096, 64);
+  std::array<std::byte, 1024> places;
+  r.somebody_wants_slots();
+  BOOST_REQUIRE(r.free_one(&places[0]));
+  r.somebody_wants_slots();
+  r.free_others(10'000);
+  BOOST_TEST(r.take_one() == &places[0]);
+  const std::uint32_t far = (std::uint32_t{1} << 31) + 16 * r.shape().capacity;
+  r.b().head = r.b().arrays->over = far;
+  r.b().open_period(far);
+  std::size_t inside = 0;
+  for (; inside != 3 * r.shape().period + 1; ++inside) BOOST_REQUIRE(r.free_one(&places[inside]));
+  r.free_others(10'000);
+  std::size_t taken = 0;
+  while (taken != places.size() && r.take_one() != nullptr) ++taken;
+  BOOST_TEST(taken == 3 * r.shape().period);
+}
+
 BOOST_AUTO_TEST_CASE(an_unlimited_quarantine_is_endless_and_no_other_is)
 {
   BOOST_TEST(quarantine_rule::of(gpa::unlimited).endless);

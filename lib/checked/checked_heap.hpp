@@ -129,6 +129,7 @@ class checked_heap {
   static void reset_cache(checked_cache& k) noexcept;
   /// In the child of a fork: takes over what the rings of a thread that is no more hold, as far as records agree.
   void salvage(checked_cache& k) noexcept;
+  void become_child() noexcept { large_.become_child(); }
 
   [[nodiscard]] std::size_t held_bytes() const noexcept
   {

@@ -240,6 +240,7 @@ void checked_heap::salvage(checked_cache& k) noexcept
     if (end - b.closed > b.period()) end = b.closed;  // the thread was opening one
     for (; static_cast<std::int32_t>(end - b.head) > 1; ++b.head) put_if_free(b.entry(b.head).slot);
     for (; b.next < b.end; ++b.next) put_if_free(b.next->slot);
+    if (b.entries != nullptr) b.order_places();  // two of them may have been about to change places
     b.forget_all();
   }
 }

@@ -77,7 +77,8 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   write_redzone(base, bytes, range);
   tools_close(base, range);  // core opens what is the user's
   b.word.store(encode_large(slot_state::live, bytes, alignment), std::memory_order_release);
-  if (!enter_region(b)) {
+  b.entered = enter_region(b);
+  if (!b.entered) {
     give_range_back(b);
     delete_record(b);
     return nullptr;

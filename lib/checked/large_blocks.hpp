@@ -90,6 +90,8 @@ class large_blocks {
   [[nodiscard]] std::size_t held_bytes() const noexcept { return held_.load(std::memory_order_relaxed); }
   void lock_for_fork() noexcept GPA_ACQUIRE(lock_) { lock_.lock(); }
   void unlock_after_fork() noexcept GPA_RELEASE(lock_) { lock_.unlock(); }
+  /// In the child: threads that had set room aside for a spare are not there.
+  void become_child() noexcept;
 
  private:
   /// The word of the live block that starts at `base`; 0 when there is none.

@@ -65,7 +65,7 @@ void note_gone(const large_block& b) noexcept
 std::size_t large_blocks::range_size(std::size_t bytes) const noexcept
 {
   const std::size_t size = round_up(bytes + 1, granule_size);
-  return supply_.from_system() ? std::max(size, least_range) : size;
+  return supply_.from_system() && !supply_.in_sampled_range() ? std::max(size, least_range) : size;
 }
 
 bool large_blocks::take_range(large_block& b) noexcept
@@ -261,6 +261,18 @@ void large_blocks::trim() noexcept
   }
 }
 
+void large_blocks::become_child() noexcept
+{
+  const mutex_guard guard(lock_);
+  spare_count_ = 0;
+  spare_bytes_ = 0;
+  for (const spare& s : spares_) {
+    if (s.base == nullptr) continue;
+    ++spare_count_;
+    spare_bytes_ += s.bytes;
+  }
+}
+
 // ---- the quarantine ----
 
 void large_blocks::keep_freed(large_block& b) noexcept
@@ -305,6 +317,7 @@ bool large_blocks::forget_oldest(std::size_t most_blocks, std::size_t most_bytes
     const mutex_guard guard(lock_);
     if (freed_.last == nullptr || (freed_.count <= most_blocks && freed_.bytes <= most_bytes)) return false;
     for (; count != most && freed_.last != nullptr; ++count) {
+      if (count != 0 && freed_.bytes <= most_bytes && freed_.count <= most_blocks / 2) break;
       large_block& b = *freed_.last;
       oldest[count] = &b;
       leave_freed(b);
@@ -327,7 +340,7 @@ void large_blocks::remove(std::span<large_block*> gone) noexcept
     do {
       large_block& b = *gone[i++];
       const std::uint64_t word = b.word.load(std::memory_order_relaxed);
-      if (large_bytes(word) != 0) clear_region(b);  // else a spare, which never was in the page map
+      if (b.entered) clear_region(b);
       note_gone(b);
       const bool held = !supply_.from_system() || is_live(large_state(word));
       if (held) held_.fetch_sub(b.bytes, std::memory_order_relaxed);

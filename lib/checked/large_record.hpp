@@ -29,6 +29,7 @@ struct large_block : region {
   std::atomic<std::uint32_t> scan_number{0};  // in the leak scan that runs; belongs to its lock
   std::atomic<std::uint64_t> life{0};  // with options::profile: profile/profile.hpp
   std::size_t range_alignment = 0;  // as the range was taken
+  bool entered = false;             // into the page map; a spare that was dropped never is
   bool merges = false;              // what lies beside the range is the same resource's: closed, they are one mapping
   bool closed = false;              // freed and inaccessible
   large_block* previous = nullptr;  // in the list it stands in: live or freed

@@ -176,13 +176,18 @@ struct alignas(64) bin {
   /// An empty ring of that shape, `array` with room for its entries.
   void set_ring(free_slot* array, const ring_shape& shape, std::size_t clock_step) noexcept
   {
-    entries = array;
     step = static_cast<std::uint32_t>(clock_step);
     limit = static_cast<std::uint16_t>(shape.limit);
     capacity_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.capacity));
     period_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.period)) & 0x7F;
-    std::iota(arrays->places.begin(), arrays->places.begin() + shape.capacity / shape.period, std::uint8_t{0});
+    order_places();
+    std::atomic_signal_fence(std::memory_order_release);  // a fork may come now: what has entries has a shape
+    entries = array;
     open_period(0);
+  }
+  void order_places() noexcept
+  {
+    std::iota(arrays->places.begin(), arrays->places.begin() + (capacity() >> period_log2), std::uint8_t{0});
   }
   void open_period(std::uint32_t position) noexcept
   {
@@ -195,6 +200,7 @@ struct alignas(64) bin {
   {
     time_of(closed) = clock;
     open_period(closed + period());
+    arrays->mark = closed;  // of a closed period its time decides; and an old mark would be a new one 2^31 slots later
   }
   /// Marks what waits in the open period, unless an older mark still stands there.
   void mark_open_period(std::uint64_t clock) noexcept

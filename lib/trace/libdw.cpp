@@ -27,7 +27,12 @@ class loading_scope {
     for (int others = 0; !loading.compare_exchange_weak(others, others + 1);)
       for (; others == forking; others = loading.load()) ::usleep(100);
   }
-  ~loading_scope() { loading.fetch_sub(1); }
+  ~loading_scope()
+  {
+    // In the child of a fork that was made while we loaded, nobody is counted any more.
+    for (int n = loading.load(); n > 0 && !loading.compare_exchange_weak(n, n - 1);) {
+    }
+  }
   loading_scope(const loading_scope&) = delete;
   loading_scope& operator=(const loading_scope&) = delete;
 };
@@ -85,11 +90,15 @@ void libdw_after_fork() noexcept
   loading.compare_exchange_strong(by_us, 0);
 }
 
+// Others who were loading are not there.
+void libdw_in_child() noexcept { loading.store(0); }
+
 }  // namespace gpa::detail
 
 #else
 
 void gpa::detail::libdw_before_fork() noexcept {}
 void gpa::detail::libdw_after_fork() noexcept {}
+void gpa::detail::libdw_in_child() noexcept {}
 
 #endif

@@ -71,5 +71,6 @@ namespace gpa::detail {
 /// For fork, which waits until nobody is loading it, ten seconds at most: the child would have half a library.
 void libdw_before_fork() noexcept;
 void libdw_after_fork() noexcept;
+void libdw_in_child() noexcept;  // instead of that
 
 }  // namespace gpa::detail

@@ -148,7 +148,7 @@ void put_back_symbols(void* taken) noexcept
 // What others have taken out, or put back meanwhile, is lost.
 void keep_only_symbols(void* taken) noexcept
 {
-  libdw_after_fork();
+  libdw_in_child();
   kept.store(static_cast<session*>(taken), std::memory_order_release);
 }
 
