@@ -2,21 +2,17 @@
 #include "checked/checked_heap.hpp"
 #include "checked/quarantine.hpp"
 
-#include "support/witness.hpp"
-
-#include <gpa/resource.hpp>
+#include <gpa/options.hpp>
 
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
 #include <random>
-#include <thread>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace {
@@ -74,37 +70,6 @@ class ring {
   bin_arrays arrays_{};
   std::vector<free_slot> entries_;
 };
-
-// What a program sees when it allocates and frees `pairs` blocks of `bytes`, in slots of `slot`, in turns: the bytes of slots
-// freed between a block's free and the next one at its address, at least, and how many addresses there were.
-struct rest {
-  std::size_t shortest;
-  std::size_t addresses;
-};
-
-rest rest_of_addresses(gpa::resource& r, std::size_t bytes, std::size_t slot, std::size_t pairs)
-{
-  std::unordered_map<void*, std::size_t> freed_at;
-  std::size_t shortest = gpa::unlimited;
-  std::size_t freed = 0;
-  for (std::size_t i = 0; i != pairs; ++i) {
-    void* const p = r.allocate(bytes, 8);
-    const auto [known, is_new] = freed_at.try_emplace(p, 0);
-    if (!is_new) shortest = std::min(shortest, freed - known->second);
-    r.deallocate(p, bytes, 8);
-    freed += slot;
-    known->second = freed;
-  }
-  return {shortest, freed_at.size()};
-}
-
-// Slots that a thread has ready already, or opens up for the first time, go before those whose wait is over.
-constexpr std::size_t soon = 512;
-
-gpa::options with_quarantine(std::size_t bytes)
-{
-  return {.checks = gpa::checks::always(), .quarantine_bytes = bytes, .stack_frames = 0};
-}
 
 }  // namespace
 
@@ -314,134 +279,4 @@ BOOST_AUTO_TEST_CASE(a_batch_is_64_kib_or_64_slots)
     BOOST_TEST((slots == 64 || (slots + 1) * slot_size(c) > 65'536));
     BOOST_TEST((slots == 1 || slots * slot_size(c) <= 65'536));
   }
-}
-
-BOOST_AUTO_TEST_CASE(an_address_rests_until_its_quarantine_was_freed_and_not_many_rest_longer)
-{
-  for (const std::size_t quarantine : {std::size_t{4096}, std::size_t{65'536}, 300 * std::size_t{1024}}) {
-    for (const std::size_t bytes : {8U, 40U, 1000U, 30'000U}) {
-      gpa::resource r(with_quarantine(quarantine));
-      const std::size_t slot = std::max(slot_size(size_class(bytes + 1)), quarantine_rule::of(quarantine).least_step);
-      const std::size_t most = 3 * quarantine / slot + soon;
-      const rest seen = rest_of_addresses(r, bytes, slot, 4 * most);
-      BOOST_TEST(seen.shortest >= quarantine, bytes << " bytes, quarantine " << quarantine);
-      BOOST_TEST(seen.addresses <= most, bytes << " bytes, quarantine " << quarantine);
-    }
-  }
-}
-
-// Of the periods that are over the last one goes first: its poison is still in the CPU's cache.
-BOOST_AUTO_TEST_CASE(what_rested_longest_rests_on)
-{
-  constexpr std::size_t quarantine = 65'536;
-  gpa::resource r(with_quarantine(quarantine));
-  std::vector<void*> old(400);
-  for (void*& p : old) p = r.allocate(1000, 8);
-  for (void* const p : old) r.deallocate(p, 1000, 8);  // some six quarantines of them
-  std::size_t oldest = 0;
-  for (std::size_t i = 0; i != 1000; ++i) {
-    void* const p = r.allocate(1000, 8);
-    if (std::find(old.begin(), old.begin() + 50, p) != old.begin() + 50) ++oldest;
-    r.deallocate(p, 1000, 8);
-  }
-  BOOST_TEST(oldest <= 20u);
-}
-
-BOOST_AUTO_TEST_CASE(frees_of_any_size_end_the_wait_of_any_other)
-{
-  gpa::resource r(with_quarantine(65'536));
-  void* const first = r.allocate(40, 8);
-  r.deallocate(first, 40, 8);
-  r.deallocate(r.allocate(30'000, 8), 30'000, 8);
-  void* const early = r.allocate(40, 8);
-  BOOST_TEST(early != first);
-  r.deallocate(r.allocate(30'000, 8), 30'000, 8);
-  r.deallocate(r.allocate(30'000, 8), 30'000, 8);
-  std::vector<void*> late;
-  for (std::size_t i = 0; i != soon; ++i) late.push_back(r.allocate(40, 8));  // looks at the clock, once a batch
-  for (int i = 0; i != 3; ++i) r.deallocate(r.allocate(30'000, 8), 30'000, 8);
-  for (std::size_t i = 0; i != soon; ++i) late.push_back(r.allocate(40, 8));
-  BOOST_TEST((std::find(late.begin(), late.end(), first) != late.end()));
-  for (void* const p : late) r.deallocate(p, 40, 8);
-  r.deallocate(early, 40, 8);
-}
-
-BOOST_AUTO_TEST_CASE(a_thread_keeps_16384_blocks_at_most)
-{
-  gpa::resource r(with_quarantine(std::size_t{1} << 30));
-  const rest seen = rest_of_addresses(r, 8, 1, 100'000);
-  BOOST_TEST(seen.shortest >= 15'000u);
-  BOOST_TEST(seen.addresses <= 2 * 16'384u);
-}
-
-BOOST_AUTO_TEST_CASE(without_a_quarantine_an_address_is_soon_used_again)
-{
-  gpa::resource r(with_quarantine(0));
-  for (const std::size_t bytes : {0U, 8U, 1000U, 30'000U}) {
-    const rest seen = rest_of_addresses(r, bytes, 1, 4 * soon);
-    BOOST_TEST(seen.shortest < soon);
-    BOOST_TEST(seen.addresses < soon);
-  }
-}
-
-BOOST_AUTO_TEST_CASE(with_an_unlimited_quarantine_no_address_is_used_twice)
-{
-  gpa::resource r(with_quarantine(gpa::unlimited));
-  std::unordered_set<void*> seen;
-  std::size_t twice = 0;
-  for (std::size_t i = 0; i != 100'000; ++i) {
-    const std::size_t bytes = i % 10 == 0 ? 200 : 24;
-    void* const p = r.allocate(bytes, 8);
-    r.deallocate(p, bytes, 8);
-    if (!seen.insert(p).second) ++twice;
-    if (i % 20'000 == 19'999) r.trim();
-  }
-  BOOST_TEST(twice == 0u);
-}
-
-BOOST_AUTO_TEST_CASE(an_address_freed_long_ago_is_a_double_free_with_an_unlimited_quarantine)
-{
-  gpa::test::witness witness;
-  gpa::resource r(witness.listening(with_quarantine(gpa::unlimited)));
-  void* const first = r.allocate(24, 8);
-  r.deallocate(first, 24, 8);
-  for (std::size_t i = 0; i != 50'000; ++i) r.deallocate(r.allocate(24, 8), 24, 8);
-  r.trim();
-  BOOST_TEST(witness.count() == 0u);
-  r.deallocate(first, 24, 8);
-  BOOST_TEST(witness.count(gpa::mistake::double_free) == 1u);
-}
-
-// What one thread frees waits for what that thread frees; another's frees do not shorten it.
-BOOST_AUTO_TEST_CASE(each_thread_has_a_quarantine_of_its_own)
-{
-  gpa::resource r(with_quarantine(65'536));
-  void* const first = r.allocate(40, 8);
-  r.deallocate(first, 40, 8);
-  bool reused = false;
-  std::thread([&] {
-    for (std::size_t i = 0; i != 10'000; ++i) {
-      void* const p = r.allocate(40, 8);
-      r.deallocate(p, 40, 8);
-      if (p == first) reused = true;
-    }
-  }).join();
-  BOOST_TEST(!reused);
-  void* const next = r.allocate(40, 8);
-  BOOST_TEST(next != first);
-  r.deallocate(next, 40, 8);
-}
-
-BOOST_AUTO_TEST_CASE(trim_ends_the_quarantine)
-{
-  gpa::resource r(with_quarantine(mib));
-  void* const first = r.allocate(40, 8);
-  void* const held = r.allocate(40, 8);  // keeps the slab
-  r.deallocate(first, 40, 8);
-  r.trim();
-  std::vector<void*> blocks;
-  for (std::size_t i = 0; i != 100; ++i) blocks.push_back(r.allocate(40, 8));
-  BOOST_TEST((std::find(blocks.begin(), blocks.end(), first) != blocks.end()));
-  for (void* const p : blocks) r.deallocate(p, 40, 8);
-  r.deallocate(held, 40, 8);
 }
