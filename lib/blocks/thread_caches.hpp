@@ -57,7 +57,9 @@ struct tally {
   {
     // In this order: between the two stores of set_due() a reader sees too few, never too many, which would be a peak.
     const std::uint64_t then = due.load(std::memory_order_acquire);
-    return then + since_due.load(std::memory_order_relaxed);
+    const std::uint64_t since = since_due.load(std::memory_order_relaxed);
+    const bool met_due = since == 0 && then != 0;  // that one is no allocation of this tally
+    return then + since - (met_due ? 1 : 0);
   }
   /// Whether the next allocation is the one to pick, or was already refused for that.
   [[nodiscard]] bool is_due() const noexcept { return since_due.load(std::memory_order_relaxed) + 1 <= 1; }
