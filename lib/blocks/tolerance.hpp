@@ -4,10 +4,11 @@
 // then on, and a quarter more. Each second in which the heap looks, the tolerance is cut to the difference between the
 // most and the least that lay free in it: what a second of work did not use goes back. A pause is not such a second.
 //
-// Not thread-safe: the lock of its heap is held.
+// Not thread-safe, but for note_more(): the lock of its heap is held.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -19,13 +20,19 @@ class tolerance {
   /// What may lie free, where `free` does and `allowance` may at any time.
   [[nodiscard]] std::size_t allowed(std::size_t allowance, std::size_t free) noexcept
   {
-    most_free_ = std::max(most_free_, free);
+    note_more(free);
     if (tolerated_ == 0 || free <= allowance) return allowance;
     if (const std::int64_t t = now(); t - second_began_ > a_second) {
-      tolerated_ = std::min(tolerated_, most_free_ - std::min(least_free_, most_free_));
+      const std::size_t most = most_free_.load(std::memory_order_relaxed);
+      tolerated_ = std::min(tolerated_, most - std::min(least_free_, most));
       begin_second(t, free);
     }
     return allowance + tolerated_ + tolerated_ / 4;  // the next burst is seldom the same to the byte
+  }
+  /// More may lie free than did. Thread-safe; of two threads at once one may go unnoticed.
+  void note_more(std::size_t free) noexcept
+  {
+    if (free > most_free_.load(std::memory_order_relaxed)) most_free_.store(free, std::memory_order_relaxed);
   }
   /// Less lies free than did.
   void note_less(std::size_t free) noexcept { least_free_ = std::min(least_free_, free); }
@@ -47,7 +54,7 @@ class tolerance {
     given_back_ -= again;
     if (tolerated_ == 0) begin_second(t, free);
     tolerated_ += again;
-    most_free_ = std::max(most_free_, free + tolerated_);
+    note_more(free + tolerated_);
   }
   /// Nothing was learned.
   void forget() noexcept { given_back_ = tolerated_ = 0; }
@@ -65,7 +72,8 @@ class tolerance {
   void begin_second(std::int64_t t, std::size_t free) noexcept
   {
     second_began_ = t;
-    least_free_ = most_free_ = free;
+    least_free_ = free;
+    most_free_.store(free, std::memory_order_relaxed);
   }
 
   std::size_t given_back_ = 0;  // and not needed again yet
@@ -73,7 +81,7 @@ class tolerance {
   std::size_t tolerated_ = 0;
   std::int64_t second_began_ = 0;
   std::size_t least_free_ = 0;  // since then
-  std::size_t most_free_ = 0;
+  std::atomic<std::size_t> most_free_{0};
 };
 
 }  // namespace gpa::detail

@@ -163,6 +163,8 @@ class checked_heap {
   [[nodiscard]] static bool make_ring(checked_cache& k, unsigned c) noexcept;
   void drain(checked_cache& k, bin& b, bool all) noexcept GPA_REQUIRES(lock_);
   void put_free(std::byte* slot) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] std::size_t idle() const noexcept { return idle_.load(std::memory_order_relaxed); }
+  void set_idle(std::size_t bytes) noexcept GPA_REQUIRES(lock_) { idle_.store(bytes, std::memory_order_relaxed); }
   void list_free(slab& s) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] std::uint32_t take_slots(slab& s, bin& b, std::uint32_t wanted) noexcept GPA_REQUIRES(lock_);
   GPA_COLD void tell_damaged_slot(std::byte* slot, record& r, unsigned c, std::uint32_t trace,
@@ -195,7 +197,7 @@ class checked_heap {
   mutable mutex lock_;
   slab* slabs_ GPA_GUARDED_BY(lock_) = nullptr;  // all of them, newest first
   std::array<slab*, class_count> with_free_ GPA_GUARDED_BY(lock_){};  // slabs with free bits, last listed first
-  std::size_t idle_ GPA_GUARDED_BY(lock_) = 0;  // bytes of slots that became free since their slab was thinned
+  std::atomic<std::size_t> idle_{0};  // bytes of slots that became free since their slab was thinned; set under lock_
   tolerance tolerance_ GPA_GUARDED_BY(lock_);
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
   mutex scan_lock_;    // verify and trim exclude each other

@@ -84,7 +84,7 @@ slab* checked_heap::retire_unused() noexcept
     }
     if (!supply_.from_system()) {
       *link = s.next;
-      idle_ -= s.idle_slots * s.slot_bytes;
+      set_idle(idle() - s.idle_slots * s.slot_bytes);
       slab** free_link = &with_free_[s.size_class];
       while (*free_link != &s) free_link = &(*free_link)->next_free;
       *free_link = s.next_free;
@@ -101,7 +101,7 @@ slab* checked_heap::retire_unused() noexcept
     }
     s.carved.store(0, std::memory_order_release);
     s.cursor = 0;
-    idle_ -= s.idle_slots * s.slot_bytes;
+    set_idle(idle() - s.idle_slots * s.slot_bytes);
     s.idle_slots = 0;
     s.thinned = false;
     discard_pages(s.base, s.bytes);
@@ -152,7 +152,7 @@ void checked_heap::bury() noexcept
     all = slabs_;
     slabs_ = nullptr;
     with_free_ = {};
-    idle_ = 0;
+    set_idle(0);
     tolerance_.forget();
   }
   slab* kept = nullptr;

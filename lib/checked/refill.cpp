@@ -189,12 +189,12 @@ std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) no
   std::uint32_t untouched = 0;
   while (untouched != taken && indices[taken - 1 - untouched] >= carved) ++untouched;
   if (untouched != 0) s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
-  const std::uint32_t idle = std::min(s.idle_slots, taken - untouched);
-  s.idle_slots -= idle;
-  idle_ -= idle * s.slot_bytes;
-  tolerance_.note_less(idle_);
+  const std::uint32_t taken_idle = std::min(s.idle_slots, taken - untouched);
+  s.idle_slots -= taken_idle;
+  set_idle(idle() - taken_idle * s.slot_bytes);
+  tolerance_.note_less(idle());
   if (s.held != s.bytes) {  // pages were dropped
-    tolerance_.note_need(s.bytes - s.held, idle_);
+    tolerance_.note_need(s.bytes - s.held, idle());
     held_.fetch_add(s.bytes - s.held, std::memory_order_relaxed);
     s.held = s.bytes;
   }
@@ -222,7 +222,7 @@ void checked_heap::put_free(std::byte* slot) noexcept
   auto& s = static_cast<slab&>(*region_of(slot));
   list_free(s);
   put_bit(s, s.index_of(slot));
-  idle_ += s.slot_bytes;
+  set_idle(idle() + s.slot_bytes);
 }
 
 // Slots of the ring whose quarantine is over, or all of them, become free bits.
@@ -242,7 +242,7 @@ void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
       list_free(*s);
     }
     put_bit(*s, static_cast<std::size_t>(oldest.record - s->records));
-    idle_ += s->slot_bytes;
+    set_idle(idle() + s->slot_bytes);
   }
   b.move_head(head);
   if (all) b.forget_waiting();

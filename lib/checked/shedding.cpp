@@ -75,11 +75,13 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
 {
   k.looked_at = k.clock;
   if (!supply_.from_system()) return;
+  const std::size_t surplus = surplus_in_rings(k);
+  const std::size_t allowance = std::max(held_.load(std::memory_order_relaxed) / 8, always_kept);
+  tolerance_.note_more(idle() + surplus);
+  if (surplus <= always_kept && idle() + surplus <= allowance) return;  // as ever: nobody waits for anybody
   {
     const mutex_guard guard(lock_);
-    const std::size_t surplus = surplus_in_rings(k);
-    const std::size_t free = idle_ + surplus;
-    const std::size_t allowance = std::max(held_.load(std::memory_order_relaxed) / 8, always_kept);
+    const std::size_t free = idle() + surplus;
     const bool much = free > tolerance_.allowed(allowance, free);
     if (much || surplus > always_kept) empty_rings(k);
     if (!much) return;
@@ -94,7 +96,7 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
 
 void checked_heap::thin(slab& s) noexcept
 {
-  idle_ -= s.idle_slots * s.slot_bytes;
+  set_idle(idle() - s.idle_slots * s.slot_bytes);
   s.idle_slots = 0;
   const std::size_t carved = s.carved.load(std::memory_order_relaxed);
   page_set needed;
