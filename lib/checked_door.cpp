@@ -14,43 +14,42 @@ constexpr std::uint32_t no_trace = 0;  // without call stacks
 
 // The stack is known, or not wanted: `trace` goes along in the caller's place.
 
-// The bin has nothing ready, as a rule, or no period to put the slot in.
+// The bin has nothing ready, as a rule, or no period to put the slot in. The object is not handed on: on the shortest path
+// it would take a register that has to be saved.
 
-GPA_NOINLINE void* allocate_tiny_again(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
-                                       std::uint32_t trace, checked_cache& k)
+GPA_NOINLINE void* allocate_tiny_again(std::size_t bytes, std::size_t alignment, std::uint32_t trace, checked_cache& k)
 {
   bin& b = k.bins[size_class(bytes + 1)];
   if (b.next == b.end && checked_heap::find_ready(k, b)) [[likely]] {
     void* const p = checked_heap::allocate_tiny(k, bytes, alignment, trace);
     if (p != nullptr) [[likely]] return p;
   }
-  return allocate_or_throw(object, bytes, alignment, as_caller(trace));
+  return allocate_or_throw(*k.handle, bytes, alignment, as_caller(trace));
 }
 
-GPA_NOINLINE void deallocate_tiny_again(std::pmr::memory_resource& object, void* p, std::size_t bytes,
-                                        std::size_t alignment, std::uint32_t trace, checked_cache& k) noexcept
+GPA_NOINLINE void deallocate_tiny_again(void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                        checked_cache& k) noexcept
 {
   bin& b = k.bins[size_class(bytes + 1)];
   if (b.tail == b.stop && checked_heap::turn_period(k, b) &&
       checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)) [[likely]]
     return;
-  deallocate_generally(object, p, bytes, alignment, as_caller(trace));
+  deallocate_generally(*k.handle, p, bytes, alignment, as_caller(trace));
 }
 
-[[gnu::always_inline]] inline void* allocate_tiny(std::pmr::memory_resource& object, std::size_t bytes,
-                                                  std::size_t alignment, std::uint32_t trace, checked_cache& k)
+[[gnu::always_inline]] inline void* allocate_tiny(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                                  checked_cache& k)
 {
   void* const p = checked_heap::allocate_tiny(k, bytes, alignment, trace);
   if (p != nullptr) [[likely]] return p;
-  return allocate_tiny_again(object, bytes, alignment, trace, k);
+  return allocate_tiny_again(bytes, alignment, trace, k);
 }
 
-[[gnu::always_inline]] inline void deallocate_tiny(std::pmr::memory_resource& object, void* p, std::size_t bytes,
-                                                   std::size_t alignment, std::uint32_t trace,
-                                                   checked_cache& k) noexcept
+[[gnu::always_inline]] inline void deallocate_tiny(void* p, std::size_t bytes, std::size_t alignment,
+                                                   std::uint32_t trace, checked_cache& k) noexcept
 {
   if (checked_heap::deallocate_tiny(k, p, bytes, alignment, trace)) [[likely]] return;
-  deallocate_tiny_again(object, p, bytes, alignment, trace, k);
+  deallocate_tiny_again(p, bytes, alignment, trace, k);
 }
 
 GPA_NOINLINE void* allocate_small(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment,
@@ -79,7 +78,7 @@ GPA_NOINLINE void* allocate_from_elsewhere(std::pmr::memory_resource& object, st
                                            const void* caller, checked_cache& k)
 {
   const std::uint32_t trace = stack_from_here(k.frames, caller);
-  return bytes < tiny_bytes ? allocate_tiny(object, bytes, alignment, trace, k)
+  return bytes < tiny_bytes ? allocate_tiny(bytes, alignment, trace, k)
                             : allocate_small(object, bytes, alignment, trace, k);
 }
 
@@ -94,7 +93,7 @@ GPA_NOINLINE void deallocate_from_elsewhere(std::pmr::memory_resource& object, v
   }
   const std::uint32_t trace = stack_from_here(k.free_frames, caller);
   if (bytes < tiny_bytes) {
-    deallocate_tiny(object, p, bytes, alignment, trace, k);
+    deallocate_tiny(p, bytes, alignment, trace, k);
   } else {
     deallocate_small(object, p, bytes, alignment, trace, k);
   }
@@ -109,7 +108,7 @@ void* allocate_checked(std::pmr::memory_resource& object, std::size_t bytes, std
   const std::uint32_t trace = stack_seen_here(k.frames);
   if (trace == 0) [[unlikely]] return allocate_from_elsewhere(object, bytes, alignment, own_caller(), k);
   if (bytes >= tiny_bytes) return allocate_small(object, bytes, alignment, trace, k);
-  return allocate_tiny(object, bytes, alignment, trace, k);
+  return allocate_tiny(bytes, alignment, trace, k);
 }
 
 void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
@@ -120,13 +119,13 @@ void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t 
   const std::uint32_t trace = stack_seen_here(k.free_frames);
   if (trace == 0) [[unlikely]] return deallocate_from_elsewhere(object, p, bytes, alignment, own_caller(), k);
   if (bytes >= tiny_bytes) return deallocate_small(object, p, bytes, alignment, trace, k);
-  deallocate_tiny(object, p, bytes, alignment, trace, k);
+  deallocate_tiny(p, bytes, alignment, trace, k);
 }
 
 void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, checked_cache& k)
 {
   if (bytes >= tiny_bytes) return allocate_small(object, bytes, alignment, no_trace, k);
-  return allocate_tiny(object, bytes, alignment, no_trace, k);
+  return allocate_tiny(bytes, alignment, no_trace, k);
 }
 
 void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
@@ -136,7 +135,7 @@ void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t by
     ask_for_redzone(p, bytes);
     return deallocate_small(object, p, bytes, alignment, no_trace, k);
   }
-  deallocate_tiny(object, p, bytes, alignment, no_trace, k);
+  deallocate_tiny(p, bytes, alignment, no_trace, k);
 }
 
 }  // namespace gpa::detail

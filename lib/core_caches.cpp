@@ -88,6 +88,7 @@ cache_header* core::make_cache() noexcept
     checked->plain = checked->frames == 0 && !checked->exact_peak;
     checked->traced = checked->frames != 0 && !checked->exact_peak;
     checked->birth = birth_;
+    checked->handle = &handle_;
   }
   if (options_.checks.is_always()) return checked;
   fast = new_cache<fast_cache>();
@@ -96,6 +97,7 @@ cache_header* core::make_cache() noexcept
     return nullptr;
   }
   fast->birth = birth_;
+  fast->handle = &handle_;
   fast->sole = has_sole_cache();
   fast->exact_peak = !options_.thread_safe && !fast->sole;
   fast->partner = checked;

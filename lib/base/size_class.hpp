@@ -13,6 +13,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace gpa::detail {
 
@@ -60,6 +61,15 @@ struct quotient {
 };
 constexpr quotient divide(std::size_t offset, std::uint64_t reciprocal) noexcept
 {
+#if defined(__x86_64__)
+  if (!std::is_constant_evaluated()) {
+    // A product of 128 bits g++ keeps in two registers more, which have to be saved.
+    std::uint64_t high = 0;
+    std::uint64_t low = 0;
+    asm("mulq %3" : "=a"(low), "=d"(high) : "0"(offset), "rm"(reciprocal) : "cc");
+    return {high, low < reciprocal};
+  }
+#endif
   __extension__ using wide = unsigned __int128;
   const wide product = static_cast<wide>(offset) * reciprocal;
   return {static_cast<std::size_t>(product >> 64), static_cast<std::uint64_t>(product) < reciprocal};

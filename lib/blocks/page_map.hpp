@@ -47,8 +47,9 @@ extern constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root;
 [[nodiscard]] inline region* region_of(const void* p) noexcept
 {
   const auto address = reinterpret_cast<std::uintptr_t>(p);
-  if (address >> 47 != 0) [[unlikely]] return nullptr;
-  const page_map_leaf* const leaf = page_map_root[address >> 32].load(std::memory_order_acquire);
+  const std::size_t branch = address >> 32;
+  if (branch >= page_map_root.size()) [[unlikely]] return nullptr;
+  const page_map_leaf* const leaf = page_map_root[branch].load(std::memory_order_acquire);
   if (leaf == nullptr) [[unlikely]] return nullptr;
   return leaf->regions[(address >> 16) & 0xFFFF].load(std::memory_order_acquire);
 }

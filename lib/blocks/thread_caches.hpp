@@ -25,6 +25,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 
 namespace gpa::detail {
 
@@ -135,6 +136,7 @@ struct cache_header {
   std::uintptr_t sampled_end = 0;  // frees below this address leave the hot path; picked blocks are all below it
   tally counts;
   std::uint64_t birth = 0;         // of the resource
+  std::pmr::memory_resource* handle = nullptr;  // the resource's late handle: for who has lost the object on the way
   cache_header* partner = nullptr;  // sampling: the checked heap's cache of the same thread
   std::uint32_t dice = 0;          // sampling: the state of its random numbers
   std::atomic<std::int64_t> budgeted{0};  // live bytes already counted against a limit

@@ -34,16 +34,27 @@ void share(slab& s) noexcept;
 void sharing_lock() noexcept;
 void sharing_unlock() noexcept;
 
+/// The owner's side: what `work` does, it does alone. False with nothing done if the slab is not `k`'s alone, else what
+/// `work` returns. Any region will do: of another heap, or no slab at all, it is nobody's alone.
+template <class Work>
+[[nodiscard, gnu::always_inline]] inline bool do_alone(checked_cache& k, const slab& s, Work work) noexcept
+{
+  k.claiming.store(&s, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const bool done = s.sole.load(std::memory_order_relaxed) == &k && work();
+  k.claiming.store(nullptr, std::memory_order_release);
+  return done;
+}
+
 /// `expected` to `desired` if the slab is `k`'s alone; false with nothing done if it is not, or the word differs.
 [[nodiscard]] inline bool claim_alone(checked_cache& k, const slab& s, std::atomic<std::uint64_t>& word,
                                       std::uint64_t expected, std::uint64_t desired) noexcept
 {
-  k.claiming.store(&s, std::memory_order_relaxed);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  const bool won = s.sole.load(std::memory_order_relaxed) == &k && word.load(std::memory_order_relaxed) == expected;
-  if (won) [[likely]] word.store(desired, std::memory_order_release);
-  k.claiming.store(nullptr, std::memory_order_release);
-  return won;
+  return do_alone(k, s, [&] {
+    const bool won = word.load(std::memory_order_relaxed) == expected;
+    if (won) [[likely]] word.store(desired, std::memory_order_release);
+    return won;
+  });
 }
 
 /// For everybody: the compare-exchange.

@@ -270,6 +270,12 @@ struct checked_cache : cache_header {
   poison_rule poison;
   std::array<bin, class_count> bins;
 
+  /// Of slots of `size` bytes, at most 1 KiB: in one instruction.
+  [[nodiscard]] bin& bin_of(std::size_t size) noexcept
+  {
+    return *reinterpret_cast<bin*>(reinterpret_cast<std::byte*>(bins.data()) + size * (sizeof(bin) / 16));
+  }
+
   /// How many slots from that position of the ring on, to the end of its period at most, may be handed out.
   [[nodiscard]] std::uint32_t slots_over(const bin& b, std::uint32_t position) const noexcept
   {

@@ -20,30 +20,48 @@ constexpr bool is_tiny_alignment(std::size_t alignment) noexcept
   return alignment <= 16 && ((0x10116U >> alignment) & 1U) != 0;
 }
 
-// Both loops take an odd 16 bytes first, then 32 a turn.
+// Slots of 16 to 128 bytes: from both ends towards the middle, where 16 bytes may be taken twice. No loop, no call.
 
-GPA_NO_SANITIZE inline bool is_poison_tiny(const std::byte* p, std::size_t size) noexcept
+GPA_NO_SANITIZE inline __m128i poison_in_16(const std::byte* p) noexcept
 {
-  const __m128i poison = _mm_set1_epi8(static_cast<char>(poison_byte));
-  __m128i same = _mm_cmpeq_epi8(_mm_load_si128(reinterpret_cast<const __m128i*>(p)), poison);
-  for (std::size_t i = size & 16; i != size; i += 32) {
-    const auto* const words = reinterpret_cast<const __m128i*>(p + i);
-    same = _mm_and_si128(same, _mm_cmpeq_epi8(_mm_load_si128(words), poison));
-    same = _mm_and_si128(same, _mm_cmpeq_epi8(_mm_load_si128(words + 1), poison));
+  return _mm_cmpeq_epi8(_mm_load_si128(reinterpret_cast<const __m128i*>(p)), _mm_set1_epi8(static_cast<char>(poison_byte)));
+}
+
+[[gnu::always_inline]] inline bool is_poison_tiny(const std::byte* p, std::size_t size) noexcept
+{
+  const std::byte* const end = p + size;
+  __m128i same = _mm_and_si128(poison_in_16(p), poison_in_16(end - 16));
+  if (size > 32) {
+    same = _mm_and_si128(same, _mm_and_si128(poison_in_16(p + 16), poison_in_16(end - 32)));
+    if (size > 64) {
+      same = _mm_and_si128(same, _mm_and_si128(poison_in_16(p + 32), poison_in_16(end - 48)));
+      if (size > 96) same = _mm_and_si128(same, _mm_and_si128(poison_in_16(p + 48), poison_in_16(end - 64)));
+    }
   }
   return _mm_movemask_epi8(same) == 0xFFFF;
 }
 
-inline void write_poison_tiny(std::byte* p, std::size_t size) noexcept
+[[gnu::always_inline]] inline void write_poison_tiny(std::byte* p, std::size_t size) noexcept
 {
-  const __m128i poison = _mm_set1_epi8(static_cast<char>(poison_byte));
-  _mm_store_si128(reinterpret_cast<__m128i*>(p), poison);
-  for (std::size_t i = size & 16; i != size; i += 32) {
-    asm("" : "+r"(i));  // stays a loop: as a call of memset it would cost the caller its frame
-    _mm_store_si128(reinterpret_cast<__m128i*>(p + i), poison);
-    _mm_store_si128(reinterpret_cast<__m128i*>(p + i + 16), poison);
-  }
+  const auto write = [poison = _mm_set1_epi8(static_cast<char>(poison_byte))](std::byte* at) {
+    _mm_store_si128(reinterpret_cast<__m128i*>(at), poison);
+  };
+  std::byte* const end = p + size;
+  write(p);
+  write(end - 16);
+  if (size <= 32) return;
+  write(p + 16);
+  write(end - 32);
+  if (size <= 64) return;
+  write(p + 32);
+  write(end - 48);
+  if (size <= 96) return;
+  write(p + 48);
+  write(end - 64);
 }
+
+/// What is computed from it before is computed again: as a part of addresses that costs nothing, kept it takes a register.
+[[gnu::always_inline]] inline void keep_in_a_register(std::size_t& n) noexcept { asm("" : "+r"(n)); }
 
 // Whether a slot's last bytes, from `bytes` of the block on (at most 16 of them), are all redzone.
 GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t bytes) noexcept
@@ -60,7 +78,7 @@ GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t by
 {
   if (!is_tiny_alignment(alignment)) [[unlikely]] return nullptr;
   const std::size_t size = (bytes + 16) & ~std::size_t{15};
-  bin& b = k.bins[size >> 4];
+  bin& b = k.bin_of(size);
   free_slot* const next = b.next;
   if (next == b.end) [[unlikely]] return nullptr;
   std::byte* const slot = next->slot;
@@ -85,26 +103,33 @@ GPA_NO_SANITIZE inline bool ends_in_redzone(const std::byte* end, std::size_t by
 {
   if (alignment > 16) [[unlikely]] return false;
   region* const found = region_of(p);
-  if (found == nullptr || found->sole.load(std::memory_order_relaxed) != &k) [[unlikely]] return false;
-  const auto& s = static_cast<const slab&>(*found);  // and this heap's, as `k` is
-  auto* const slot = static_cast<std::byte*>(p);
-  const auto [index, exact] = s.slot_at(static_cast<std::size_t>(slot - s.base));
-  // A slot of another class came from an alignment, or the bytes are wrong: not for this path.
-  const std::size_t c = (bytes + 16) >> 4;
-  const std::size_t size = c << 4;
-  bin& b = k.bins[c];
-  if (!exact || s.size_class != c || b.tail == b.stop || !ends_in_redzone(slot + size, bytes)) [[unlikely]] return false;
-  record& r = s.records[index];
-  const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
-  if (!claim_alone(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[unlikely]]
-    return false;
-  write_poison_tiny(slot, size);
-  r.free_thread.store(k.thread, std::memory_order_relaxed);
-  r.word.store(make_word(encode(slot_state::poisoned, bytes, alignment), trace), std::memory_order_release);
-  k.counts.count_free(bytes);
-  k.clock += b.step;
-  *b.tail++ = free_slot{slot, &r};
-  return true;
+  if (found == nullptr) [[unlikely]] return false;
+  const auto& s = static_cast<const slab&>(*found);
+  return do_alone(k, s, [&] {  // so from here on it is a slab, and this heap's, as `k` is
+    // A slot of another class came from an alignment, or the bytes are wrong: not for this path.
+    std::size_t size = (bytes + 16) & ~std::size_t{15};
+    if (s.slot_bytes != static_cast<std::uint32_t>(size)) [[unlikely]] return false;
+    auto* const slot = static_cast<std::byte*>(p);
+    const auto [index, exact] = s.slot_at(static_cast<std::size_t>(slot - s.base));
+    if (!exact) [[unlikely]] return false;
+    record& r = s.records[index];
+    if (r.word.load(std::memory_order_relaxed) != make_word(encode(slot_state::live, bytes, alignment), 0)) [[unlikely]]
+      return false;
+    if (!ends_in_redzone(slot + size, bytes)) [[unlikely]] return false;
+    bin& b = k.bin_of(size);
+    free_slot* const tail = b.tail;
+    if (tail == b.stop) [[unlikely]] return false;
+    r.word.store(make_word(encode(slot_state::freed, bytes, alignment), trace), std::memory_order_release);
+    keep_in_a_register(size);
+    write_poison_tiny(slot, size);
+    r.free_thread.store(k.thread, std::memory_order_relaxed);
+    r.word.store(make_word(encode(slot_state::poisoned, bytes, alignment), trace), std::memory_order_release);
+    k.counts.count_free(bytes);
+    k.clock += b.step;
+    *tail = free_slot{slot, &r};
+    b.tail = tail + 1;
+    return true;
+  });
 }
 
 }  // namespace gpa::detail
