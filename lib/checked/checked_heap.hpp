@@ -64,20 +64,17 @@ class checked_heap {
   checked_heap(const checked_heap&) = delete;
   checked_heap& operator=(const checked_heap&) = delete;
 
-  /// The shortest path, for blocks below tiny_bytes of a plain or traced cache: calls nothing, so that its caller needs
-  /// no frame. Null, or false, with nothing done: whatever is unusual is left to the functions below.
-  [[nodiscard]] static void* allocate_tiny(checked_cache& k, std::size_t bytes, std::size_t alignment,
-                                           std::uint32_t trace) noexcept;
-  [[nodiscard]] static bool deallocate_tiny(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
+  /// The shortest path, for blocks of a slab and a plain or traced cache: calls nothing, so that its caller needs no
+  /// frame. Null, or false, with nothing done: whatever is unusual is left to the functions below. `Slots` is one of the
+  /// kinds of slot_kinds.hpp, by the block's bytes.
+  template <class Slots>
+  [[nodiscard]] static void* allocate_short(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                             std::uint32_t trace) noexcept;
-
-  /// The same for other blocks of a slab; these call a few functions.
-  [[nodiscard]] static void* allocate_small(checked_cache& k, std::size_t bytes, std::size_t alignment,
-                                            std::uint32_t trace) noexcept;
-  [[nodiscard]] static bool deallocate_small(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
+  template <class Slots>
+  [[nodiscard]] static bool deallocate_short(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
                                              std::uint32_t trace) noexcept;
 
-  /// What those four lack most often: slots to hand out, or a period to put freed ones in. The thread's own ring may have
+  /// What those two lack most often: slots to hand out, or a period to put freed ones in. The thread's own ring may have
   /// it, without a lock; else false.
   [[nodiscard]] GPA_NOINLINE static bool find_ready(checked_cache& k, bin& b) noexcept;
   [[nodiscard]] GPA_NOINLINE static bool turn_period(checked_cache& k, bin& b) noexcept;

@@ -81,11 +81,11 @@ struct quarantine_rule {
   /// The most slots of this size that must wait at once.
   [[nodiscard]] constexpr std::size_t most_slots(std::size_t slot) const noexcept { return bytes / step(slot) + 1; }
   /// Slots of this size in a period, a power of two: as usual, or more where the quarantine is that long, but never more
-  /// than its sixteenth.
+  /// than its eighth.
   [[nodiscard]] constexpr std::uint32_t period(std::size_t slot) const noexcept
   {
     const std::size_t most = most_slots(slot);
-    const std::size_t wished = std::min(most / 16, std::max(usual_period(slot), most / 64));
+    const std::size_t wished = std::min(most / 8, std::max(usual_period(slot), most / 64));
     return std::bit_floor(static_cast<std::uint32_t>(std::max<std::size_t>(wished, 1)));
   }
 };
