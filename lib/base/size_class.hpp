@@ -61,12 +61,12 @@ struct quotient {
 };
 constexpr quotient divide(std::size_t offset, std::uint64_t reciprocal) noexcept
 {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__clang__)
   if (!std::is_constant_evaluated()) {
     // A product of 128 bits g++ keeps in two registers more, which have to be saved.
     std::uint64_t high = 0;
     std::uint64_t low = 0;
-    asm("mulq %3" : "=a"(low), "=d"(high) : "0"(offset), "rm"(reciprocal) : "cc");
+    asm("mulq %3" : "=a"(low), "=d"(high) : "0"(offset), "r"(reciprocal) : "cc");
     return {high, low < reciprocal};
   }
 #endif

@@ -82,6 +82,11 @@ struct tally {
     const std::uint64_t freed = freed_blocks.load(std::memory_order_relaxed);
     return static_cast<std::int64_t>(allocated_blocks() - freed);
   }
+  /// The same where nothing is picked.
+  [[nodiscard]] std::int64_t live_blocks_unpicked() const noexcept
+  {
+    return static_cast<std::int64_t>(since_due.load(std::memory_order_relaxed) - freed_blocks.load(std::memory_order_relaxed));
+  }
   [[nodiscard]] std::int64_t live_bytes() const noexcept
   {
     return static_cast<std::int64_t>(allocated_bytes.load(std::memory_order_relaxed) -
@@ -152,7 +157,7 @@ struct cache_header {
     const auto raise = [](std::atomic<std::int64_t>& peak, std::int64_t now) {
       if (now > peak.load(std::memory_order_relaxed)) peak.store(now, std::memory_order_relaxed);
     };
-    raise(peak_blocks, counts.live_blocks());
+    raise(peak_blocks, counts.live_blocks_unpicked());
     raise(peak_bytes, counts.live_bytes());
   }
 };

@@ -195,7 +195,7 @@ class checked_heap {
   slab* slabs_ GPA_GUARDED_BY(lock_) = nullptr;  // all of them, newest first
   std::array<slab*, class_count> with_free_ GPA_GUARDED_BY(lock_){};  // slabs with free bits, last listed first
   std::atomic<std::size_t> idle_{0};  // bytes of slots that became free since their slab was thinned; set under lock_
-  tolerance tolerance_ GPA_GUARDED_BY(lock_);
+  tolerance tolerance_;  // touched with lock_ held, but for note_more()
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
   mutex scan_lock_;    // verify and trim exclude each other
   large_blocks large_;

@@ -50,7 +50,7 @@ template <class Work>
 [[nodiscard]] inline bool claim_alone(checked_cache& k, const slab& s, std::atomic<std::uint64_t>& word,
                                       std::uint64_t expected, std::uint64_t desired) noexcept
 {
-  return do_alone(k, s, [&] {
+  return do_alone(k, s, [&]() __attribute__((always_inline)) {
     const bool won = word.load(std::memory_order_relaxed) == expected;
     if (won) [[likely]] word.store(desired, std::memory_order_release);
     return won;

@@ -55,7 +55,7 @@ template <class Slots>
   region* const found = region_of(p);
   if (found == nullptr) [[unlikely]] return false;
   const auto& s = static_cast<const slab&>(*found);
-  return do_alone(k, s, [&] {  // so from here on it is a slab, and this heap's, as `k` is
+  return do_alone(k, s, [&]() __attribute__((always_inline)) {  // so from here on it is a slab, and this heap's, as `k` is
     std::size_t size = 0;
     if (!Slots::is_size_of(s, bytes, size)) [[unlikely]] return false;
     if constexpr (Slots::turns_often)

@@ -1,4 +1,5 @@
-// Makes pairs of calls for callgrind to count: pairs empty|fast|alone|checked|traced COUNT. See test/instructions_test.sh.
+// Makes pairs of calls for callgrind to count: pairs HEAP COUNT. HEAP is one of
+// instructions.txt. See test/instructions_test.sh.
 #include <gpa/resource.hpp>
 
 #include <charconv>
@@ -20,9 +21,9 @@ class empty final : public std::pmr::memory_resource {
 };
 
 // Not inlined, so that the compiler cannot know which resource it is.
-__attribute__((noinline)) void make_pairs(std::pmr::memory_resource* r, unsigned count)
+__attribute__((noinline)) void make_pairs(std::pmr::memory_resource* r, unsigned count, std::size_t bytes = 64)
 {
-  for (unsigned i = 0; i != count; ++i) r->deallocate(r->allocate(64), 64);
+  for (unsigned i = 0; i != count; ++i) r->deallocate(r->allocate(bytes), bytes);
 }
 
 }  // namespace
@@ -48,6 +49,10 @@ int main(int argc, char** argv)
   } else if (heap == "checked") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});
     make_pairs(&r, count);
+  } else if (heap == "fine" || heap == "coarse") {
+    // How often a period ends depends on the quarantine, and that on the machine, where nobody says.
+    gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .quarantine_bytes = 256 * 1024, .stack_frames = 0});
+    make_pairs(&r, count, heap == "fine" ? 256 : 4096);
   } else if (heap == "traced") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always()});
     make_pairs(&r, count);

@@ -1,0 +1,139 @@
+// The unrolled forms of the short path do what poison.hpp and fill.hpp say, byte by byte, for every slot size.
+#define BOOST_TEST_MODULE slot_kinds
+#include "checked/slot_kinds.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace {
+
+using namespace gpa::detail;
+
+constexpr std::size_t guard = 64;
+
+// A slot with bytes around it that nobody may touch, aligned to 16 and, if `odd`, to no more.
+class place {
+ public:
+  explicit place(std::size_t size, std::size_t odd = 0) : size_(size), memory_(size + 3 * guard + odd, std::byte{1})
+  {
+    const auto begin = reinterpret_cast<std::uintptr_t>(memory_.data()) + guard;
+    slot_ = memory_.data() + guard + ((guard - begin % guard) % guard + odd);
+  }
+  [[nodiscard]] std::byte* slot() noexcept { return slot_; }
+  void fill(std::uint8_t with) { std::fill_n(slot_, size_, std::byte{with}); }
+  [[nodiscard]] std::vector<std::byte> all() const { return {slot_ - 16, slot_ + size_ + 16}; }
+
+ private:
+  std::size_t size_;
+  std::vector<std::byte> memory_;
+  std::byte* slot_ = nullptr;
+};
+
+record record_of(std::size_t bytes)
+{
+  return {make_word(encode(slot_state::poisoned, bytes, 8), 0), 0, 0, 0};
+}
+
+// Which bytes count: those that, changed, are noticed.
+template <class Look>
+std::vector<bool> noticed(std::byte* slot, std::size_t size, Look is_right)
+{
+  std::vector<bool> which(size);
+  BOOST_REQUIRE(is_right());
+  for (std::size_t i = 0; i != size; ++i) {
+    const std::byte was = slot[i];
+    slot[i] = was ^ std::byte{0x20};
+    which[i] = !is_right();
+    slot[i] = was;
+  }
+  return which;
+}
+
+template <class Slots>
+void compare(std::size_t bytes, poison_rule rule, std::size_t odd)
+{
+  const std::size_t size = Slots::size_for(bytes);
+  BOOST_TEST_CONTEXT(bytes << " bytes in a slot of " << size << ", whole up to " << rule.whole) {
+    BOOST_REQUIRE(size == slot_size(size_class(bytes + 1)));
+    place ours(size, odd);
+    place theirs(size, odd);
+    const record r = record_of(bytes);
+    for (place* const p : {&ours, &theirs}) p->fill(7);
+    Slots::write_poison(ours.slot(), size, bytes, rule);
+    write_poison(theirs.slot(), size, bytes, rule);
+    BOOST_TEST(ours.all() == theirs.all());
+    BOOST_TEST(noticed(ours.slot(), size, [&] { return Slots::is_poison(ours.slot(), size, r, rule); }) ==
+               noticed(theirs.slot(), size, [&] { return holds_poison(theirs.slot(), size, bytes, rule); }));
+    Slots::write_redzone(ours.slot(), bytes, size);
+    write_redzone(theirs.slot(), bytes, size);
+    BOOST_TEST(ours.all() == theirs.all());
+    BOOST_TEST(noticed(ours.slot(), size, [&] { return Slots::is_intact_behind(ours.slot(), bytes, size, rule); }) ==
+               noticed(theirs.slot(), size, [&] { return behind_intact(theirs.slot(), bytes, size, rule); }));
+  }
+}
+
+constexpr std::size_t places[] = {0, 16, 32, 48};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(tiny_slots_are_poisoned_and_looked_at_as_written_elsewhere)
+{
+  for (std::size_t bytes = 0; bytes != tiny_bytes; ++bytes)
+    for (const std::size_t odd : places) compare<tiny_slots>(bytes, poison_rule(), odd);
+}
+
+BOOST_AUTO_TEST_CASE(fine_slots_too_whole_and_in_places)
+{
+  for (std::size_t bytes = tiny_bytes; bytes != fine_bytes; bytes += bytes % 16 == 15 ? 1 : 5) {
+    compare<fine_slots>(bytes, poison_rule(), places[bytes % 4]);
+    compare<fine_slots>(bytes, poison_rule::everywhere(), places[bytes % 4]);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(coarse_slots_too)
+{
+  for (unsigned c = size_class(fine_bytes + 1); c != class_count; ++c) {
+    const std::size_t most = std::min(slot_size(c) - 1, small_limit);
+    for (const std::size_t less : {0, 1, 14, 15, 16, 17, 31, 40, 62, 63, 64, 65, 78, 79, 80, 81, 100})
+      if (size_class(most - less + 1) == c) compare<coarse_slots>(most - less, poison_rule(), places[c % 4]);
+  }
+}
+
+// A block that was shrunk where it stands, or has a slot of its alignment's class, has less than its slot has room for.
+BOOST_AUTO_TEST_CASE(a_coarse_slot_may_hold_a_small_block)
+{
+  for (const std::size_t size : {1152, 4608, 36864}) {
+    for (const std::size_t bytes : {0, 1, 100, 575, 576, 577, 1000}) {
+      place p(size);
+      const record r = record_of(bytes);
+      p.fill(7);
+      coarse_slots::write_poison(p.slot(), size, bytes, poison_rule());
+      BOOST_TEST(holds_poison(p.slot(), size, bytes, poison_rule()));
+      BOOST_TEST(coarse_slots::is_poison(p.slot(), size, r, poison_rule()));
+      coarse_slots::write_redzone(p.slot(), bytes, size);
+      BOOST_TEST(behind_intact(p.slot(), bytes, size, poison_rule()));
+      BOOST_TEST(coarse_slots::is_intact_behind(p.slot(), bytes, size, poison_rule()));
+    }
+  }
+}
+
+// Then it is all poison, and that is the general path's.
+BOOST_AUTO_TEST_CASE(a_coarse_slot_that_is_poisoned_whole_is_refused)
+{
+  place p(1152);
+  p.fill(poison_byte);
+  const record r = record_of(1100);
+  BOOST_TEST(!coarse_slots::is_poison(p.slot(), 1152, r, poison_rule::everywhere()));
+  coarse_slots::write_redzone(p.slot(), 1100, 1152);
+  BOOST_TEST(!coarse_slots::is_intact_behind(p.slot(), 1100, 1152, poison_rule::everywhere()));
+}
+
+BOOST_AUTO_TEST_CASE(the_bin_of_a_size_is_that_of_its_class)
+{
+  checked_cache k;
+  for (unsigned c = 1; c <= 64; ++c) BOOST_TEST(&k.bin_of(slot_size(c)) == &k.bins[c]);
+}
