@@ -10,6 +10,7 @@
 #include "os/threads.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <span>
 
@@ -18,6 +19,13 @@ namespace gpa::detail {
 namespace {
 
 constexpr std::size_t word_bytes = sizeof(std::uintptr_t);
+
+// Of the slots of each class: in less room than each slab's own.
+constexpr auto reciprocals = [] {
+  std::array<std::uint64_t, class_count> all{};
+  for (unsigned c = 1; c != class_count; ++c) all[c] = reciprocal(slot_size(c));
+  return all;
+}();
 
 // Users may close whole pages of their own blocks.
 bool has_a_page(const std::byte* begin, std::size_t bytes) noexcept
@@ -45,11 +53,11 @@ void leak_scan::add(const slab& s)
 {
   add_area({.base = s.base,
             .records = s.records,
-            .slot_reciprocal = s.slot_reciprocal,
-            .first = slots_,
-            .slots = s.slot_count,
-            .used = s.carved.load(std::memory_order_acquire),
-            .slot_bytes = s.slot_bytes},
+            .first_word = static_cast<std::uint32_t>(slots_ / 64),
+            .slot_bytes = s.slot_bytes,
+            .slots = static_cast<std::uint16_t>(s.slot_count),
+            .used = static_cast<std::uint16_t>(s.carved.load(std::memory_order_acquire)),
+            .size_class = s.size_class},
            s.bytes);
 }
 
@@ -57,11 +65,11 @@ void leak_scan::add(large_block& b)
 {
   add_area({.base = b.base,
             .records = nullptr,
-            .slot_reciprocal = 0,
-            .first = slots_,
+            .first_word = static_cast<std::uint32_t>(slots_ / 64),
+            .slot_bytes = 0,
             .slots = 1,
             .used = 1,
-            .slot_bytes = 0},
+            .size_class = 0},
            b.bytes);
   b.scan_number.store(static_cast<std::uint32_t>(areas_.size()), std::memory_order_relaxed);
 }
@@ -105,7 +113,7 @@ inline leak_scan::range leak_scan::range_of(const area& a, const live_block& b) 
 
 inline const leak_scan::area* leak_scan::area_at(std::uintptr_t word) const noexcept
 {
-  if (word - lowest_ >= highest_ - lowest_) return nullptr;
+  if (!is_near(word)) return nullptr;
   const auto& numbers = numbers_[(word >> 32) - (lowest_ >> 32)];
   if (!numbers.empty())
     if (const std::uint32_t number = numbers[(word >> 16) & 0xFFFF]; number != 0) return &areas_[number - 1];
@@ -115,27 +123,29 @@ inline const leak_scan::area* leak_scan::area_at(std::uintptr_t word) const noex
   return number - 1 < areas_.size() && areas_[number - 1].base == r->base ? &areas_[number - 1] : nullptr;
 }
 
-// The slot of a block that counts and that a word points into. Its record is asked only where the word points behind
-// the slot's start, as one past the end of a block is not in it.
-inline bool leak_scan::find(std::uintptr_t word, place& p, bool will_read) const noexcept
+// The slot that a word points into.
+inline bool leak_scan::locate(std::uintptr_t word, place& p) const noexcept
 {
   const area* const a = area_at(word);
   if (a == nullptr) return false;
   const std::size_t offset = word - reinterpret_cast<std::uintptr_t>(a->base);
   quotient slot{0, offset == 0};
   if (a->records != nullptr) {
-    slot = divide(offset, a->slot_reciprocal);
+    slot = divide(offset, reciprocals[a->size_class]);
     if (slot.index >= a->slots) return false;
-    if (will_read) {
-      __builtin_prefetch(reinterpret_cast<const void*>(word));
-      __builtin_prefetch(&a->records[slot.index]);
-    }
   }
-  p = {.in = a, .index = slot.index, .mark = a->first + slot.index, .at_start = slot.exact};
+  p = {.in = a, .index = slot.index, .mark = a->first() + slot.index, .word = word, .at_start = slot.exact};
+  return true;
+}
+
+// Whether a block that counts is there. Its record is asked only where the word points behind the slot's start, as one
+// past the end of a block is not in it.
+inline bool leak_scan::counts(const place& p) const noexcept
+{
   if (!has(p.mark, &scan_marks::counted)) return false;
-  if (slot.exact) return true;
+  if (p.at_start) return true;
   live_block b;
-  return read(*a, slot.index, b) && word - reinterpret_cast<std::uintptr_t>(b.address) < b.bytes;
+  return read(*p.in, p.index, b) && p.word - reinterpret_cast<std::uintptr_t>(b.address) < b.bytes;
 }
 
 template <class Visit>
@@ -158,8 +168,13 @@ GPA_NO_SANITIZE void leak_scan::scan(const range& r, Visit visit) noexcept
 
 void leak_scan::reach(std::uintptr_t word, mark_kind kind, reason why) noexcept
 {
+  // What is wanted soon is asked for as soon as its address is known: all that lies far away comes at once.
+  if (!is_near(word)) return;
+  __builtin_prefetch(reinterpret_cast<const void*>(word));
   place p;
-  if (!find(word, p, true) || has(p.mark, &scan_marks::done) || has(p.mark, kind)) return;
+  if (!locate(word, p)) return;
+  if (p.in->records != nullptr) __builtin_prefetch(&p.in->records[p.index]);
+  if (!counts(p) || has(p.mark, &scan_marks::done) || has(p.mark, kind)) return;
   set(p.mark, kind);
   live_block b;
   if (!read(*p.in, p.index, b)) return;
@@ -197,7 +212,7 @@ void leak_scan::flood(const range& from, mark_kind kind, reason why) noexcept
                   [&](const area& a, std::size_t mark) {
                     marks_[mark / 64].pending &= ~(std::uint64_t{1} << (mark % 64));
                     --pending_count_;
-                    if (live_block b; read(a, mark - a.first, b)) scan(range_of(a, b), visit);
+                    if (live_block b; read(a, mark - a.first(), b)) scan(range_of(a, b), visit);
                   });
   }
 }
@@ -207,7 +222,7 @@ template <class Want, class Visit>
 void leak_scan::for_each_mark(Want want, Visit visit)
 {
   for (const area& a : areas_) {
-    for (std::size_t w = a.first / 64; w * 64 < a.first + a.slots; ++w)
+    for (std::size_t w = a.first_word; w * 64 < a.first() + a.slots; ++w)
       for (std::uint64_t bits = want(marks_[w]); bits != 0; bits &= bits - 1)
         visit(a, w * 64 + static_cast<std::size_t>(std::countr_zero(bits)));
   }
@@ -217,7 +232,7 @@ template <class Want, class Visit>
 void leak_scan::for_each_mark_backwards(Want want, Visit visit)
 {
   for (auto a = areas_.rbegin(); a != areas_.rend(); ++a) {
-    for (std::size_t w = (a->first + a->slots + 63) / 64; w-- > a->first / 64;)
+    for (std::size_t w = (a->first() + a->slots + 63) / 64; w-- > a->first_word;)
       for (std::uint64_t bits = want(marks_[w]); bits != 0; bits &= ~(std::uint64_t{1} << (std::bit_width(bits) - 1)))
         visit(*a, w * 64 + static_cast<std::size_t>(std::bit_width(bits)) - 1);
   }
@@ -243,7 +258,7 @@ void leak_scan::prepare()
     for (std::size_t i = 0; i != a.used; ++i) {
       live_block b;
       if (!read(a, i, b)) continue;
-      set(a.first + i, b.ignored ? &scan_marks::pending : &scan_marks::counted);
+      set(a.first() + i, b.ignored ? &scan_marks::pending : &scan_marks::counted);
       if (b.ignored) ++pending_count_;
     }
   }
@@ -258,19 +273,31 @@ void leak_scan::scan_static()
   for (const range& r : ranges) flood(r, &scan_marks::done, reason::reachable);
 }
 
+// The marks of what is pointed at lie anywhere: they are asked for when a pointer is found, and touched some pointers later.
 void leak_scan::note_pointers()
 {
+  constexpr std::size_t later = 16;
+  std::array<place, later> found;
+  std::size_t count = 0;
+  const auto note = [&](const place& p) {
+    if (!counts(p)) return;
+    set(p.mark, &scan_marks::pointed);
+    if (p.at_start) set(p.mark, &scan_marks::started);
+  };
   for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; },
                 [&](const area& a, std::size_t mark) {
                   live_block b;
-                  if (!read(a, mark - a.first, b)) return;
+                  if (!read(a, mark - a.first(), b)) return;
                   scan(range_of(a, b), [&](std::uintptr_t word) {
                     place p;
-                    if (!find(word, p, false) || p.mark == mark) return;
-                    set(p.mark, &scan_marks::pointed);
-                    if (p.at_start) set(p.mark, &scan_marks::started);
+                    if (!locate(word, p) || p.mark == mark) return;
+                    __builtin_prefetch(&marks_[p.mark / 64], 1);
+                    place& oldest = found[count % later];
+                    if (count++ >= later) note(oldest);
+                    oldest = p;
                   });
                 });
+  for (std::size_t i = 0; i != std::min(count, later); ++i) note(found[i]);
 }
 
 void leak_scan::own_from(const area& a, std::size_t mark) noexcept
@@ -278,7 +305,7 @@ void leak_scan::own_from(const area& a, std::size_t mark) noexcept
   if (has(mark, &scan_marks::done)) return;
   set(mark, &scan_marks::done);
   live_block b;
-  if (!read(a, mark - a.first, b)) return;
+  if (!read(a, mark - a.first(), b)) return;
   groups_.add_owner(b);
   owned_ = {};
   flood(range_of(a, b), &scan_marks::done, reason::owned);
@@ -299,13 +326,13 @@ void leak_scan::own_the_rest() noexcept
   for_each_mark([](const scan_marks& m) { return m.root; },
                 [&](const area& a, std::size_t mark) {
                   set(mark, &scan_marks::done);
-                  if (read(a, mark - a.first, owner)) groups_.add_owner(owner);
+                  if (read(a, mark - a.first(), owner)) groups_.add_owner(owner);
                 });
   owned_ = {};
   for_each_mark([](const scan_marks& m) { return m.counted & ~m.done; },
                 [&](const area& a, std::size_t mark) {
                   live_block b;
-                  if (!read(a, mark - a.first, b)) return;
+                  if (!read(a, mark - a.first(), b)) return;
                   groups_.add_owned(b);
                   owned_.add(b.bytes);
                 });
@@ -320,7 +347,7 @@ void leak_scan::find_cycles()
     ++roots;
     set(mark, &scan_marks::seen);
     set(mark, &scan_marks::root);
-    if (live_block b; read(a, mark - a.first, b)) flood(range_of(a, b), &scan_marks::seen, reason::only_marked);
+    if (live_block b; read(a, mark - a.first(), b)) flood(range_of(a, b), &scan_marks::seen, reason::only_marked);
   };
   for_each_mark([](const scan_marks& m) { return m.counted & ~m.done & ~m.started; }, seek_root);
   for_each_mark([](const scan_marks& m) { return m.counted & ~m.done & m.started; }, seek_root);

@@ -69,17 +69,20 @@ class leak_scan {
   static constexpr std::size_t chunk_bytes = std::size_t{64} << 10;
 
   using mark_kind = std::uint64_t scan_marks::*;
-  // A slab, or a large block. What the scan wants of a slab stands here side by side: slabs lie apart, and to come by
-  // 10 000 of them in no order would cost more than the blocks themselves.
-  struct area {
+  // A slab, or a large block. What the scan wants of a slab stands here side by side, in half a line of the cache: slabs
+  // lie apart, and to come by 10 000 of them in no order would cost more than the blocks themselves.
+  struct alignas(32) area {
     const std::byte* base;
     const record* records;  // null: a large block
-    std::uint64_t slot_reciprocal;
-    std::size_t first;  // mark of its first slot; a multiple of 64
-    std::uint32_t slots;
-    std::uint32_t used;  // of these, from the first on, were ever taken
+    std::uint32_t first_word;  // of marks: where those of its slots begin
     std::uint32_t slot_bytes;
+    std::uint16_t slots;
+    std::uint16_t used;  // of these, from the first on, were ever taken
+    std::uint8_t size_class;
+
+    [[nodiscard]] std::size_t first() const noexcept { return std::size_t{first_word} * 64; }
   };
+  static_assert(sizeof(area) == 32 && slab_size(1) / slot_size(1) <= 0xFFFF);
   enum class memory : std::uint8_t { slot, large_block, static_storage };
   struct range {
     const std::byte* begin = nullptr;
@@ -90,6 +93,7 @@ class leak_scan {
     const area* in = nullptr;
     std::size_t index = 0;  // of the slot
     std::size_t mark = 0;
+    std::uintptr_t word = 0;  // the pointer
     bool at_start = false;
   };
   enum class reason : std::uint8_t { ignored, reachable, owned, only_marked };
@@ -104,7 +108,9 @@ class leak_scan {
   void set(std::size_t mark, mark_kind kind) noexcept;
   void add_area(const area& a, std::size_t bytes);
   [[nodiscard]] const area* area_at(std::uintptr_t word) const noexcept;
-  [[nodiscard]] bool find(std::uintptr_t word, place& p, bool will_read) const noexcept;
+  [[nodiscard]] bool is_near(std::uintptr_t word) const noexcept { return word - lowest_ < highest_ - lowest_; }
+  [[nodiscard]] bool locate(std::uintptr_t word, place& p) const noexcept;
+  [[nodiscard]] bool counts(const place& p) const noexcept;
   [[nodiscard]] bool read(const area& a, std::size_t index, live_block& b) const noexcept;
   [[nodiscard]] static range range_of(const area& a, const live_block& b) noexcept;
   void own_the_rest() noexcept;
