@@ -183,17 +183,12 @@ int run(const invocation& i)
   run_of_all all;
   all.machine = describe_machine(command != nullptr ? command : "gpa_bench");
   const std::vector<std::size_t> entrants = find_contenders(i.how, tell);
-  turns count;
-  if (wants_work(i.how)) all.rows = measure(i.how, entrants, show_progress, count, tell);
+  if (wants_work(i.how)) all.rows = measure(i.how, entrants, show_progress, tell);
   if (wants_memory(i.how)) all.memory = measure_memory(i.how, entrants, tell);
   if (wants_instructions(i.how)) all.instructions = count_instructions(entrants, tell);
   all.machine.emplace_back("load after", load_now());
   all.machine.emplace_back("rounds", std::to_string(i.how.rounds) + (i.how.quick ? ", one pass each (--quick)" : "") +
                                          ", after one to warm up");
-  if (!i.how.quick && count.all != 0)
-    all.machine.emplace_back("turns", std::to_string(count.all) + ", repeated because the machine was disturbed " +
-                                          std::to_string(count.repeats) + " times; left disturbed " +
-                                          std::to_string(count.disturbed));
   all.machine.emplace_back("threads in each process",
                            i.how.alone ? "1" : "2, the second asleep unless a row says otherwise");
 

@@ -1,14 +1,12 @@
 #include "harness/harness.hpp"
 
 #include "harness/process.hpp"
-#include "harness/quiet.hpp"
 #include "harness/worker.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <optional>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -26,10 +24,6 @@ constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 // One that takes longer than `patience` for a single pass is left out of the row.
 constexpr double longest_part = 40e6, longest_part_of_first_table = 250e6;
 constexpr auto patience = 8s;
-
-// Of a turn that was disturbed: the first time, twice as long the second. A neighbour's work comes and goes in seconds.
-constexpr unsigned most_repeats = 4;
-constexpr auto rest = 20ms;
 
 template <class Thing, class Things>
 bool wanted(const Thing& thing, const Things& things, const std::vector<std::string>& only)
@@ -80,10 +74,8 @@ double round_of(entrant& e, const row& r, unsigned passes, const teller& tell)
 
 class workload_run {
  public:
-  /// Without a gauge each turn counts as it is.
-  workload_run(const settings& s, const workload& w, const std::vector<std::size_t>& indices, quiet_gauge* gauge,
-               turns& count, const teller& tell)
-      : settings_(s), work_(w), gauge_(gauge), turns_(count), tell_(tell)
+  workload_run(const settings& s, const workload& w, const std::vector<std::size_t>& indices, const teller& tell)
+      : settings_(s), work_(w), tell_(tell)
   {
     for (unsigned n = w.least_threads; n <= std::min(w.most_threads, most_threads(s)); ++n)
       rows_.push_back({&w, n, std::vector<series>(contenders().size(), series(s.rounds, not_measured))});
@@ -115,7 +107,7 @@ class workload_run {
       for (std::size_t i = 0; i != rows_.size(); ++i) {
         const part& p = e.parts[i];
         if (p.over || number % p.every != 0) continue;
-        rows_[i].ns[e.index][number] = turn_of(e, rows_[i], p.passes);
+        rows_[i].ns[e.index][number] = round_of(e, rows_[i], p.passes, tell_);
         if (!e.worker->was_impatient()) continue;
         for (part& all : e.parts) all.over = true;
         break;
@@ -126,31 +118,6 @@ class workload_run {
   [[nodiscard]] std::vector<row> rows() && { return std::move(rows_); }
 
  private:
-  // The quietest of as many turns as it takes.
-  double turn_of(entrant& e, const row& r, unsigned passes)
-  {
-    ++turns_.all;
-    if (gauge_ == nullptr) return round_of(e, r, passes, tell_);
-    double quietest = std::numeric_limits<double>::infinity();
-    double ns = not_measured;
-    for (unsigned n = 0;; ++n) {
-      const double before = gauge_->disturbance(r.threads);
-      const double measured = round_of(e, r, passes, tell_);
-      if (e.worker->was_impatient()) return not_measured;
-      const double disturbed = std::max(before, gauge_->disturbance(r.threads));
-      if (disturbed < quietest) {
-        quietest = disturbed;
-        ns = measured;
-      }
-      if (quietest <= quiet_gauge::most) return ns;
-      if (n == most_repeats) break;
-      ++turns_.repeats;
-      std::this_thread::sleep_for(rest * (1U << n));
-    }
-    ++turns_.disturbed;
-    return ns;
-  }
-
   std::unique_ptr<process> start(std::size_t contender_index) const
   {
     const contender& c = contenders()[contender_index];
@@ -184,8 +151,6 @@ class workload_run {
 
   const settings& settings_;
   const workload& work_;
-  quiet_gauge* gauge_;
-  turns& turns_;
   const teller& tell_;
   std::vector<row> rows_;
   std::vector<entrant> entrants_;
@@ -233,17 +198,14 @@ std::vector<std::size_t> find_contenders(const settings& s, const teller& tell)
 }
 
 std::vector<row> measure(const settings& s, const std::vector<std::size_t>& entrants,
-                         const std::function<void(const workload&, unsigned, unsigned)>& progress, turns& count,
-                         const teller& tell)
+                         const std::function<void(const workload&, unsigned, unsigned)>& progress, const teller& tell)
 {
-  std::optional<quiet_gauge> gauge;
-  if (!s.quick) gauge.emplace();
   std::mt19937 random(5);
   std::vector<row> rows;
   for (const workload& w : workloads()) {
     if (!s.wants(w)) continue;
     progress(w, 0, s.rounds);
-    workload_run run(s, w, entrants, gauge ? &*gauge : nullptr, count, tell);
+    workload_run run(s, w, entrants, tell);
     run.warm_up();
     for (unsigned number = 0; number != s.rounds; ++number) {
       run.round(number, random);

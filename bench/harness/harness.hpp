@@ -4,11 +4,9 @@
 // round all of them run, one after the other, in an order drawn anew; while one runs, the others wait for a line on
 // their input. A ratio is taken between two figures of the same round, some milliseconds apart, and the median is
 // taken over the rounds: a neighbour who slows down the machine for a second slows down everybody in those rounds, and
-// one who steals a few milliseconds spoils one round of many. One who takes half of a core for minutes is another matter:
-// quiet.hpp.
+// one who steals a few milliseconds spoils one round of many.
 #pragma once
 
-#include "harness/quiet.hpp"
 #include "harness/statistics.hpp"
 #include "workloads/workloads.hpp"
 
@@ -45,9 +43,8 @@ using teller = std::function<void(const std::string& line)>;
 [[nodiscard]] std::vector<std::size_t> find_contenders(const settings& s, const teller& tell);
 
 /// Calls `progress` with the workload and the rounds done and to do; `tell` gets a line when a contender is left out.
-/// `count` says how quiet it was; with settings::quick nobody listens.
 [[nodiscard]] std::vector<row> measure(const settings& s, const std::vector<std::size_t>& entrants,
                                        const std::function<void(const workload&, unsigned, unsigned)>& progress,
-                                       turns& count, const teller& tell);
+                                       const teller& tell);
 
 }  // namespace gpa::bench
