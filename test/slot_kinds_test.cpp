@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(coarse_slots_too)
 {
   for (unsigned c = size_class(fine_bytes + 1); c != class_count; ++c) {
     const std::size_t most = std::min(slot_size(c) - 1, small_limit);
-    for (const std::size_t less : {0, 1, 14, 15, 16, 17, 31, 40, 62, 63, 64, 65, 78, 79, 80, 81, 100})
+    for (const std::size_t less : {0U, 1U, 14U, 15U, 16U, 17U, 31U, 40U, 62U, 63U, 64U, 65U, 78U, 79U, 80U, 81U, 100U})
       if (size_class(most - less + 1) == c) compare<coarse_slots>(most - less, poison_rule(), places[c % 4]);
   }
 }
@@ -106,8 +106,8 @@ BOOST_AUTO_TEST_CASE(coarse_slots_too)
 // A block that was shrunk where it stands, or has a slot of its alignment's class, has less than its slot has room for.
 BOOST_AUTO_TEST_CASE(a_coarse_slot_may_hold_a_small_block)
 {
-  for (const std::size_t size : {1152, 4608, 36864}) {
-    for (const std::size_t bytes : {0, 1, 100, 575, 576, 577, 1000}) {
+  for (const std::size_t size : {1152U, 4608U, 36864U}) {
+    for (const std::size_t bytes : {0U, 1U, 100U, 575U, 576U, 577U, 1000U}) {
       place p(size);
       const record r = record_of(bytes);
       p.fill(7);
