@@ -30,16 +30,20 @@ GPA_NOINLINE void* allocate_again(std::size_t bytes, std::size_t alignment, std:
   return allocate_or_throw(*k.handle, bytes, alignment, as_caller(trace));
 }
 
+// Whether the period that the slot at `p` should go to was full, and now another one is open.
+[[nodiscard]] bool turns_period_for(const void* p, checked_cache& k) noexcept
+{
+  const region* const s = region_of(p);
+  if (s == nullptr || s->sole.load(std::memory_order_relaxed) != &k) return false;
+  bin& b = k.bins[s->size_class];
+  return b.tail == b.stop && checked_heap::turn_period(k, b);
+}
+
 template <class Slots>
 GPA_NOINLINE void deallocate_again(void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                    checked_cache& k) noexcept
 {
-  if (bytes <= small_limit) [[likely]] {
-    bin& b = k.bins[size_class(bytes + 1)];
-    if (b.tail == b.stop && checked_heap::turn_period(k, b) &&
-        checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, trace)) [[likely]]
-      return;
-  }
+  if (turns_period_for(p, k) && checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, trace)) [[likely]] return;
   deallocate_generally(*k.handle, p, bytes, alignment, as_caller(trace));
 }
 
@@ -87,14 +91,14 @@ GPA_NOINLINE void deallocate_larger(void* p, std::size_t bytes, std::size_t alig
   deallocate_coarse(p, bytes, alignment, trace, k);
 }
 
-[[gnu::always_inline]] inline void* allocate_small(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+[[gnu::always_inline]] inline void* allocate_of_any_kind(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                                    checked_cache& k)
 {
   if (bytes < tiny_bytes) return allocate_of<tiny_slots>(bytes, alignment, trace, k);
   return allocate_larger(bytes, alignment, trace, k);
 }
 
-[[gnu::always_inline]] inline void deallocate_small(void* p, std::size_t bytes, std::size_t alignment,
+[[gnu::always_inline]] inline void deallocate_of_any_kind(void* p, std::size_t bytes, std::size_t alignment,
                                                     std::uint32_t trace, checked_cache& k) noexcept
 {
   if (bytes < tiny_bytes) return deallocate_of<tiny_slots>(p, bytes, alignment, trace, k);
@@ -110,18 +114,23 @@ GPA_NOINLINE void deallocate_larger(void* p, std::size_t bytes, std::size_t alig
 // The stack is not the one seen here last.
 GPA_NOINLINE void* allocate_from_elsewhere(std::size_t bytes, std::size_t alignment, const void* caller, checked_cache& k)
 {
-  return allocate_small(bytes, alignment, stack_from_here(k.frames, caller), k);
+  return allocate_of_any_kind(bytes, alignment, stack_from_here(k.frames, caller), k);
+}
+
+GPA_NOINLINE bool deallocate_untraced(void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
+{
+  return bytes < tiny_bytes   ? checked_heap::deallocate_short<tiny_slots>(k, p, bytes, alignment, no_trace)
+         : bytes < fine_bytes ? checked_heap::deallocate_short<fine_slots>(k, p, bytes, alignment, no_trace)
+                              : checked_heap::deallocate_short<coarse_slots>(k, p, bytes, alignment, no_trace);
 }
 
 GPA_NOINLINE void deallocate_from_elsewhere(void* p, std::size_t bytes, std::size_t alignment, const void* caller,
                                             checked_cache& k) noexcept
 {
-  if (k.free_frames != 0) return deallocate_small(p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
-  // But a mistake's report wants one.
-  const bool done = bytes < tiny_bytes   ? checked_heap::deallocate_short<tiny_slots>(k, p, bytes, alignment, no_trace)
-                    : bytes < fine_bytes ? checked_heap::deallocate_short<fine_slots>(k, p, bytes, alignment, no_trace)
-                                         : checked_heap::deallocate_short<coarse_slots>(k, p, bytes, alignment, no_trace);
-  if (!done) [[unlikely]] deallocate_generally(*k.handle, p, bytes, alignment, caller);
+  if (k.free_frames != 0) return deallocate_of_any_kind(p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
+  if (deallocate_untraced(p, bytes, alignment, k)) [[likely]] return;
+  if (turns_period_for(p, k) && deallocate_untraced(p, bytes, alignment, k)) [[likely]] return;
+  deallocate_generally(*k.handle, p, bytes, alignment, caller);  // a mistake's report wants one
 }
 
 }  // namespace
@@ -132,7 +141,7 @@ void* allocate_checked(std::pmr::memory_resource&, std::size_t bytes, std::size_
   if (!is_own_caller(caller)) [[unlikely]] return allocate_from_elsewhere(bytes, alignment, caller, k);
   const std::uint32_t trace = stack_seen_here(k.frames);
   if (trace == 0) [[unlikely]] return allocate_from_elsewhere(bytes, alignment, own_caller(), k);
-  return allocate_small(bytes, alignment, trace, k);
+  return allocate_of_any_kind(bytes, alignment, trace, k);
 }
 
 void deallocate_checked(std::pmr::memory_resource&, void* p, std::size_t bytes, std::size_t alignment,
@@ -142,19 +151,19 @@ void deallocate_checked(std::pmr::memory_resource&, void* p, std::size_t bytes, 
   if (!is_own_caller(caller)) [[unlikely]] return deallocate_from_elsewhere(p, bytes, alignment, caller, k);
   const std::uint32_t trace = stack_seen_here(k.free_frames);
   if (trace == 0) [[unlikely]] return deallocate_from_elsewhere(p, bytes, alignment, own_caller(), k);
-  deallocate_small(p, bytes, alignment, trace, k);
+  deallocate_of_any_kind(p, bytes, alignment, trace, k);
 }
 
 void* allocate_plain(std::pmr::memory_resource&, std::size_t bytes, std::size_t alignment, checked_cache& k)
 {
-  return allocate_small(bytes, alignment, no_trace, k);
+  return allocate_of_any_kind(bytes, alignment, no_trace, k);
 }
 
 void deallocate_plain(std::pmr::memory_resource&, void* p, std::size_t bytes, std::size_t alignment,
                       checked_cache& k) noexcept
 {
   if (bytes >= tiny_bytes) ask_for_redzone(p, bytes);
-  deallocate_small(p, bytes, alignment, no_trace, k);
+  deallocate_of_any_kind(p, bytes, alignment, no_trace, k);
 }
 
 }  // namespace gpa::detail

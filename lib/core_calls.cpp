@@ -141,6 +141,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   const std::uint64_t number = numbered_ ? number_allocation(bytes, alignment) : 0;
   const bool limited = limit_.is_set();
   if (limited && !limit_.reserve(*k, bytes)) {
+    k->counts.refuse_due();  // a limit that was set since the hot path met it
     tell_limit(bytes, caller);
     return nullptr;
   }

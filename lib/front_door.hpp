@@ -1,7 +1,7 @@
 // The way in that resource and late_handle share, and the hot path: id compared, cache found, heap entered.
 //
 // The fast heap's shortest path is inlined: it needs so few registers that its caller has no frame. The checked heap's
-// needs more, and would make everybody save them; it is a jump away. What neither can do is a jump further.
+// is four times as long; it is a jump away. What neither can do is a jump further.
 //
 // `caller` is the return address of the virtual function: stacks begin there, so our own frames never show.
 #pragma once

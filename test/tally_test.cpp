@@ -30,6 +30,27 @@ BOOST_AUTO_TEST_CASE(what_is_due_is_never_counted)
   BOOST_TEST(t.live_bytes() == 24);
 }
 
+// Between the hot path and the careful one a limit may be set, and refuse it.
+BOOST_AUTO_TEST_CASE(what_was_due_and_refused_is_due_again)
+{
+  tally t;
+  t.set_due(0, 2);
+  BOOST_TEST(t.count_allocation_unless_due(8));
+  BOOST_TEST(!t.count_allocation_unless_due(8));
+  t.refuse_due();
+  BOOST_TEST(t.allocated_blocks() == 1u);
+  BOOST_TEST(t.is_due());
+  BOOST_TEST(!t.count_allocation_unless_due(8));
+  BOOST_TEST(t.allocated_blocks() == 1u);
+  t.set_next_due(5);
+  t.refuse_due();  // nothing was met
+  BOOST_TEST(t.allocated_blocks() == 1u);
+  BOOST_TEST(!t.is_due());
+  tally unpicked;
+  unpicked.refuse_due();
+  BOOST_TEST(unpicked.allocated_blocks() == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(the_next_due_may_be_set_before_anything_was_refused)
 {
   tally t;

@@ -70,6 +70,12 @@ struct tally {
     since_due.store(0 - more, std::memory_order_relaxed);
     due.store(counted + more, std::memory_order_release);
   }
+  /// The one that was due got no memory: then the next is.
+  void refuse_due() noexcept
+  {
+    if (since_due.load(std::memory_order_relaxed) == 0 && due.load(std::memory_order_relaxed) != 0)
+      since_due.store(~std::uint64_t{0}, std::memory_order_relaxed);
+  }
   /// As set_due(), where is_due() holds.
   void set_next_due(std::uint64_t more) noexcept { set_due(due.load(std::memory_order_relaxed) - 1, more); }
   void count_free(std::size_t bytes) noexcept

@@ -13,7 +13,7 @@ namespace {
 
 mutex sharing;
 
-// The owner is between two instructions of claim_alone(): a moment, unless it lost its CPU there.
+// The owner is in do_alone(): a moment, unless it lost its CPU there.
 void wait_until_done(const checked_cache& owner, const slab& s) noexcept
 {
   for (int tries = 0; owner.claiming.load(std::memory_order_acquire) == &s; ++tries) {

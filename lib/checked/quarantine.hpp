@@ -7,7 +7,7 @@
 //                +--------+--------+
 //    places      |   0    |   2    |   1                         where in the array its entries stand
 //
-// The clock counts what this thread has freed, in bytes (each free at least 1/16 320 of the quarantine, which bounds the
+// The clock counts what this thread has freed, in bytes (each free at least 1/15 360 of the quarantine, which bounds the
 // blocks too). Entries are put in by periods. A slot may be taken again once the clock has moved by the quarantine since
 // its period was closed. So a free looks at no clock, and a hand-out neither. A class that is seldom freed fills no
 // period: when slots are wanted, a mark with the clock is set behind those that wait in the open one.

@@ -55,32 +55,37 @@ template <class Slots>
   region* const found = region_of(p);
   if (found == nullptr) [[unlikely]] return false;
   const auto& s = static_cast<const slab&>(*found);
-  return do_alone(k, s, [&]() __attribute__((always_inline)) {  // so from here on it is a slab, and this heap's, as `k` is
-    std::size_t size = 0;
+  auto* const slot = static_cast<std::byte*>(p);
+  std::size_t size = 0;
+  record* r = nullptr;
+  free_slot* tail = nullptr;
+  const bool claimed = do_alone(k, s, [&]() __attribute__((always_inline)) {  // so here it is a slab, and this heap's, as `k` is
     if (!Slots::is_size_of(s, bytes, size)) [[unlikely]] return false;
     if constexpr (Slots::turns_often)
       if (const bin& b = Slots::bin_in(k, s, size); b.tail == b.stop) return false;
-    auto* const slot = static_cast<std::byte*>(p);
     const auto [index, exact] = s.slot_at(static_cast<std::size_t>(slot - s.base));
     if (!exact) [[unlikely]] return false;
-    record& r = s.records[index];
-    if (r.word.load(std::memory_order_relaxed) != make_word(encode(slot_state::live, bytes, alignment), 0)) [[unlikely]]
+    r = &s.records[index];
+    if (r->word.load(std::memory_order_relaxed) != make_word(encode(slot_state::live, bytes, alignment), 0)) [[unlikely]]
       return false;
     if (!Slots::is_intact_behind(slot, bytes, size, k.poison)) [[unlikely]] return false;
-    bin& b = Slots::bin_in(k, s, size);
-    free_slot* const tail = b.tail;
+    const bin& b = Slots::bin_in(k, s, size);
+    tail = b.tail;
     if (tail == b.stop) [[unlikely]] return false;
-    r.word.store(make_word(encode(slot_state::freed, bytes, alignment), trace), std::memory_order_release);
-    keep_in_a_register(size);
-    Slots::write_poison(slot, size, bytes, k.poison);
-    r.free_thread.store(k.thread, std::memory_order_relaxed);
-    r.word.store(make_word(encode(slot_state::poisoned, bytes, alignment), trace), std::memory_order_release);
-    k.counts.count_free(bytes);
-    k.clock += b.step;
-    *tail = free_slot{slot, &r};
-    b.tail = tail + 1;
+    r->word.store(make_word(encode(slot_state::freed, bytes, alignment), trace), std::memory_order_release);
     return true;
   });
+  if (!claimed) [[unlikely]] return false;
+  bin& b = Slots::bin_in(k, s, size);
+  keep_in_a_register(size);
+  Slots::write_poison(slot, size, bytes, k.poison);
+  r->free_thread.store(k.thread, std::memory_order_relaxed);
+  r->word.store(make_word(encode(slot_state::poisoned, bytes, alignment), trace), std::memory_order_release);
+  k.counts.count_free(bytes);
+  k.clock += b.step;
+  *tail = free_slot{slot, r};
+  b.tail = tail + 1;
+  return true;
 }
 
 }  // namespace gpa::detail
