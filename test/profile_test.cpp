@@ -345,6 +345,17 @@ BOOST_AUTO_TEST_CASE(without_checks_there_is_no_history)
   BOOST_TEST(r.take_snapshot().sites().empty());
 }
 
+// Not under ThreadSanitizer: its own allocator of clang 14 takes no care of forks. A child whose malloc finds that lock held
+// by a thread that is no more waits for ever, seen in 2 of 71 runs, below libelf's calloc.
+#if defined(__SANITIZE_THREAD__)
+#define GPA_TEST_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define GPA_TEST_THREAD_SANITIZER 1
+#endif
+#endif
+#if !defined(GPA_TEST_THREAD_SANITIZER)
+
 // Whatever lock a thread of the parent held, the child does not wait for it. The threads pause between their rounds: else
 // they fill the quarantine with many thousands of large blocks, and each child spends its time on giving them back.
 BOOST_AUTO_TEST_CASE(a_child_of_a_fork_goes_on_with_the_history)
@@ -382,3 +393,5 @@ BOOST_AUTO_TEST_CASE(a_child_of_a_fork_goes_on_with_the_history)
   r.deallocate(kept, 700);
   BOOST_CHECK(r.deinit() == gpa::check::ok);
 }
+
+#endif
