@@ -91,7 +91,8 @@ struct tally {
   /// The same where nothing is picked.
   [[nodiscard]] std::int64_t live_blocks_unpicked() const noexcept
   {
-    return static_cast<std::int64_t>(since_due.load(std::memory_order_relaxed) - freed_blocks.load(std::memory_order_relaxed));
+    const std::uint64_t freed = freed_blocks.load(std::memory_order_relaxed);
+    return static_cast<std::int64_t>(since_due.load(std::memory_order_relaxed) - freed);
   }
   [[nodiscard]] std::int64_t live_bytes() const noexcept
   {

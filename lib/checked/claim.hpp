@@ -38,8 +38,8 @@ void sharing_lock() noexcept;
 void sharing_unlock() noexcept;
 
 /// The owner's side: what `work` does, it does alone. Another thread may be waiting for its end: it takes no lock, calls
-/// nothing, and of user memory it reads the redzone of a live block at most. False with nothing done if the slab is not `k`'s alone, else what
-/// `work` returns. Any region will do: of another heap, or no slab at all, it is nobody's alone.
+/// nothing, and of user memory it reads the redzone of a live block at most. False with nothing done if the slab is not
+/// `k`'s alone, else what `work` returns. Any region will do: of another heap, or no slab at all, it is nobody's alone.
 template <class Work>
 [[nodiscard, gnu::always_inline]] inline bool do_alone(checked_cache& k, const slab& s, Work work) noexcept
 {

@@ -59,7 +59,8 @@ template <class Slots>
   std::size_t size = 0;
   record* r = nullptr;
   free_slot* tail = nullptr;
-  const bool claimed = do_alone(k, s, [&]() __attribute__((always_inline)) {  // so here it is a slab, and this heap's, as `k` is
+  const bool claimed = do_alone(k, s, [&]() __attribute__((always_inline)) {
+    // So it is a slab, and this heap's, as `k` is.
     if (!Slots::is_size_of(s, bytes, size)) [[unlikely]] return false;
     if constexpr (Slots::turns_often)
       if (const bin& b = Slots::bin_in(k, s, size); b.tail == b.stop) return false;

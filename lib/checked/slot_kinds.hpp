@@ -93,8 +93,9 @@ struct evenly_spaced_slots {
   [[nodiscard]] static bool is_intact_behind(const std::byte* slot, std::size_t bytes, std::size_t size,
                                              poison_rule) noexcept
   {
-    const auto wrong = 0xFFFFU ^ static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(
-                                     aligned_16(slot + size - redzone_bytes), _mm_set1_epi8(static_cast<char>(redzone_byte)))));
+    const __m128i redzone = _mm_set1_epi8(static_cast<char>(redzone_byte));
+    const __m128i right = _mm_cmpeq_epi8(aligned_16(slot + size - redzone_bytes), redzone);
+    const auto wrong = 0xFFFFU ^ static_cast<unsigned>(_mm_movemask_epi8(right));
     return wrong >> (bytes % redzone_bytes) == 0;
   }
 };
@@ -191,7 +192,9 @@ struct fine_slots : evenly_spaced_slots {
 [[nodiscard]] GPA_NO_SANITIZE inline bool is_poison_tail(const std::byte* p, const std::byte* end) noexcept
 {
   unsigned right = 0xFFFF;
-  const auto same = [](const std::byte* at) { return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(anywhere_16(at), poison_of_16()))); };
+  const auto same = [](const std::byte* at) {
+    return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(anywhere_16(at), poison_of_16())));
+  };
   for (; end - p > 16; p += 16) right &= same(p);
   const auto in_front = static_cast<unsigned>(16 - (end - p));
   return right == 0xFFFF && (same(end - 16) | ((1U << in_front) - 1U)) == 0xFFFF;
@@ -233,7 +236,8 @@ struct coarse_slots {
     poison_a_line(slot + poison_line);
     poison_a_line(slot + middle_line(slot, block));
     std::byte* const end = slot + block_end(block, size);
-    for (std::size_t i = 0; i != poison_line; i += 16) _mm_storeu_si128(reinterpret_cast<__m128i*>(end + i), poison_of_16());
+    for (std::size_t i = 0; i != poison_line; i += 16)
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(end + i), poison_of_16());
     poison_a_line(slot + size - poison_line);
   }
 
