@@ -1,7 +1,8 @@
-// The door to AddressSanitizer and Valgrind: what gpa closes to the program, they close too.
+// The door to AddressSanitizer, ThreadSanitizer and Valgrind: what gpa closes to the program, they close too, and that
+// memory passes from thread to thread in good order, TSan is told.
 //
-// Nothing is asked of the build of the program: ASan's functions are weak and looked up by the dynamic linker,
-// Valgrind's requests are a few instructions without effect elsewhere. Where neither is present every function here
+// Nothing is asked of the build of the program: the sanitizers' functions are weak and looked up by the dynamic linker,
+// Valgrind's requests are a few instructions without effect elsewhere. Where none is present every function here
 // is one load and one branch.
 //
 // Thread-safe; callable before main and after the last destructor.
@@ -10,6 +11,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+extern "C" {
+__attribute__((weak)) void __tsan_acquire(void* lock);
+__attribute__((weak)) void __tsan_release(void* lock);
+}
 
 namespace gpa::detail {
 
@@ -34,6 +40,16 @@ void unhush() noexcept;
 {
   if (tools_known.load(std::memory_order_relaxed) == tools_answer::absent) [[likely]] return false;
   return tools_slow::ask();
+}
+
+/// What a thread did before it released `lock` happened before what comes now. For locks that TSan does not know.
+inline void tools_acquired(void* lock) noexcept
+{
+  if (__tsan_acquire != nullptr) [[unlikely]] __tsan_acquire(lock);
+}
+inline void tools_release(void* lock) noexcept
+{
+  if (__tsan_release != nullptr) [[unlikely]] __tsan_release(lock);
 }
 
 /// The program must not touch these bytes. ASan works in units of 8 bytes: of a last unit only its whole is closed,

@@ -158,12 +158,12 @@ class checked_heap {
   void delete_slab(slab& s) noexcept;
   [[nodiscard]] GPA_NOINLINE bool make_room(checked_cache& k, unsigned c) noexcept;
   [[nodiscard]] static bool make_ring(checked_cache& k, unsigned c) noexcept;
-  void drain(checked_cache& k, bin& b, bool all) noexcept GPA_REQUIRES(lock_);
-  void put_free(std::byte* slot) noexcept GPA_REQUIRES(lock_);
+  void drain(checked_cache& k, unsigned c, bool all) noexcept GPA_REQUIRES(classes_[c].lock);
+  void put_free(unsigned c, std::byte* slot) noexcept GPA_REQUIRES(classes_[c].lock);
   [[nodiscard]] std::size_t idle() const noexcept { return idle_.load(std::memory_order_relaxed); }
-  void set_idle(std::size_t bytes) noexcept GPA_REQUIRES(lock_) { idle_.store(bytes, std::memory_order_relaxed); }
-  void list_free(slab& s) noexcept GPA_REQUIRES(lock_);
-  [[nodiscard]] std::uint32_t take_slots(slab& s, bin& b, std::uint32_t wanted) noexcept GPA_REQUIRES(lock_);
+  void list_free(unsigned c, slab& s) noexcept GPA_REQUIRES(classes_[c].lock);
+  [[nodiscard]] std::uint32_t take_slots(unsigned c, slab& s, bin& b, std::uint32_t wanted) noexcept
+      GPA_REQUIRES(classes_[c].lock);
   GPA_COLD void tell_damaged_slot(std::byte* slot, record& r, unsigned c, std::uint32_t trace,
                                   std::uint16_t thread) noexcept;
   [[nodiscard]] gpa::report overflow_report(const slab& s, std::size_t index, std::size_t bytes, const damage& d,
@@ -173,12 +173,14 @@ class checked_heap {
   void verify_slab(slab& s, const inspection& why, list_of<gpa::report>& found);
   void verify_poisoned(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found);
   void verify_live(slab& s, std::size_t index, const inspection& why, list_of<gpa::report>& found);
-  [[nodiscard]] slab* retire_unused() noexcept;
+  void retire(unsigned c, slab& s) noexcept GPA_REQUIRES(classes_[c].lock);
+  [[nodiscard]] slab* unlink_unused() noexcept;
   void look_for_surplus(checked_cache& k) noexcept;
   [[nodiscard]] std::size_t surplus_in_rings(const checked_cache& k) const noexcept;
-  void empty_rings(checked_cache& k) noexcept GPA_REQUIRES(lock_);
-  void thin(slab& s) noexcept GPA_REQUIRES(lock_);
-  [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(lock_);
+  void empty_rings(checked_cache& k) noexcept;
+  void empty_ring(checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
+  void thin(unsigned c, slab& s) noexcept GPA_REQUIRES(classes_[c].lock);
+  [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
   [[nodiscard]] bool owns(const region& r) const noexcept
   {
     return r.owner == &owner_ && r.kind == region_kind::checked_slab;
@@ -191,11 +193,17 @@ class checked_heap {
   const poison_rule poison_;
   std::atomic<std::size_t> held_{0};
 
-  mutable mutex lock_;
-  slab* slabs_ GPA_GUARDED_BY(lock_) = nullptr;  // all of them, newest first
-  std::array<slab*, class_count> with_free_ GPA_GUARDED_BY(lock_){};  // slabs with free bits, last listed first
-  std::atomic<std::size_t> idle_{0};  // bytes of slots that became free since their slab was thinned; set under lock_
-  tolerance tolerance_;  // touched with lock_ held, but for note_more()
+  // A thread that lost its CPU while it holds a lock makes those wait who want the same: with one for each class, and the
+  // threads at work on blocks of many sizes, hardly anybody does. It guards all of the class's slabs but their records.
+  struct class_slabs {
+    small_mutex lock;
+    slab* with_free GPA_GUARDED_BY(lock) = nullptr;  // slabs with free bits, last listed first
+  };
+  std::array<class_slabs, class_count> classes_;
+  mutable mutex slabs_lock_;                    // taken before one of those above, if both are
+  slab* slabs_ GPA_GUARDED_BY(slabs_lock_) = nullptr;  // all of them, newest first
+  std::atomic<std::size_t> idle_{0};                   // bytes of slots that became free since their slab was thinned
+  tolerance tolerance_;
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
   mutex scan_lock_;    // verify and trim exclude each other
   large_blocks large_;

@@ -30,7 +30,8 @@
 
 namespace gpa::detail {
 
-/// The slab is nobody's alone when this returns. Thread-safe; waits for one free of its owner at most.
+/// The slab is nobody's alone when this returns. Thread-safe; waits for one free of its owner at most, and for who shares
+/// the same slab already.
 void share(slab& s) noexcept;
 
 /// For fork: nobody is in share() while it is held.

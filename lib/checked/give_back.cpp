@@ -47,13 +47,18 @@ std::uint32_t count_live(const slab& s) noexcept
   return live;
 }
 
+bool is_unused(const slab& s) noexcept
+{
+  return s.free_slots == s.slot_count && s.carved.load(std::memory_order_relaxed) != 0;
+}
+
 }  // namespace
 
 checked_heap::~checked_heap() { release(); }
 
 slab* checked_heap::slabs() noexcept
 {
-  const mutex_guard guard(lock_);
+  const mutex_guard guard(slabs_lock_);
   return slabs_;
 }
 
@@ -68,46 +73,47 @@ void checked_heap::delete_slab(slab& s) noexcept
   metadata_free(&s, sizeof s);
 }
 
-// Takes the slabs without a block in anybody's hands. Over the system such a slab loses its pages, not its records: a
-// late free of one of its blocks is still a double free. Over a user's upstream it is unlinked, to be given back whole.
-slab* checked_heap::retire_unused() noexcept
+// Of a slab without a block in anybody's hands: it loses its pages, not its records, so a late free of one of its
+// blocks is still a double free.
+void checked_heap::retire(unsigned, slab& s) noexcept
+{
+  for (std::uint32_t i = 0; i != s.carved.load(std::memory_order_relaxed); ++i) {
+    std::atomic<std::uint64_t>& word = s.records[i].word;
+    const std::uint64_t seen = word.load(std::memory_order_relaxed);
+    const bool never = alignment_of(tag_of(seen)) == 0;
+    word.store(never ? 0 : make_word(with_state(tag_of(seen), slot_state::freed), free_trace_of(seen)),
+               std::memory_order_relaxed);
+  }
+  s.carved.store(0, std::memory_order_release);
+  s.cursor = 0;
+  idle_.fetch_sub(s.idle_slots * s.slot_bytes, std::memory_order_relaxed);
+  s.idle_slots = 0;
+  s.thinned = false;
+  discard_pages(s.base, s.bytes);
+  held_.fetch_sub(s.held, std::memory_order_relaxed);
+  s.held = 0;
+}
+
+// Over a user's upstream such a slab is unlinked, to be given back whole.
+slab* checked_heap::unlink_unused() noexcept
 {
   slab* unlinked = nullptr;
-  const mutex_guard guard(lock_);
-  slab** link = &slabs_;
-  while (*link != nullptr) {
+  const mutex_guard guard(slabs_lock_);
+  for (slab** link = &slabs_; *link != nullptr;) {
     slab& s = **link;
-    const bool unused = s.free_slots == s.slot_count && s.carved.load(std::memory_order_relaxed) != 0;
-    if (!unused) {
+    const unsigned c = s.size_class;
+    const mutex_guard of_class(classes_[c].lock);
+    if (!is_unused(s)) {
       link = &s.next;
       continue;
     }
-    if (!supply_.from_system()) {
-      *link = s.next;
-      set_idle(idle() - s.idle_slots * s.slot_bytes);
-      slab** free_link = &with_free_[s.size_class];
-      while (*free_link != &s) free_link = &(*free_link)->next_free;
-      *free_link = s.next_free;
-      s.next = unlinked;
-      unlinked = &s;
-      continue;
-    }
-    for (std::uint32_t i = 0; i != s.carved.load(std::memory_order_relaxed); ++i) {
-      std::atomic<std::uint64_t>& word = s.records[i].word;
-      const std::uint64_t seen = word.load(std::memory_order_relaxed);
-      const bool never = alignment_of(tag_of(seen)) == 0;
-      word.store(never ? 0 : make_word(with_state(tag_of(seen), slot_state::freed), free_trace_of(seen)),
-                 std::memory_order_relaxed);
-    }
-    s.carved.store(0, std::memory_order_release);
-    s.cursor = 0;
-    set_idle(idle() - s.idle_slots * s.slot_bytes);
-    s.idle_slots = 0;
-    s.thinned = false;
-    discard_pages(s.base, s.bytes);
-    held_.fetch_sub(s.held, std::memory_order_relaxed);
-    s.held = 0;
-    link = &s.next;
+    *link = s.next;
+    idle_.fetch_sub(s.idle_slots * s.slot_bytes, std::memory_order_relaxed);
+    slab** free_link = &classes_[c].with_free;
+    while (*free_link != &s) free_link = &(*free_link)->next_free;
+    *free_link = s.next_free;
+    s.next = unlinked;
+    unlinked = &s;
   }
   return unlinked;
 }
@@ -115,10 +121,11 @@ slab* checked_heap::retire_unused() noexcept
 // Rings go too: with slots of many sizes they are the larger part of what a thread keeps.
 void checked_heap::end_quarantine(checked_cache& k) noexcept
 {
-  const mutex_guard guard(lock_);
-  for (bin& b : k.bins) {
-    drain(k, b, true);
-    while (b.next != b.end) put_free((b.next++)->slot);
+  for (unsigned c = 1; c != class_count; ++c) {
+    bin& b = k.bins[c];
+    const mutex_guard guard(classes_[c].lock);
+    drain(k, c, true);
+    while (b.next != b.end) put_free(c, (b.next++)->slot);
     b.free_ring();
   }
 }
@@ -128,12 +135,16 @@ void checked_heap::trim() noexcept
   slab* unlinked = nullptr;
   {
     const mutex_guard scanning(scan_lock_);  // verify() must not read pages that go
-    unlinked = retire_unused();
+    if (!supply_.from_system()) unlinked = unlink_unused();
     for (slab* s = supply_.from_system() ? slabs() : nullptr; s != nullptr; s = s->next) {
-      const mutex_guard guard(lock_);
-      if (s->idle_slots != 0) thin(*s);
+      const unsigned c = s->size_class;
+      const mutex_guard guard(classes_[c].lock);
+      if (is_unused(*s)) {
+        retire(c, *s);
+      } else if (s->idle_slots != 0) {
+        thin(c, *s);
+      }
     }
-    const mutex_guard guard(lock_);
     tolerance_.forget();  // asked for: nothing to learn from
   }
   while (unlinked != nullptr) {  // calls the upstream: no lock held
@@ -148,13 +159,16 @@ void checked_heap::bury() noexcept
 {
   slab* all = nullptr;
   {
-    const mutex_guard guard(lock_);
+    const mutex_guard guard(slabs_lock_);
     all = slabs_;
     slabs_ = nullptr;
-    with_free_ = {};
-    set_idle(0);
-    tolerance_.forget();
   }
+  for (unsigned c = 1; c != class_count; ++c) {
+    const mutex_guard guard(classes_[c].lock);
+    classes_[c].with_free = nullptr;
+  }
+  idle_.store(0, std::memory_order_relaxed);
+  tolerance_.forget();
   slab* kept = nullptr;
   while (all != nullptr) {
     slab& s = *all;
@@ -172,7 +186,7 @@ void checked_heap::bury() noexcept
     kept = &s;
   }
   {
-    const mutex_guard guard(lock_);
+    const mutex_guard guard(slabs_lock_);
     slabs_ = kept;
   }
   large_.bury();
@@ -189,7 +203,7 @@ bool checked_heap::free_buried(const judgement& right, std::uint32_t trace, std:
   right.small->free_thread.store(thread, std::memory_order_relaxed);
   slab& s = *right.in_slab;
   {
-    const mutex_guard guard(lock_);
+    const mutex_guard guard(slabs_lock_);
     if (--s.live_slots != 0) return true;
     slab** link = &slabs_;
     while (*link != &s) link = &(*link)->next;
@@ -204,7 +218,7 @@ void checked_heap::release() noexcept
   bury();
   slab* all = nullptr;
   {
-    const mutex_guard guard(lock_);
+    const mutex_guard guard(slabs_lock_);
     all = slabs_;
     slabs_ = nullptr;
   }
@@ -224,22 +238,24 @@ void checked_heap::reset_cache(checked_cache& k) noexcept
 void checked_heap::salvage(checked_cache& k) noexcept
 {
   // A slot the thread was about to move when the process forked is lost, or is seen live: the record decides.
-  const auto put_if_free = [this](std::byte* slot) GPA_THREAD_SAFETY(no_thread_safety_analysis) {
+  const auto put_if_free = [this](unsigned c, std::byte* slot) GPA_THREAD_SAFETY(no_thread_safety_analysis) {
     region* const found = region_of(slot);
     if (found == nullptr || !owns(*found)) return;
     const auto& s = static_cast<const slab&>(*found);
     const std::size_t index = s.index_of(slot);
     const bool listed = (s.free_bits[index / 64] >> index % 64 & 1) != 0;
-    if (!listed && is_poisoned(state_of(tag_of(s.records[index].word.load(std::memory_order_acquire))))) put_free(slot);
+    const tag t = tag_of(s.records[index].word.load(std::memory_order_acquire));
+    if (!listed && is_poisoned(state_of(t))) put_free(c, slot);
   };
   k.claiming.store(nullptr, std::memory_order_relaxed);
-  const mutex_guard guard(lock_);
-  for (bin& b : k.bins) {
+  for (unsigned c = 1; c != class_count; ++c) {
+    bin& b = k.bins[c];
+    const mutex_guard guard(classes_[c].lock);
     // The newest entry may have been half written: what stands there could be a slot that somebody else has by now.
     std::uint32_t end = b.tail_position();
     if (end - b.closed > b.period()) end = b.closed;  // the thread was opening one
-    for (; static_cast<std::int32_t>(end - b.head) > 1; ++b.head) put_if_free(b.entry(b.head).slot);
-    for (; b.next < b.end; ++b.next) put_if_free(b.next->slot);
+    for (; static_cast<std::int32_t>(end - b.head) > 1; ++b.head) put_if_free(c, b.entry(b.head).slot);
+    for (; b.next < b.end; ++b.next) put_if_free(c, b.next->slot);
     if (b.entries != nullptr) b.order_places();  // two of them may have been about to change places
     b.forget_all();
   }
@@ -276,14 +292,18 @@ void checked_heap::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_a
   scan_lock_.lock();
   damage_lock_.lock();
   supply_.lock_for_fork();
-  lock_.lock();
+  slabs_lock_.lock();
+  for (class_slabs& c : classes_) c.lock.lock();
+  tolerance_.lock_for_fork();
   large_.lock_for_fork();
 }
 
 void checked_heap::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   large_.unlock_after_fork();
-  lock_.unlock();
+  tolerance_.unlock_after_fork();
+  for (class_slabs& c : classes_) c.lock.unlock();
+  slabs_lock_.unlock();
   supply_.unlock_after_fork();
   damage_lock_.unlock();
   scan_lock_.unlock();
@@ -291,7 +311,7 @@ void checked_heap::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safe
 
 void checked_heap::check() const noexcept
 {
-  const mutex_guard guard(lock_);
+  const mutex_guard guard(slabs_lock_);
   for (const slab* s = slabs_; s != nullptr; s = s->next) {
     GPA_ASSERT(region_of(s->base) == s && s->owner == &owner_);  // C3
     std::uint32_t bits = 0;

@@ -1,7 +1,8 @@
 // Where slots come from when a thread has none ready, and where they go when their quarantine is over.
 //
-// One lock per batch of 64 slots or 64 KiB: what is over in the thread's own ring becomes free bits, and the lowest free
-// bits of one slab become ready slots. Only when no slab of the class has any does a new one come from the supply.
+// One lock, of the class, per batch of 64 slots or 64 KiB: what is over in the thread's own ring becomes free bits, and
+// the lowest free bits of one slab become ready slots. Only when no slab of the class has any does a new one come from
+// the supply.
 #include "checked/checked_heap.hpp"
 
 #include "base/assert.hpp"
@@ -93,17 +94,20 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
   if (find_ready(k, b)) return true;
   b.mark_open_period(k.clock);
   for (;;) {
+    slab* from = nullptr;
     std::uint32_t untouched = 0;
     std::uint32_t left = 0;  // free bits of the slab that are not taken now
     {
-      const mutex_guard guard(lock_);
-      drain(k, b, false);
-      if (slab* const s = slab_with_free(k, c); s != nullptr) {
-        untouched = take_slots(*s, b, wanted);
-        left = s->free_slots + (s->listed && s->next_free != nullptr ? s->next_free->free_slots : 0);
+      const mutex_guard guard(classes_[c].lock);
+      drain(k, c, false);
+      from = slab_with_free(k, c);
+      if (from != nullptr) {
+        untouched = take_slots(c, *from, b, wanted);
+        left = from->free_slots + (from->listed && from->next_free != nullptr ? from->next_free->free_slots : 0);
       }
     }
     if (b.next != b.end) {
+      if (const void* const sole = from->sole.load(std::memory_order_acquire); sole != nullptr && sole != &k) share(*from);
       b.direct = untouched != 0 || left < worth_ordering;
       for (const free_slot* next = b.end - untouched; next != b.end; ++next) poison_untouched(*next, slot_size(c), poison_);
       owner_.heartbeat();
@@ -112,18 +116,21 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
     slab* const s = new_slab(c);
     if (s == nullptr) return false;
     if (process_barrier_available()) s->sole.store(&k, std::memory_order_relaxed);
-    const mutex_guard guard(lock_);
-    s->next = slabs_;
-    slabs_ = s;
-    list_free(*s);
+    {
+      const mutex_guard guard(slabs_lock_);
+      s->next = slabs_;
+      slabs_ = s;
+    }
+    const mutex_guard guard(classes_[c].lock);
+    list_free(c, *s);
   }
 }
 
 // A slab with free slots, put first in its list: one that is this cache's alone if there is any among the first, else
-// the first, which is nobody's alone from now on. Null when there is none.
+// the first. Null when there is none.
 slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
 {
-  slab* const first = with_free_[c];
+  slab* const first = classes_[c].with_free;
   if (first == nullptr || first->sole.load(std::memory_order_relaxed) == &k) return first;
   slab* before = first;
   for (unsigned i = 0; i != most_looked_at && before->next_free != nullptr; ++i, before = before->next_free) {
@@ -131,10 +138,9 @@ slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
     if (s->sole.load(std::memory_order_relaxed) != &k) continue;
     before->next_free = s->next_free;
     s->next_free = first;
-    with_free_[c] = s;
+    classes_[c].with_free = s;
     return s;
   }
-  share(*first);
   return first;
 }
 
@@ -163,7 +169,7 @@ bool checked_heap::turn_period(checked_cache& k, bin& b) noexcept
 
 // Free bits become ready slots, lowest address last: it is handed out first. Returns how many of them, the first ones,
 // may have no poison: never handed out, or dropped by trim() or a look for surplus.
-std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) noexcept
+std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_t wanted) noexcept
 {
   const std::uint32_t carved = s.carved.load(std::memory_order_relaxed);
   const std::uint32_t piece = std::max(static_cast<std::uint32_t>(first_piece / s.slot_bytes), std::max(carved, 1U));
@@ -191,7 +197,7 @@ std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) no
   if (untouched != 0) s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
   const std::uint32_t taken_idle = std::min(s.idle_slots, taken - untouched);
   s.idle_slots -= taken_idle;
-  set_idle(idle() - taken_idle * s.slot_bytes);
+  idle_.fetch_sub(taken_idle * s.slot_bytes, std::memory_order_relaxed);
   tolerance_.note_less(idle());
   if (s.held != s.bytes) {  // pages were dropped
     tolerance_.note_need(s.bytes - s.held, idle());
@@ -200,7 +206,7 @@ std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) no
   }
   if (s.thinned) untouched = taken;
   if (s.free_slots == 0) {
-    with_free_[s.size_class] = s.next_free;
+    classes_[c].with_free = s.next_free;
     s.listed = false;
     s.thinned = false;
   }
@@ -209,25 +215,26 @@ std::uint32_t checked_heap::take_slots(slab& s, bin& b, std::uint32_t wanted) no
   return untouched;
 }
 
-void checked_heap::list_free(slab& s) noexcept
+void checked_heap::list_free(unsigned c, slab& s) noexcept
 {
   if (s.listed) return;
   s.listed = true;
-  s.next_free = with_free_[s.size_class];
-  with_free_[s.size_class] = &s;
+  s.next_free = classes_[c].with_free;
+  classes_[c].with_free = &s;
 }
 
-void checked_heap::put_free(std::byte* slot) noexcept
+void checked_heap::put_free(unsigned c, std::byte* slot) noexcept
 {
   auto& s = static_cast<slab&>(*region_of(slot));
-  list_free(s);
+  list_free(c, s);
   put_bit(s, s.index_of(slot));
-  set_idle(idle() + s.slot_bytes);
+  idle_.fetch_add(s.slot_bytes, std::memory_order_relaxed);
 }
 
 // Slots of the ring whose quarantine is over, or all of them, become free bits.
-void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
+void checked_heap::drain(checked_cache& k, unsigned c, bool all) noexcept
 {
+  bin& b = k.bins[c];
   slab* s = nullptr;
   std::uint32_t head = b.head;
   std::uint32_t over = all ? b.waiting() : 0;
@@ -239,11 +246,11 @@ void checked_heap::drain(checked_cache& k, bin& b, bool all) noexcept
     const free_slot oldest = b.entry(head);
     if (s == nullptr || static_cast<std::size_t>(oldest.slot - s->base) >= s->bytes) {
       s = static_cast<slab*>(region_of(oldest.slot));
-      list_free(*s);
+      list_free(c, *s);
     }
     put_bit(*s, static_cast<std::size_t>(oldest.record - s->records));
-    set_idle(idle() + s->slot_bytes);
   }
+  idle_.fetch_add((head - b.head) * slot_size(c), std::memory_order_relaxed);
   b.move_head(head);
   if (all) b.forget_waiting();
 }
@@ -299,9 +306,9 @@ bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
     if (k.clock - k.looked_at >= look_after) look_for_surplus(k);
     if (b.has_room_for_a_period()) return true;
     b.take_ready_out_of_ring();
-    const mutex_guard guard(lock_);
+    const mutex_guard guard(classes_[c].lock);
     const std::uint32_t before = b.waiting();
-    drain(k, b, false);
+    drain(k, c, false);
     if (before - b.waiting() >= worth_ordering) b.direct = false;  // much was freed: better from the slabs, in order
     GPA_ASSERT(b.has_room_for_a_period());
     return true;

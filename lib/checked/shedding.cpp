@@ -59,16 +59,23 @@ std::size_t checked_heap::surplus_in_rings(const checked_cache& k) const noexcep
 // Of what is over.
 void checked_heap::empty_rings(checked_cache& k) noexcept
 {
-  for (bin& b : k.bins) {
-    if (b.entries == nullptr) continue;
-    b.take_ready_out_of_ring();
-    b.mark_open_period(k.clock);
-    for (std::uint32_t before = 0; before != b.waiting();) {
-      before = b.waiting();
-      drain(k, b, false);
-    }
-    b.direct = false;
+  for (unsigned c = 1; c != class_count; ++c) {
+    if (k.bins[c].entries == nullptr) continue;
+    const mutex_guard guard(classes_[c].lock);
+    empty_ring(k, c);
   }
+}
+
+void checked_heap::empty_ring(checked_cache& k, unsigned c) noexcept
+{
+  bin& b = k.bins[c];
+  b.take_ready_out_of_ring();
+  b.mark_open_period(k.clock);
+  for (std::uint32_t before = 0; before != b.waiting();) {
+    before = b.waiting();
+    drain(k, c, false);
+  }
+  b.direct = false;
 }
 
 void checked_heap::look_for_surplus(checked_cache& k) noexcept
@@ -77,26 +84,23 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
   if (!supply_.from_system()) return;
   const std::size_t surplus = surplus_in_rings(k);
   const std::size_t allowance = std::max(held_.load(std::memory_order_relaxed) / 8, always_kept);
-  tolerance_.note_more(idle() + surplus);
-  if (surplus <= always_kept && idle() + surplus <= allowance) return;  // as ever: nobody waits for anybody
-  {
-    const mutex_guard guard(lock_);
-    const std::size_t free = idle() + surplus;
-    const bool much = free > tolerance_.allowed(allowance, free);
-    if (much || surplus > always_kept) empty_rings(k);
-    if (!much) return;
-  }
-  if (!scan_lock_.try_lock()) return;
+  const std::size_t free = idle() + surplus;
+  tolerance_.note_more(free);
+  if (surplus <= always_kept && free <= allowance) return;  // as ever: nobody waits for anybody
+  const bool much = free > tolerance_.allowed(allowance, free);
+  if (much || surplus > always_kept) empty_rings(k);
+  if (!much || !scan_lock_.try_lock()) return;
   for (slab* s = slabs(); s != nullptr; s = s->next) {
-    const mutex_guard guard(lock_);
-    if (s->idle_slots * s->slot_bytes >= page_size) thin(*s);
+    const unsigned c = s->size_class;
+    const mutex_guard guard(classes_[c].lock);
+    if (s->idle_slots * s->slot_bytes >= page_size) thin(c, *s);
   }
   scan_lock_.unlock();
 }
 
-void checked_heap::thin(slab& s) noexcept
+void checked_heap::thin(unsigned, slab& s) noexcept
 {
-  set_idle(idle() - s.idle_slots * s.slot_bytes);
+  idle_.fetch_sub(s.idle_slots * s.slot_bytes, std::memory_order_relaxed);
   s.idle_slots = 0;
   const std::size_t carved = s.carved.load(std::memory_order_relaxed);
   page_set needed;
