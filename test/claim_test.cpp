@@ -89,6 +89,75 @@ BOOST_AUTO_TEST_CASE(a_stranger_waits_for_a_claim_of_the_owner_that_is_under_way
   BOOST_TEST(f.s.sole.load() == nullptr);
 }
 
+// One of two owners is set aside in the middle of a free: who shares the other one's slab need not wait for it.
+BOOST_AUTO_TEST_CASE(two_slabs_are_shared_independently)
+{
+  fixture slow;
+  fixture quick;
+  slow.arm();
+  quick.arm();
+  slow.owner().claiming.store(&slow.s);
+  std::thread waiting([&] { share(slow.s); });
+  while (slow.s.sole.load() == &slow.owner()) std::this_thread::yield();
+  share(quick.s);  // for ever, if it waited
+  BOOST_TEST(quick.s.sole.load() == nullptr);
+  BOOST_TEST(slow.s.sole.load() != nullptr);
+  slow.owner().claiming.store(nullptr);
+  waiting.join();
+  BOOST_TEST(slow.s.sole.load() == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(of_two_who_share_one_slab_neither_goes_on_before_it_is_shared)
+{
+  fixture f;
+  f.arm();
+  f.owner().claiming.store(&f.s);
+  std::atomic<int> through{0};
+  const auto go = [&] {
+    share(f.s);
+    ++through;
+  };
+  std::thread first(go);
+  std::thread second(go);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  BOOST_TEST(through == 0);
+  f.owner().claiming.store(nullptr);
+  first.join();
+  second.join();
+  BOOST_TEST(f.s.sole.load() == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(a_fork_waits_for_who_shares_and_then_keeps_everybody_from_it)
+{
+  fixture f;
+  f.arm();
+  f.owner().claiming.store(&f.s);
+  std::thread sharing([&] { share(f.s); });
+  while (f.s.sole.load() == &f.owner()) std::this_thread::yield();
+  std::atomic<bool> alone{false};
+  std::atomic<bool> forked{false};
+  std::thread forking([&] {
+    sharing_lock();
+    alone = true;
+    while (!forked) std::this_thread::yield();
+    sharing_unlock();
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  BOOST_TEST(!alone);
+  f.owner().claiming.store(nullptr);
+  sharing.join();
+  while (!alone) std::this_thread::yield();
+  fixture next;
+  next.arm();
+  std::thread late([&] { share(next.s); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  BOOST_TEST(next.s.sole.load() == &next.owner());
+  forked = true;
+  forking.join();
+  late.join();
+  BOOST_TEST(next.s.sole.load() == nullptr);
+}
+
 // Every round the privilege stands again; the owner and two others go over the same words.
 BOOST_AUTO_TEST_CASE(exactly_one_wins_each_word_while_the_privilege_ends)
 {
