@@ -4,11 +4,9 @@
 // then on, and a quarter more. Each second in which the heap looks, the tolerance is cut to the difference between the
 // most and the least that lay free in it: what a second of work did not use goes back. A pause is not such a second.
 //
-// Thread-safe. note_more() and note_less() are what is done in steady state; they take no lock, and of two threads at once
-// one may go unnoticed.
+// Not thread-safe, but for tolerates(), note_more() and note_less(); of two threads in the latter at once one may go
+// unnoticed.
 #pragma once
-
-#include "base/mutex.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -20,18 +18,32 @@ namespace gpa::detail {
 
 class tolerance {
  public:
+  /// Milliseconds since some moment. Tests have one of their own: the machine's goes on while they are not running.
+  using clock = std::int64_t (*)() noexcept;
+  /// Some milliseconds late, and cheap.
+  [[nodiscard]] static std::int64_t coarse_clock() noexcept
+  {
+    timespec t{};
+    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return static_cast<std::int64_t>(t.tv_sec) * 1'000 + t.tv_nsec / 1'000'000;
+  }
+
+  constexpr explicit tolerance(clock now = coarse_clock) noexcept : now_(now) {}
+
+  /// Whether allowed() may be more than its allowance.
+  [[nodiscard]] bool tolerates() const noexcept { return tolerated() != 0; }
   /// What may lie free, where `free` does and `allowance` may at any time.
   [[nodiscard]] std::size_t allowed(std::size_t allowance, std::size_t free) noexcept
   {
     note_more(free);
-    const mutex_guard guard(lock_);
-    if (tolerated_ == 0 || free <= allowance) return allowance;
-    if (const std::int64_t t = now(); t - second_began_ > a_second) {
+    if (!tolerates() || free <= allowance) return allowance;
+    if (const std::int64_t t = now_(); t - second_began_ > a_second) {
       const std::size_t most = most_free_.load(std::memory_order_relaxed);
-      tolerated_ = std::min(tolerated_, most - std::min(least_free_.load(std::memory_order_relaxed), most));
+      const std::size_t least = std::min(least_free_.load(std::memory_order_relaxed), most);
+      tolerate(std::min(tolerated(), most - least));  // what came and went; the rest lay idle
       begin_second(t, free);
     }
-    return allowance + tolerated_ + tolerated_ / 4;  // the next burst is seldom the same to the byte
+    return allowance + tolerated() + tolerated() / 4;  // the next burst is seldom the same to the byte
   }
   /// More may lie free than did.
   void note_more(std::size_t free) noexcept
@@ -45,57 +57,48 @@ class tolerance {
   }
   void note_given_back(std::size_t bytes) noexcept
   {
-    const mutex_guard guard(lock_);
     given_back_ += bytes;
-    given_back_at_ = now();
+    given_back_at_ = now_();
   }
   /// Memory without pages is about to be used.
   void note_need(std::size_t bytes, std::size_t free) noexcept
   {
-    const mutex_guard guard(lock_);
     if (given_back_ == 0) return;
-    const std::int64_t t = now();
+    const std::int64_t t = now_();
     if (t - given_back_at_ > a_second) {
       given_back_ = 0;
       return;
     }
     const std::size_t again = std::min(bytes, given_back_);
     given_back_ -= again;
-    if (tolerated_ == 0) begin_second(t, free);
-    tolerated_ += again;
-    note_more(free + tolerated_);
+    if (!tolerates()) begin_second(t, free);
+    tolerate(tolerated() + again);
+    note_more(free + tolerated());
   }
   /// Nothing was learned.
   void forget() noexcept
   {
-    const mutex_guard guard(lock_);
-    given_back_ = tolerated_ = 0;
+    given_back_ = 0;
+    tolerate(0);
   }
-  void lock_for_fork() noexcept GPA_ACQUIRE(lock_) { lock_.lock(); }
-  void unlock_after_fork() noexcept GPA_RELEASE(lock_) { lock_.unlock(); }
 
  private:
   static constexpr std::int64_t a_second = 1'000;  // milliseconds
 
-  // Some milliseconds late, and cheap.
-  [[nodiscard]] static std::int64_t now() noexcept
-  {
-    timespec t{};
-    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return static_cast<std::int64_t>(t.tv_sec) * 1'000 + t.tv_nsec / 1'000'000;
-  }
-  void begin_second(std::int64_t t, std::size_t free) noexcept GPA_REQUIRES(lock_)
+  [[nodiscard]] std::size_t tolerated() const noexcept { return tolerated_.load(std::memory_order_relaxed); }
+  void tolerate(std::size_t bytes) noexcept { tolerated_.store(bytes, std::memory_order_relaxed); }
+  void begin_second(std::int64_t t, std::size_t free) noexcept
   {
     second_began_ = t;
     least_free_.store(free, std::memory_order_relaxed);
     most_free_.store(free, std::memory_order_relaxed);
   }
 
-  mutex lock_;
-  std::size_t given_back_ GPA_GUARDED_BY(lock_) = 0;  // and not needed again yet
-  std::int64_t given_back_at_ GPA_GUARDED_BY(lock_) = 0;
-  std::size_t tolerated_ GPA_GUARDED_BY(lock_) = 0;
-  std::int64_t second_began_ GPA_GUARDED_BY(lock_) = 0;
+  const clock now_;
+  std::size_t given_back_ = 0;  // and not needed again yet
+  std::int64_t given_back_at_ = 0;
+  std::atomic<std::size_t> tolerated_{0};
+  std::int64_t second_began_ = 0;
   std::atomic<std::size_t> least_free_{0};  // since then
   std::atomic<std::size_t> most_free_{0};
 };

@@ -203,6 +203,7 @@ class checked_heap {
   mutable mutex slabs_lock_;                    // taken before one of those above, if both are
   slab* slabs_ GPA_GUARDED_BY(slabs_lock_) = nullptr;  // all of them, newest first
   std::atomic<std::size_t> idle_{0};                   // bytes of slots that became free since their slab was thinned
+  small_mutex tolerance_lock_;                         // taken after one of a class, if both are
   tolerance tolerance_;
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
   mutex scan_lock_;    // verify and trim exclude each other

@@ -145,6 +145,7 @@ void checked_heap::trim() noexcept
         thin(c, *s);
       }
     }
+    const mutex_guard guard(tolerance_lock_);
     tolerance_.forget();  // asked for: nothing to learn from
   }
   while (unlinked != nullptr) {  // calls the upstream: no lock held
@@ -168,7 +169,10 @@ void checked_heap::bury() noexcept
     classes_[c].with_free = nullptr;
   }
   idle_.store(0, std::memory_order_relaxed);
-  tolerance_.forget();
+  {
+    const mutex_guard guard(tolerance_lock_);
+    tolerance_.forget();
+  }
   slab* kept = nullptr;
   while (all != nullptr) {
     slab& s = *all;
@@ -294,14 +298,14 @@ void checked_heap::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_a
   supply_.lock_for_fork();
   slabs_lock_.lock();
   for (class_slabs& c : classes_) c.lock.lock();
-  tolerance_.lock_for_fork();
+  tolerance_lock_.lock();
   large_.lock_for_fork();
 }
 
 void checked_heap::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   large_.unlock_after_fork();
-  tolerance_.unlock_after_fork();
+  tolerance_lock_.unlock();
   for (class_slabs& c : classes_) c.lock.unlock();
   slabs_lock_.unlock();
   supply_.unlock_after_fork();

@@ -200,6 +200,7 @@ std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_
   idle_.fetch_sub(taken_idle * s.slot_bytes, std::memory_order_relaxed);
   tolerance_.note_less(idle());
   if (s.held != s.bytes) {  // pages were dropped
+    const mutex_guard guard(tolerance_lock_);
     tolerance_.note_need(s.bytes - s.held, idle());
     held_.fetch_add(s.bytes - s.held, std::memory_order_relaxed);
     s.held = s.bytes;

@@ -87,7 +87,12 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
   const std::size_t free = idle() + surplus;
   tolerance_.note_more(free);
   if (surplus <= always_kept && free <= allowance) return;  // as ever: nobody waits for anybody
-  const bool much = free > tolerance_.allowed(allowance, free);
+  std::size_t allowed = 0;
+  {
+    const mutex_guard guard(tolerance_lock_);
+    allowed = tolerance_.allowed(allowance, free);
+  }
+  const bool much = free > allowed;
   if (much || surplus > always_kept) empty_rings(k);
   if (!much || !scan_lock_.try_lock()) return;
   for (slab* s = slabs(); s != nullptr; s = s->next) {
@@ -129,7 +134,10 @@ void checked_heap::thin(unsigned, slab& s) noexcept
     page = end;
   }
   const std::size_t still = std::min(needed.count() * page_size, s.held);
-  tolerance_.note_given_back(s.held - still);
+  {
+    const mutex_guard guard(tolerance_lock_);
+    tolerance_.note_given_back(s.held - still);
+  }
   held_.fetch_sub(s.held - still, std::memory_order_relaxed);
   s.held = still;
 }

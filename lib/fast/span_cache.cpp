@@ -175,8 +175,8 @@ void span_cache::cut(span& s, std::size_t bytes) noexcept
 void span_cache::make_used(span& s) noexcept
 {
   set_edges(s);
-  if (s.dirty * granule_size != s.bytes) note_need(s.bytes - s.dirty * granule_size);
-  least_free_ = std::min(least_free_, free_dirty_);
+  if (s.dirty * granule_size != s.bytes) tolerance_.note_need(s.bytes - s.dirty * granule_size, free_dirty_);
+  tolerance_.note_less(free_dirty_);
   s.dirty = 0;
   add_used(s.bytes);
 }

@@ -22,6 +22,7 @@
 #include "base/mutex.hpp"
 #include "blocks/owner.hpp"
 #include "blocks/supply.hpp"
+#include "blocks/tolerance.hpp"
 #include "fast/span.hpp"
 #include "os/pages.hpp"
 
@@ -37,11 +38,10 @@ class span_cache {
   /// Blocks above this are never kept.
   static constexpr std::size_t largest_kept = std::size_t{32} << 20;
 
-  /// Milliseconds since some moment. Tests have one of their own: the machine's goes on while they are not running.
-  using clock = std::int64_t (*)() noexcept;
-  [[nodiscard]] static std::int64_t coarse_clock() noexcept;
-
-  span_cache(owner& o, supply& s, clock now = coarse_clock) noexcept : owner_(o), supply_(s), now_(now) {}
+  span_cache(owner& o, supply& s, tolerance::clock now = tolerance::coarse_clock) noexcept
+      : owner_(o), supply_(s), tolerance_(now)
+  {
+  }
   ~span_cache() { release(); }
   span_cache(const span_cache&) = delete;
   span_cache& operator=(const span_cache&) = delete;
@@ -86,7 +86,6 @@ class span_cache {
  private:
   static constexpr std::size_t list_count = 97;
   static constexpr std::size_t first_segment = std::size_t{1} << 20;
-  static constexpr std::int64_t a_second = 1'000;  // milliseconds
 
   [[nodiscard]] span* new_span(segment& g, std::byte* base, std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   void delete_span(span& s) noexcept GPA_REQUIRES(lock_);
@@ -111,8 +110,6 @@ class span_cache {
   void unlink(segment& g) noexcept GPA_REQUIRES(lock_);
 
   [[nodiscard]] std::size_t allowed() noexcept GPA_REQUIRES(lock_);
-  void note_need(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
-  void tolerate(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   /// False: there was nothing to give back.
   bool shed(std::size_t keep) noexcept;
   [[nodiscard]] span* take_to_shed(std::size_t keep, bool& whole) noexcept GPA_REQUIRES(lock_);
@@ -120,10 +117,8 @@ class span_cache {
 
   owner& owner_;
   supply& supply_;
-  const clock now_;
   std::atomic<std::size_t> held_{0};
   std::atomic<bool> news_{false};  // more is used than ever
-  std::atomic<bool> tolerates_{false};  // tolerated_ != 0
 
   mutex lock_;
   segment* segments_ GPA_GUARDED_BY(lock_) = nullptr;
@@ -137,14 +132,7 @@ class span_cache {
   std::size_t free_dirty_ GPA_GUARDED_BY(lock_) = 0;
   std::size_t most_used_ GPA_GUARDED_BY(lock_) = 0;
   bool keeps_ GPA_GUARDED_BY(lock_) = true;
-
-  // Learning what was given back too early.
-  std::size_t given_back_ GPA_GUARDED_BY(lock_) = 0;  // and not needed again yet
-  std::int64_t given_back_at_ GPA_GUARDED_BY(lock_) = 0;
-  std::size_t tolerated_ GPA_GUARDED_BY(lock_) = 0;
-  std::int64_t second_began_ GPA_GUARDED_BY(lock_) = 0;
-  std::size_t least_free_ GPA_GUARDED_BY(lock_) = 0;  // free and dirty, since then
-  std::size_t most_free_ GPA_GUARDED_BY(lock_) = 0;
+  tolerance tolerance_;  // of what is free and dirty; under lock_, but for tolerates()
 };
 
 }  // namespace gpa::detail

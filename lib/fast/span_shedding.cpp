@@ -5,7 +5,6 @@
 #include "os/metadata.hpp"
 
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 namespace gpa::detail {
@@ -23,38 +22,16 @@ bool is_whole(const span& s) noexcept
 
 }  // namespace
 
-// Some milliseconds late, and cheap.
-std::int64_t span_cache::coarse_clock() noexcept
-{
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-  return static_cast<std::int64_t>(t.tv_sec) * 1'000 + t.tv_nsec / 1'000'000;
-}
-
 std::size_t span_cache::allowed() noexcept
 {
   if (!keeps_) return 0;
   const std::size_t least = supply_.from_system() ? least_allowance : least_allowance_of_upstream;
-  const std::size_t allowance = std::max(used_ / 8, least);
-  most_free_ = std::max(most_free_, free_dirty_);
-  if (tolerated_ == 0 || free_dirty_ <= allowance) return allowance;
-  if (const std::int64_t t = now_(); t - second_began_ > a_second) {
-    tolerate(std::min(tolerated_, most_free_ - least_free_));  // what came and went; the rest lay idle
-    second_began_ = t;
-    least_free_ = most_free_ = free_dirty_;
-  }
-  return allowance + tolerated_ + tolerated_ / 4;  // the next burst is seldom the same to the byte
-}
-
-void span_cache::tolerate(std::size_t bytes) noexcept
-{
-  tolerated_ = bytes;
-  tolerates_.store(bytes != 0, std::memory_order_relaxed);
+  return tolerance_.allowed(std::max(used_ / 8, least), free_dirty_);
 }
 
 void span_cache::shed_idle() noexcept
 {
-  if (!tolerates_.load(std::memory_order_relaxed)) return;
+  if (!tolerance_.tolerates()) return;
   std::size_t keep = 0;
   {
     const mutex_guard guard(lock_);
@@ -62,25 +39,6 @@ void span_cache::shed_idle() noexcept
     if (free_dirty_ <= keep) return;
   }
   shed(keep);
-}
-
-// Memory without pages is about to be used: was it given back a moment ago?
-void span_cache::note_need(std::size_t bytes) noexcept
-{
-  if (given_back_ == 0) return;
-  const std::int64_t t = now_();
-  if (t - given_back_at_ > a_second) {
-    given_back_ = 0;
-    return;
-  }
-  const std::size_t again = std::min(bytes, given_back_);
-  given_back_ -= again;
-  if (tolerated_ == 0) {
-    second_began_ = t;
-    least_free_ = most_free_ = free_dirty_;
-  }
-  tolerate(tolerated_ + again);
-  most_free_ = std::max(most_free_, free_dirty_ + tolerated_);
 }
 
 // Takes a span, or a part of one, out of its list: free to us alone, counted as used. `whole`: its segment was unlinked
@@ -120,8 +78,7 @@ bool span_cache::shed(std::size_t keep) noexcept
       const mutex_guard guard(lock_);
       s = take_to_shed(keep, whole);
       if (s == nullptr) return any;
-      given_back_ += s->dirty * granule_size;
-      given_back_at_ = now_();
+      tolerance_.note_given_back(s->dirty * granule_size);
       if (whole) {
         gone = s->home;
         used_ -= s->bytes;
@@ -147,8 +104,7 @@ void span_cache::trim() noexcept
 {
   shed(0);
   const mutex_guard guard(lock_);
-  given_back_ = 0;  // asked for: nothing to learn from
-  tolerate(0);
+  tolerance_.forget();  // asked for: nothing to learn from
 }
 
 void span_cache::keep_nothing() noexcept
@@ -181,8 +137,8 @@ void span_cache::release() noexcept
     lists_ = {};
     lists_with_any_ = {};
     newest_ = oldest_ = nullptr;
-    used_ = free_dirty_ = given_back_ = 0;
-    tolerate(0);
+    used_ = free_dirty_ = 0;
+    tolerance_.forget();
     next_segment_ = first_segment;
     publish_held();
   }
