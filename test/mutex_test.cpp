@@ -8,9 +8,12 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <ctime>
+#include <pthread.h>
 #include <thread>
 
 using gpa::detail::mutex_guard;
@@ -44,6 +47,33 @@ BOOST_AUTO_TEST_CASE(one_thread_at_a_time_holds_it_and_all_come_through)
     });
   for (std::thread& t : threads) t.join();
   BOOST_TEST(count == rounds * threads.size());
+}
+
+BOOST_AUTO_TEST_CASE(a_signal_while_it_waits_leaves_errno_alone)
+{
+  struct sigaction nothing = {};
+  nothing.sa_handler = [](int) {};  // without SA_RESTART: the wait is cut short
+  struct sigaction before = {};
+  BOOST_TEST_REQUIRE(::sigaction(SIGUSR2, &nothing, &before) == 0);
+  small_mutex m;
+  m.lock();
+  std::atomic<bool> about_to{false};
+  int left = 0;
+  std::thread waiting([&] {
+    errno = EXDEV;
+    about_to = true;
+    const mutex_guard guard(m);
+    left = errno;
+  });
+  while (!about_to) std::this_thread::yield();
+  for (int i = 0; i != 20; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    ::pthread_kill(waiting.native_handle(), SIGUSR2);
+  }
+  m.unlock();
+  waiting.join();
+  BOOST_TEST(left == EXDEV);
+  ::sigaction(SIGUSR2, &before, nullptr);
 }
 
 BOOST_AUTO_TEST_CASE(who_waits_sleeps_and_is_woken)

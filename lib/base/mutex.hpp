@@ -5,6 +5,7 @@
 // processes.
 #pragma once
 
+#include "base/attributes.hpp"
 #include "base/tools.hpp"
 
 #include <atomic>
@@ -47,10 +48,8 @@ class GPA_THREAD_SAFETY(capability("mutex")) small_mutex {
   void lock() noexcept GPA_ACQUIRE()
   {
     int seen = free;
-    if (!state_.compare_exchange_strong(seen, held, std::memory_order_acquire, std::memory_order_relaxed)) [[unlikely]] {
-      while (state_.exchange(awaited, std::memory_order_acquire) != free)
-        state_.wait(awaited, std::memory_order_relaxed);
-    }
+    if (!state_.compare_exchange_strong(seen, held, std::memory_order_acquire, std::memory_order_relaxed)) [[unlikely]]
+      wait_for_it();
     tools_acquired(this);
   }
   void unlock() noexcept GPA_RELEASE()
@@ -60,6 +59,8 @@ class GPA_THREAD_SAFETY(capability("mutex")) small_mutex {
   }
 
  private:
+  GPA_COLD void wait_for_it() noexcept;
+
   static constexpr int free = 0;
   static constexpr int held = 1;
   static constexpr int awaited = 2;  // held, and somebody may sleep

@@ -194,17 +194,18 @@ class checked_heap {
   std::atomic<std::size_t> held_{0};
 
   // A thread that lost its CPU while it holds a lock makes those wait who want the same: with one for each class, and the
-  // threads at work on blocks of many sizes, hardly anybody does. It guards all of the class's slabs but their records.
+  // threads at work on blocks of many sizes, hardly anybody does. It guards the bits of the class's slabs, what is
+  // counted of them, and which of them have pages.
   struct class_slabs {
     small_mutex lock;
     slab* with_free GPA_GUARDED_BY(lock) = nullptr;  // slabs with free bits, last listed first
   };
   std::array<class_slabs, class_count> classes_;
-  mutable mutex slabs_lock_;                    // taken before one of those above, if both are
+  mutable mutex slabs_lock_;                           // taken before one of those above, if both are
   slab* slabs_ GPA_GUARDED_BY(slabs_lock_) = nullptr;  // all of them, newest first
   std::atomic<std::size_t> idle_{0};                   // bytes of slots that became free since their slab was thinned
   small_mutex tolerance_lock_;                         // taken after one of a class, if both are
-  tolerance tolerance_;
+  tolerance tolerance_;                                // under it, but for note_more() and note_less()
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
   mutex scan_lock_;    // verify and trim exclude each other
   large_blocks large_;

@@ -5,6 +5,8 @@
 
 #include <ctime>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 
@@ -25,7 +27,7 @@ void wait_while(Condition holds) noexcept
       ::sched_yield();
     } else {
       constexpr timespec moment{0, 50'000};  // the other may have a lower priority than we
-      ::nanosleep(&moment, nullptr);
+      ::syscall(SYS_nanosleep, &moment, nullptr);  // the function would be a place to cancel the thread
     }
   }
 }
@@ -65,6 +67,7 @@ void share(slab& s) noexcept
 
 void sharing_lock() noexcept
 {
+  const errno_keeper keep;
   for (int n = 0; !sharers.compare_exchange_weak(n, forking, std::memory_order_acquire, std::memory_order_relaxed); n = 0)
     wait_while([] { return sharers.load(std::memory_order_relaxed) != 0; });
 }

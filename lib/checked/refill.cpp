@@ -107,21 +107,19 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
       }
     }
     if (b.next != b.end) {
-      if (const void* const sole = from->sole.load(std::memory_order_acquire); sole != nullptr && sole != &k) share(*from);
       b.direct = untouched != 0 || left < worth_ordering;
       for (const free_slot* next = b.end - untouched; next != b.end; ++next) poison_untouched(*next, slot_size(c), poison_);
+      if (const void* const sole = from->sole.load(std::memory_order_acquire); sole != nullptr && sole != &k) share(*from);
       owner_.heartbeat();
       return true;
     }
     slab* const s = new_slab(c);
     if (s == nullptr) return false;
     if (process_barrier_available()) s->sole.store(&k, std::memory_order_relaxed);
-    {
-      const mutex_guard guard(slabs_lock_);
-      s->next = slabs_;
-      slabs_ = s;
-    }
-    const mutex_guard guard(classes_[c].lock);
+    const mutex_guard guard(slabs_lock_);
+    s->next = slabs_;
+    slabs_ = s;
+    const mutex_guard of_class(classes_[c].lock);
     list_free(c, *s);
   }
 }
@@ -218,6 +216,7 @@ std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_
 
 void checked_heap::list_free(unsigned c, slab& s) noexcept
 {
+  GPA_ASSERT(s.size_class == c);
   if (s.listed) return;
   s.listed = true;
   s.next_free = classes_[c].with_free;

@@ -13,9 +13,9 @@
 // side by side again, which is what a cache can follow. A slot is poisoned when it is taken for the first time, so a
 // slab of which three slots are used costs one page.
 //
-// Geometry is immutable once the slab stands in the page map. Bits and lists belong to the lock of its class. `carved`
-// grows under it and falls to 0 when trim() drops the pages; scans stay below it. What goes back by itself leaves it
-// where it is (shedding.cpp).
+// Geometry is immutable once the slab stands in the page map. Bits, what is counted of them and the list of slabs with
+// free ones belong to the lock of its class. `carved` grows under it and falls to 0 when trim() drops the pages; scans
+// stay below it. What goes back by itself leaves it where it is (shedding.cpp).
 #pragma once
 
 #include "base/size_class.hpp"
