@@ -37,6 +37,13 @@ struct fixture {
     for (auto& word : words) word.store(live);
     s.sole.store(&owner());
   }
+  // As if the owner had lost its CPU in the middle of a free, and until it has it again.
+  void arm_with_the_owner_set_aside()
+  {
+    arm();
+    owner().claiming.store(&s);
+  }
+  void let_the_owner_go_on() { owner().claiming.store(nullptr); }
 };
 
 }  // namespace
@@ -71,19 +78,18 @@ BOOST_AUTO_TEST_CASE(a_stranger_ends_the_privilege_for_good)
   BOOST_TEST(!claim(*f.caches[1], f.s, f.words[1], live, freed));
 }
 
-// As if the owner had lost its CPU between looking and storing: what it stores then must not be a second win.
+// What the owner stores when it goes on must not be a second win.
 BOOST_AUTO_TEST_CASE(a_stranger_waits_for_a_claim_of_the_owner_that_is_under_way)
 {
   fixture f;
-  f.arm();
-  f.owner().claiming.store(&f.s);
+  f.arm_with_the_owner_set_aside();
   std::atomic<bool> won{false};
   std::thread stranger([&] { won = claim(*f.caches[1], f.s, f.words[0], live, freed); });
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   BOOST_TEST(!won);
   BOOST_TEST(f.words[0].load() == live);
   f.words[0].store(freed);
-  f.owner().claiming.store(nullptr);
+  f.let_the_owner_go_on();
   stranger.join();
   BOOST_TEST(!won);
   BOOST_TEST(f.s.sole.load() == nullptr);
@@ -94,15 +100,14 @@ BOOST_AUTO_TEST_CASE(two_slabs_are_shared_independently)
 {
   fixture slow;
   fixture quick;
-  slow.arm();
+  slow.arm_with_the_owner_set_aside();
   quick.arm();
-  slow.owner().claiming.store(&slow.s);
   std::thread waiting([&] { share(slow.s); });
   while (slow.s.sole.load() == &slow.owner()) std::this_thread::yield();
   share(quick.s);  // for ever, if it waited
   BOOST_TEST(quick.s.sole.load() == nullptr);
   BOOST_TEST(slow.s.sole.load() != nullptr);
-  slow.owner().claiming.store(nullptr);
+  slow.let_the_owner_go_on();
   waiting.join();
   BOOST_TEST(slow.s.sole.load() == nullptr);
 }
@@ -110,18 +115,20 @@ BOOST_AUTO_TEST_CASE(two_slabs_are_shared_independently)
 BOOST_AUTO_TEST_CASE(of_two_who_share_one_slab_neither_goes_on_before_it_is_shared)
 {
   fixture f;
-  f.arm();
-  f.owner().claiming.store(&f.s);
+  f.arm_with_the_owner_set_aside();
+  std::atomic<int> begun{0};
   std::atomic<int> through{0};
   const auto go = [&] {
+    ++begun;
     share(f.s);
     ++through;
   };
   std::thread first(go);
   std::thread second(go);
+  while (begun != 2) std::this_thread::yield();
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   BOOST_TEST(through == 0);
-  f.owner().claiming.store(nullptr);
+  f.let_the_owner_go_on();
   first.join();
   second.join();
   BOOST_TEST(f.s.sole.load() == nullptr);
@@ -130,8 +137,7 @@ BOOST_AUTO_TEST_CASE(of_two_who_share_one_slab_neither_goes_on_before_it_is_shar
 BOOST_AUTO_TEST_CASE(a_fork_waits_for_who_shares_and_then_keeps_everybody_from_it)
 {
   fixture f;
-  f.arm();
-  f.owner().claiming.store(&f.s);
+  f.arm_with_the_owner_set_aside();
   std::thread sharing([&] { share(f.s); });
   while (f.s.sole.load() == &f.owner()) std::this_thread::yield();
   std::atomic<bool> alone{false};
@@ -144,7 +150,7 @@ BOOST_AUTO_TEST_CASE(a_fork_waits_for_who_shares_and_then_keeps_everybody_from_i
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   BOOST_TEST(!alone);
-  f.owner().claiming.store(nullptr);
+  f.let_the_owner_go_on();
   sharing.join();
   while (!alone) std::this_thread::yield();
   fixture next;
