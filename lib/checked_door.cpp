@@ -64,45 +64,54 @@ template <class Slots>
   deallocate_again<Slots>(p, bytes, alignment, trace, k);
 }
 
-// Tiny blocks in line, the others a jump away: each kind with the registers it needs.
+// Tiny blocks in line, the others a jump away: each kind with the registers it needs. Where the CPU has AVX2, as a rule,
+// it is one jump, and else one more.
 
+template <class Moves>
 GPA_NOINLINE void* allocate_coarse(std::size_t bytes, std::size_t alignment, std::uint32_t trace, checked_cache& k)
 {
-  if (bytes <= small_limit) [[likely]] return allocate_of<coarse_slots>(bytes, alignment, trace, k);
+  if (bytes <= small_limit) [[likely]] return allocate_of<coarse_slots<Moves>>(bytes, alignment, trace, k);
   return allocate_or_throw(*k.handle, bytes, alignment, as_caller(trace));
 }
 
+template <class Moves>
 GPA_NOINLINE void* allocate_larger(std::size_t bytes, std::size_t alignment, std::uint32_t trace, checked_cache& k)
 {
-  if (bytes < fine_bytes) [[likely]] return allocate_of<fine_slots>(bytes, alignment, trace, k);
-  return allocate_coarse(bytes, alignment, trace, k);
+  if constexpr (Moves::wide)
+    if (!k.wide_moves) [[unlikely]] return allocate_larger<sse2_moves>(bytes, alignment, trace, k);
+  if (bytes < fine_bytes) [[likely]] return allocate_of<fine_slots<Moves>>(bytes, alignment, trace, k);
+  return allocate_coarse<Moves>(bytes, alignment, trace, k);
 }
 
+template <class Moves>
 GPA_NOINLINE void deallocate_coarse(void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                     checked_cache& k) noexcept
 {
-  deallocate_of<coarse_slots>(p, bytes, alignment, trace, k);
+  deallocate_of<coarse_slots<Moves>>(p, bytes, alignment, trace, k);
 }
 
+template <class Moves>
 GPA_NOINLINE void deallocate_larger(void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                     checked_cache& k) noexcept
 {
-  if (bytes < fine_bytes) [[likely]] return deallocate_of<fine_slots>(p, bytes, alignment, trace, k);
-  deallocate_coarse(p, bytes, alignment, trace, k);
+  if constexpr (Moves::wide)
+    if (!k.wide_moves) [[unlikely]] return deallocate_larger<sse2_moves>(p, bytes, alignment, trace, k);
+  if (bytes < fine_bytes) [[likely]] return deallocate_of<fine_slots<Moves>>(p, bytes, alignment, trace, k);
+  deallocate_coarse<Moves>(p, bytes, alignment, trace, k);
 }
 
 [[gnu::always_inline]] inline void* allocate_of_any_kind(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                                    checked_cache& k)
 {
   if (bytes < tiny_bytes) return allocate_of<tiny_slots>(bytes, alignment, trace, k);
-  return allocate_larger(bytes, alignment, trace, k);
+  return allocate_larger<avx2_moves>(bytes, alignment, trace, k);
 }
 
 [[gnu::always_inline]] inline void deallocate_of_any_kind(void* p, std::size_t bytes, std::size_t alignment,
                                                     std::uint32_t trace, checked_cache& k) noexcept
 {
   if (bytes < tiny_bytes) return deallocate_of<tiny_slots>(p, bytes, alignment, trace, k);
-  deallocate_larger(p, bytes, alignment, trace, k);
+  deallocate_larger<avx2_moves>(p, bytes, alignment, trace, k);
 }
 
 // The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
@@ -117,11 +126,18 @@ GPA_NOINLINE void* allocate_from_elsewhere(std::size_t bytes, std::size_t alignm
   return allocate_of_any_kind(bytes, alignment, stack_from_here(k.frames, caller), k);
 }
 
+template <class Moves>
+[[gnu::always_inline]] inline bool deallocate_untraced(void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
+{
+  return bytes < fine_bytes ? checked_heap::deallocate_short<fine_slots<Moves>>(k, p, bytes, alignment, no_trace)
+                            : checked_heap::deallocate_short<coarse_slots<Moves>>(k, p, bytes, alignment, no_trace);
+}
+
 GPA_NOINLINE bool deallocate_untraced(void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
 {
-  return bytes < tiny_bytes   ? checked_heap::deallocate_short<tiny_slots>(k, p, bytes, alignment, no_trace)
-         : bytes < fine_bytes ? checked_heap::deallocate_short<fine_slots>(k, p, bytes, alignment, no_trace)
-                              : checked_heap::deallocate_short<coarse_slots>(k, p, bytes, alignment, no_trace);
+  return bytes < tiny_bytes ? checked_heap::deallocate_short<tiny_slots>(k, p, bytes, alignment, no_trace)
+         : k.wide_moves     ? deallocate_untraced<avx2_moves>(p, bytes, alignment, k)
+                            : deallocate_untraced<sse2_moves>(p, bytes, alignment, k);
 }
 
 GPA_NOINLINE void deallocate_from_elsewhere(void* p, std::size_t bytes, std::size_t alignment, const void* caller,

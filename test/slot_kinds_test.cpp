@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE slot_kinds
 #include "checked/slot_kinds.hpp"
 
+#include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
@@ -86,50 +87,59 @@ BOOST_AUTO_TEST_CASE(tiny_slots_are_poisoned_and_looked_at_as_written_elsewhere)
     for (const std::size_t odd : places) compare<tiny_slots>(bytes, poison_rule(), odd);
 }
 
-BOOST_AUTO_TEST_CASE(fine_slots_too_whole_and_in_places)
+// Of AVX2 there is something to compare only where the CPU has it.
+using every_moves = boost::mpl::list<sse2_moves, avx2_moves>;
+template <class Moves>
+bool runs_here()
 {
+  return !Moves::wide || __builtin_cpu_supports("avx2") != 0;
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(fine_slots_too_whole_and_in_places, Moves, every_moves)
+{
+  if (!runs_here<Moves>()) return;
   for (std::size_t bytes = tiny_bytes; bytes != fine_bytes; bytes += bytes % 16 == 15 ? 1 : 5) {
-    compare<fine_slots>(bytes, poison_rule(), places[bytes % 4]);
-    compare<fine_slots>(bytes, poison_rule::everywhere(), places[bytes % 4]);
+    compare<fine_slots<Moves>>(bytes, poison_rule(), places[bytes % 4]);
+    compare<fine_slots<Moves>>(bytes, poison_rule::everywhere(), places[bytes % 4]);
   }
 }
 
-BOOST_AUTO_TEST_CASE(coarse_slots_too)
+BOOST_AUTO_TEST_CASE_TEMPLATE(coarse_slots_too, Moves, every_moves)
 {
+  if (!runs_here<Moves>()) return;
   for (unsigned c = size_class(fine_bytes + 1); c != class_count; ++c) {
     const std::size_t most = std::min(slot_size(c) - 1, small_limit);
     for (const std::size_t less : {0U, 1U, 14U, 15U, 16U, 17U, 31U, 40U, 62U, 63U, 64U, 65U, 78U, 79U, 80U, 81U, 100U})
-      if (size_class(most - less + 1) == c) compare<coarse_slots>(most - less, poison_rule(), places[c % 4]);
+      if (size_class(most - less + 1) == c) compare<coarse_slots<Moves>>(most - less, poison_rule(), places[c % 4]);
   }
 }
 
-// A block that was shrunk where it stands, or has a slot of its alignment's class, has less than its slot has room for.
-BOOST_AUTO_TEST_CASE(a_coarse_slot_may_hold_a_small_block)
+// A block that was shrunk where it stands, or has a slot of its alignment's class, has less than its slot has room for. Its
+// free goes the general path; the slot's next allocation need not.
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_coarse_slot_may_have_held_a_small_block, Moves, every_moves)
 {
+  if (!runs_here<Moves>()) return;
   for (const std::size_t size : {1152U, 4608U, 36864U}) {
     for (const std::size_t bytes : {0U, 1U, 100U, 575U, 576U, 577U, 1000U}) {
       place p(size);
       const record r = record_of(bytes);
       p.fill(7);
-      coarse_slots::write_poison(p.slot(), size, bytes, poison_rule());
-      BOOST_TEST(holds_poison(p.slot(), size, bytes, poison_rule()));
-      BOOST_TEST(coarse_slots::is_poison(p.slot(), size, r, poison_rule()));
-      coarse_slots::write_redzone(p.slot(), bytes, size);
-      BOOST_TEST(behind_intact(p.slot(), bytes, size, poison_rule()));
-      BOOST_TEST(coarse_slots::is_intact_behind(p.slot(), bytes, size, poison_rule()));
+      write_poison(p.slot(), size, bytes, poison_rule());
+      BOOST_TEST(coarse_slots<Moves>::is_poison(p.slot(), size, r, poison_rule()));
     }
   }
 }
 
 // Then it is all poison, and that is the general path's.
-BOOST_AUTO_TEST_CASE(a_coarse_slot_that_is_poisoned_whole_is_refused)
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_coarse_slot_that_is_poisoned_whole_is_refused, Moves, every_moves)
 {
+  if (!runs_here<Moves>()) return;
   place p(1152);
   p.fill(poison_byte);
   const record r = record_of(1100);
-  BOOST_TEST(!coarse_slots::is_poison(p.slot(), 1152, r, poison_rule::everywhere()));
-  coarse_slots::write_redzone(p.slot(), 1100, 1152);
-  BOOST_TEST(!coarse_slots::is_intact_behind(p.slot(), 1100, 1152, poison_rule::everywhere()));
+  BOOST_TEST(!coarse_slots<Moves>::is_poison(p.slot(), 1152, r, poison_rule::everywhere()));
+  coarse_slots<Moves>::write_redzone(p.slot(), 1100, 1152);
+  BOOST_TEST(!coarse_slots<Moves>::is_intact_behind(p.slot(), 1100, 1152, poison_rule::everywhere()));
 }
 
 BOOST_AUTO_TEST_CASE(the_bin_of_a_size_is_that_of_its_class)

@@ -19,6 +19,15 @@ __attribute__((weak)) void __tsan_release(void* lock);
 
 namespace gpa::detail {
 
+/// Whether this is compiled with ThreadSanitizer, which sees no store that is written in assembler.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool watched_for_races = true;
+#elif defined(__has_feature)
+inline constexpr bool watched_for_races = __has_feature(thread_sanitizer);
+#else
+inline constexpr bool watched_for_races = false;
+#endif
+
 enum class tools_answer : std::uint8_t { not_asked, absent, present };
 extern std::atomic<tools_answer> tools_known;
 

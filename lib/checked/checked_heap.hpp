@@ -23,6 +23,7 @@
 #include "blocks/tolerance.hpp"
 #include "checked/claim.hpp"
 #include "checked/fill.hpp"
+#include "checked/poison_moves.hpp"
 #include "checked/judge.hpp"
 #include "checked/large_blocks.hpp"
 #include "checked/quarantine.hpp"
@@ -94,6 +95,7 @@ class checked_heap {
   {
     k.rule = rule_;
     k.poison = poison_;
+    k.wide_moves = avx2_moves::present();
   }
 
   /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.

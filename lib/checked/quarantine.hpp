@@ -85,7 +85,7 @@ struct quarantine_rule {
   [[nodiscard]] constexpr std::uint32_t period(std::size_t slot) const noexcept
   {
     const std::size_t most = most_slots(slot);
-    const std::size_t wished = std::min(most / 8, std::max(usual_period(slot), most / 64));
+    const std::size_t wished = std::min(most / (slot > 1024 ? 4 : 8), std::max(usual_period(slot), most / 64));
     return std::bit_floor(static_cast<std::uint32_t>(std::max<std::size_t>(wished, 1)));
   }
 };
@@ -268,6 +268,7 @@ struct checked_cache : cache_header {
   std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
   poison_rule poison;
+  bool wide_moves = false;  // see checked/poison_moves.hpp
   std::array<bin, class_count> bins;
 
   /// Of slots of `size` bytes, at most 1 KiB: in one instruction.

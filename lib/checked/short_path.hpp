@@ -44,6 +44,7 @@ template <class Slots>
   Slots::write_redzone(slot, bytes, size);
   r.word.store(make_word(encode(slot_state::live, bytes, alignment), 0), std::memory_order_release);
   k.counts.count_allocation(bytes);
+  if (slot == nullptr) __builtin_unreachable();  // or the caller would compare
   return slot;
 }
 
@@ -72,7 +73,7 @@ template <class Slots>
     if (!Slots::is_intact_behind(slot, bytes, size, k.poison)) [[unlikely]] return false;
     const bin& b = Slots::bin_in(k, s, size);
     tail = b.tail;
-    if (tail == b.stop) [[unlikely]] return false;
+    if (!Slots::turns_often && tail == b.stop) [[unlikely]] return false;
     r->word.store(make_word(encode(slot_state::freed, bytes, alignment), trace), std::memory_order_release);
     return true;
   });

@@ -11,9 +11,11 @@
 #pragma once
 
 #include "checked/fill.hpp"
+#include "checked/poison_moves.hpp"
 #include "checked/quarantine.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -25,51 +27,6 @@ namespace gpa::detail {
 inline constexpr std::size_t tiny_bytes = 128;
 /// Blocks of fewer bytes have tiny or fine slots.
 inline constexpr std::size_t fine_bytes = 1024;
-
-[[nodiscard]] inline __m128i poison_of_16() noexcept { return _mm_set1_epi8(static_cast<char>(poison_byte)); }
-
-[[nodiscard]] GPA_NO_SANITIZE inline __m128i aligned_16(const std::byte* p) noexcept
-{
-  return _mm_load_si128(reinterpret_cast<const __m128i*>(p));
-}
-
-[[nodiscard]] GPA_NO_SANITIZE inline __m128i anywhere_16(const std::byte* p) noexcept
-{
-  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-}
-
-/// Compares many bytes with poison: they all are if their conjunction is, and their disjunction. Two instructions for 16.
-class poison_look {
- public:
-  explicit poison_look(const std::byte* p) noexcept : all_(aligned_16(p)), any_(all_) {}
-  void at(const std::byte* p) noexcept { take(aligned_16(p)); }
-  void anywhere(const std::byte* p) noexcept { take(anywhere_16(p)); }
-  void line(const std::byte* p) noexcept
-  {
-    for (std::size_t i = 0; i != poison_line; i += 16) at(p + i);
-  }
-  [[nodiscard]] bool is_poison() const noexcept
-  {
-    const __m128i same = _mm_and_si128(_mm_cmpeq_epi8(all_, poison_of_16()), _mm_cmpeq_epi8(any_, poison_of_16()));
-    return _mm_movemask_epi8(same) == 0xFFFF;
-  }
-
- private:
-  void take(__m128i seen) noexcept
-  {
-    all_ = _mm_and_si128(all_, seen);
-    any_ = _mm_or_si128(any_, seen);
-  }
-
-  __m128i all_;
-  __m128i any_;
-};
-
-inline void poison_16(std::byte* p) noexcept { _mm_store_si128(reinterpret_cast<__m128i*>(p), poison_of_16()); }
-inline void poison_a_line(std::byte* p) noexcept
-{
-  for (std::size_t i = 0; i != poison_line; i += 16) poison_16(p + i);
-}
 
 /// Slots whose redzone is in their last 16 bytes, and whose bin is found from their size.
 struct evenly_spaced_slots {
@@ -155,63 +112,54 @@ inline void ask_for_next(const free_slot* next) noexcept
 }
 
 /// A line at a time, the last one maybe twice.
+template <class Moves>
 struct fine_slots : evenly_spaced_slots {
   static void ask_for_later(const free_slot* next) noexcept { ask_for_next(next); }
   [[nodiscard]] static bool is_poison(const std::byte* slot, std::size_t size, const record&, poison_rule rule) noexcept
   {
-    poison_look look(slot);
     const std::byte* const last = slot + size - poison_line;
-    if (rule.sparse(size)) {
-      look.line(slot);
-      look.line(slot + poison_line);
-      look.line(slot + middle_line(slot, size - 16));
-    } else {
-      for (const std::byte* p = slot; p < last; p += poison_line) look.line(p);
-    }
-    look.line(last);
-    return look.is_poison();
+    if (rule.sparse(size)) return Moves::is_poison_at(slot, slot + middle_line(slot, size - 16), last);
+    return Moves::is_poison_up_to(slot, last);
   }
   static void write_poison(std::byte* slot, std::size_t size, std::size_t, poison_rule rule) noexcept
   {
     std::byte* const last = slot + size - poison_line;
     if (rule.sparse(size)) {
-      poison_a_line(slot);
-      poison_a_line(slot + poison_line);
-      poison_a_line(slot + middle_line(slot, size - 16));
+      Moves::write_places(slot, slot + middle_line(slot, size - 16), last);
     } else {
-      for (std::byte* p = slot; p < last; p += poison_line) {
-        asm("" : "+r"(p));  // stays a loop: as a call of memset it would cost the caller its frame
-        poison_a_line(p);
-      }
+      Moves::write_up_to(slot, last);
     }
-    poison_a_line(last);
   }
 };
 
-/// Whether all from `p` to `end` is poison: at least one byte. What is read begins at most 15 bytes in front of it.
-[[nodiscard]] GPA_NO_SANITIZE inline bool is_poison_tail(const std::byte* p, const std::byte* end) noexcept
-{
-  unsigned right = 0xFFFF;
-  const auto same = [](const std::byte* at) {
-    return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(anywhere_16(at), poison_of_16())));
-  };
-  for (; end - p > 16; p += 16) right &= same(p);
-  const auto in_front = static_cast<unsigned>(16 - (end - p));
-  return right == 0xFFFF && (same(end - 16) | ((1U << in_front) - 1U)) == 0xFFFF;
-}
+/// The slot that a block of `bytes` bytes (1 KiB to 32 KiB, aligned to 16 at most) takes, by bytes / 128: of those sizes
+/// each is a multiple of 128.
+struct coarse_slot {
+  std::uint16_t size;
+  std::uint8_t size_class;
+};
+inline constexpr auto coarse_slots_by_bytes = [] {
+  std::array<coarse_slot, small_limit / 128 + 1> all{};
+  for (std::size_t i = fine_bytes / 128; i != all.size(); ++i) {
+    const unsigned c = size_class(i * 128 + 1);
+    all[i] = {static_cast<std::uint16_t>(slot_size(c)), static_cast<std::uint8_t>(c)};
+  }
+  return all;
+}();
 
 /// Poison in places only. A block may be much smaller than its slot, for its alignment.
+template <class Moves>
 struct coarse_slots {
   static constexpr bool turns_often = true;
-  static constexpr std::size_t size_for(std::size_t bytes) noexcept { return slot_size(size_class(bytes + 1)); }
+  static std::size_t size_for(std::size_t bytes) noexcept { return coarse_slots_by_bytes[bytes / 128].size; }
   [[nodiscard]] static bool is_size_of(const slab& s, std::size_t bytes, std::size_t& size) noexcept
   {
     size = s.slot_bytes;
-    return size > fine_bytes && bytes < size;
+    return bytes < size;
   }
   [[nodiscard]] static bin& bin_for(checked_cache& k, std::size_t bytes, std::size_t) noexcept
   {
-    return k.bins[size_class(bytes + 1)];
+    return k.bins[coarse_slots_by_bytes[bytes / 128].size_class];
   }
   [[nodiscard]] static bin& bin_in(checked_cache& k, const slab& s, std::size_t) noexcept { return k.bins[s.size_class]; }
 
@@ -220,25 +168,12 @@ struct coarse_slots {
   {
     if (!rule.sparse(size)) [[unlikely]] return false;
     const std::size_t block = block_of(bytes_of(tag_of(r.word.load(std::memory_order_relaxed))));
-    poison_look look(slot);
-    look.line(slot);
-    look.line(slot + poison_line);
-    look.line(slot + middle_line(slot, block));
-    const std::byte* const end = slot + block_end(block, size);
-    for (std::size_t i = 0; i != poison_line; i += 16) look.anywhere(end + i);
-    look.line(slot + size - poison_line);
-    return look.is_poison();
+    return Moves::is_poison_at(slot, slot + middle_line(slot, block), slot + block_end(block, size),
+                               slot + size - poison_line);
   }
   static void write_poison(std::byte* slot, std::size_t size, std::size_t bytes, poison_rule) noexcept
   {
-    const std::size_t block = block_of(bytes);
-    poison_a_line(slot);
-    poison_a_line(slot + poison_line);
-    poison_a_line(slot + middle_line(slot, block));
-    std::byte* const end = slot + block_end(block, size);
-    for (std::size_t i = 0; i != poison_line; i += 16)
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(end + i), poison_of_16());
-    poison_a_line(slot + size - poison_line);
+    Moves::write_places(slot, slot + middle_line(slot, bytes), slot + block_end(bytes, size), slot + size - poison_line);
   }
 
   static void write_redzone(std::byte* slot, std::size_t bytes, std::size_t size) noexcept
@@ -250,9 +185,10 @@ struct coarse_slots {
                                              poison_rule rule) noexcept
   {
     if (!rule.sparse(size) || !redzone_intact(slot, bytes, size)) [[unlikely]] return false;
-    if (size - bytes <= redzone_bytes) return true;
-    if (size - bytes >= redzone_bytes + poison_line) return is_poison_line(slot + size - poison_line);
-    return is_poison_tail(slot + bytes + redzone_bytes, slot + size);
+    const std::size_t behind = size - bytes;
+    if (behind <= redzone_bytes) return true;
+    const std::size_t poisoned = std::min(behind - redzone_bytes, poison_line);
+    return Moves::changed_bytes(slot + size - poison_line) >> (poison_line - poisoned) == 0;
   }
 
  private:
@@ -260,12 +196,6 @@ struct coarse_slots {
   static constexpr std::size_t block_end(std::size_t block, std::size_t size) noexcept
   {
     return std::min(block - poison_line * 3 / 4, size - poison_line);
-  }
-  [[nodiscard]] static bool is_poison_line(const std::byte* p) noexcept
-  {
-    poison_look look(p);
-    for (std::size_t i = 16; i != poison_line; i += 16) look.at(p + i);
-    return look.is_poison();
   }
 };
 
