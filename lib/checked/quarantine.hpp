@@ -81,7 +81,7 @@ struct quarantine_rule {
   /// The most slots of this size that must wait at once.
   [[nodiscard]] constexpr std::size_t most_slots(std::size_t slot) const noexcept { return bytes / step(slot) + 1; }
   /// Slots of this size in a period, a power of two: as usual, or more where the quarantine is that long, but never more
-  /// than its eighth.
+  /// than its eighth; of slots above 1 KiB, of which it has few, its quarter.
   [[nodiscard]] constexpr std::uint32_t period(std::size_t slot) const noexcept
   {
     const std::size_t most = most_slots(slot);
