@@ -11,7 +11,8 @@
 //      claiming = nothing                    sole = nobody
 //
 // (*) and on the hot path what comes before that: whose slot it is, and whether its redzone is whole. Poison is written
-// afterwards, so a page that its user closed faults outside, unless that is where the redzone stands.
+// afterwards, so a page that its user closed faults outside, unless that is where the redzone stands; but a tiny slot's
+// before, as there is less to keep in registers then.
 //
 // The barrier falls before or after the owner's look at `sole`. Before: the owner sees that it is no longer alone.
 // After: its `claiming` was written earlier still, so the other thread sees it and waits for what the owner stores.
@@ -39,8 +40,9 @@ void sharing_lock() noexcept;
 void sharing_unlock() noexcept;
 
 /// The owner's side: what `work` does, it does alone. Another thread may be waiting for its end: it takes no lock, calls
-/// nothing, and of user memory it reads the redzone of a live block at most. False with nothing done if the slab is not
-/// `k`'s alone, else what `work` returns. Any region will do: of another heap, or no slab at all, it is nobody's alone.
+/// nothing, and of user memory it reads the redzone of a live block, and writes at most the block it freed, if that is
+/// small. False with nothing done if the slab is not `k`'s alone, else what `work` returns. Any region will do: of another
+/// heap, or no slab at all, it is nobody's alone.
 template <class Work>
 [[nodiscard, gnu::always_inline]] inline bool do_alone(checked_cache& k, const slab& s, Work work) noexcept
 {

@@ -60,6 +60,11 @@ template <class Slots>
   std::size_t size = 0;
   record* r = nullptr;
   free_slot* tail = nullptr;
+  const auto poison = [&]() __attribute__((always_inline)) {
+    Slots::write_poison(slot, size, bytes, k.poison);
+    r->free_thread.store(k.thread, std::memory_order_relaxed);
+    r->word.store(make_word(encode(slot_state::poisoned, bytes, alignment), trace), std::memory_order_release);
+  };
   const bool claimed = do_alone(k, s, [&]() __attribute__((always_inline)) {
     // So it is a slab, and this heap's, as `k` is.
     if (!Slots::is_size_of(s, bytes, size)) [[unlikely]] return false;
@@ -75,14 +80,15 @@ template <class Slots>
     tail = b.tail;
     if (!Slots::turns_often && tail == b.stop) [[unlikely]] return false;
     r->word.store(make_word(encode(slot_state::freed, bytes, alignment), trace), std::memory_order_release);
+    if constexpr (Slots::poisoned_alone) poison();
     return true;
   });
   if (!claimed) [[unlikely]] return false;
   bin& b = Slots::bin_in(k, s, size);
-  keep_in_a_register(size);
-  Slots::write_poison(slot, size, bytes, k.poison);
-  r->free_thread.store(k.thread, std::memory_order_relaxed);
-  r->word.store(make_word(encode(slot_state::poisoned, bytes, alignment), trace), std::memory_order_release);
+  if constexpr (!Slots::poisoned_alone) {
+    keep_in_a_register(size);
+    poison();
+  }
   k.counts.count_free(bytes);
   k.clock += b.step;
   *tail = free_slot{slot, r};

@@ -30,13 +30,14 @@ inline constexpr std::size_t fine_bytes = 1024;
 
 /// Slots whose redzone is in their last 16 bytes, and whose bin is found from their size.
 struct evenly_spaced_slots {
+  static constexpr bool poisoned_alone = false;  // while nobody else may claim: see claim.hpp
   static constexpr bool turns_often = false;  // periods are of few slots, so that their end is worth a look ahead
   static constexpr std::size_t size_for(std::size_t bytes) noexcept { return (bytes + 16) & ~std::size_t{15}; }
-  /// A slot of another class came from an alignment, or the bytes are wrong: not for the short path.
-  [[nodiscard]] static bool is_size_of(const slab& s, std::size_t bytes, std::size_t& size) noexcept
+  /// A block that was shrunk where it stands, in a slot too large for it, has its redzone elsewhere: it is not found intact.
+  [[nodiscard]] static bool is_size_of(const slab& s, std::size_t, std::size_t& size) noexcept
   {
-    size = size_for(bytes);
-    return s.slot_bytes == static_cast<std::uint32_t>(size);
+    size = s.slot_bytes;
+    return size <= fine_bytes;
   }
   [[nodiscard]] static bin& bin_for(checked_cache& k, std::size_t, std::size_t size) noexcept { return k.bin_of(size); }
   [[nodiscard]] static bin& bin_in(checked_cache& k, const slab&, std::size_t size) noexcept { return k.bin_of(size); }
@@ -59,8 +60,10 @@ struct evenly_spaced_slots {
 
 /// From both ends towards the middle, where 16 bytes may be taken twice.
 struct tiny_slots : evenly_spaced_slots {
+  static constexpr bool poisoned_alone = true;
   /// Behind the last ready slot stand stale ones, which a prefetch may name.
-  static void ask_for_later(const free_slot* next) noexcept
+  // In line at once: g++ 12 takes a function that does nothing but ask for one without effect, and drops the call.
+  [[gnu::always_inline]] static void ask_for_later(const free_slot* next) noexcept
   {
     __builtin_prefetch(next[slots_ahead].slot, 0, 2);
     __builtin_prefetch(next[slots_ahead].record, 1, 2);
@@ -150,6 +153,7 @@ inline constexpr auto coarse_slots_by_bytes = [] {
 /// Poison in places only. A block may be much smaller than its slot, for its alignment.
 template <class Moves>
 struct coarse_slots {
+  static constexpr bool poisoned_alone = false;
   static constexpr bool turns_often = true;
   static std::size_t size_for(std::size_t bytes) noexcept { return coarse_slots_by_bytes[bytes / 128].size; }
   [[nodiscard]] static bool is_size_of(const slab& s, std::size_t bytes, std::size_t& size) noexcept
