@@ -100,11 +100,12 @@ struct tiny_slots : evenly_spaced_slots {
 };
 
 /// Asks for the record and the first lines of the slot after the next.
+template <std::size_t lines>
 inline void ask_for_next(const free_slot* next) noexcept
 {
   __builtin_prefetch(next[1].record, 1, 2);
   const auto place = reinterpret_cast<std::uintptr_t>(next[1].slot);  // may be stale, or null: a number
-  for (std::size_t line = 0; line != 4 * poison_line; line += poison_line)
+  for (std::size_t line = 0; line != lines * poison_line; line += poison_line)
     __builtin_prefetch(reinterpret_cast<const void*>(place + line), 0, 2);
 }
 
@@ -117,7 +118,7 @@ inline void ask_for_next(const free_slot* next) noexcept
 /// A line at a time, the last one maybe twice.
 template <class Moves>
 struct fine_slots : evenly_spaced_slots {
-  static void ask_for_later(const free_slot* next) noexcept { ask_for_next(next); }
+  static void ask_for_later(const free_slot* next) noexcept { ask_for_next<4>(next); }
   [[nodiscard]] static bool is_poison(const std::byte* slot, std::size_t size, const record&, poison_rule rule) noexcept
   {
     const std::byte* const last = slot + size - poison_line;
@@ -167,7 +168,7 @@ struct coarse_slots {
   }
   [[nodiscard]] static bin& bin_in(checked_cache& k, const slab& s, std::size_t) noexcept { return k.bins[s.size_class]; }
 
-  static void ask_for_later(const free_slot* next) noexcept { ask_for_next(next); }
+  static void ask_for_later(const free_slot* next) noexcept { ask_for_next<2>(next); }
   [[nodiscard]] static bool is_poison(const std::byte* slot, std::size_t size, const record& r, poison_rule rule) noexcept
   {
     if (!rule.sparse(size)) [[unlikely]] return false;
