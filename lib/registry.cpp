@@ -25,7 +25,7 @@ namespace {
 
 using core_map = hash_map<std::uint64_t, core*>;
 
-constexpr std::size_t most_retired = 256;
+constexpr std::size_t most_retired = 128;  // 8 KiB each
 
 constinit std::atomic<std::uint64_t> numbers{0};
 constinit mutex lock;

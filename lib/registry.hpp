@@ -25,7 +25,7 @@ void register_core(core& c);
 /// Every core that has not ended, entered; leave() follows for each. Without memory for the list, fewer.
 void enter_cores(list_of<core*>& entered) noexcept;
 
-/// A dead core without blocks: it can be asked about a while longer (the last 256 of them), then it is destroyed.
+/// A dead core without blocks: it can be asked about a while longer (the last 128 of them), then it is destroyed.
 void retire_core(core& c) noexcept;
 
 /// What the thread caches ask at thread exit.

@@ -155,6 +155,7 @@ std::vector<row> rows_of_places(const fixture& f)
   using enum pointer_place;
   static int global = 0;
   const slab& s = f.slab_of(f.live);
+  const slab& tight = f.slab_of(f.zero);  // some slots fit behind the last one
   const std::byte* const rest = s.base + s.slot_count * s.slot_bytes;
   const std::byte* const last = s.slot(s.slot_count - 1);
   const auto wild = mistake::invalid_pointer;
@@ -188,6 +189,10 @@ std::vector<row> rows_of_places(const fixture& f)
       {"never handed out, inside", last + 8, 40, 8, false, wild, never_handed_out,
        "in memory of a gpa::resource that was never handed out"},
       {"the gap", rest, 40, 8, false, wild, gap, "in memory of a gpa::resource, behind its last block"},
+      {"the gap, a slot's place", tight.slot(tight.slot_count), 0, 1, false, wild, gap,
+       "in memory of a gpa::resource, behind its last block"},
+      {"the gap, the last slot's place", tight.slot(tight.fitting() - 1), 0, 1, false, wild, gap,
+       "in memory of a gpa::resource, behind its last block"},
       {"the gap's end", s.base + s.bytes - 1, 40, 8, false, wild, gap,
        "in memory of a gpa::resource, behind its last block"},
   };

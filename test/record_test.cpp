@@ -2,6 +2,7 @@
 #include "checked/record.hpp"
 
 #include "checked/large_record.hpp"
+#include "checked/slab.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -144,4 +145,24 @@ BOOST_AUTO_TEST_CASE(large_numbers_out_of_range_are_refused)
     BOOST_TEST(!encodable_large(bytes, 16));
   for (const std::size_t alignment : {std::size_t{0}, std::size_t{3}, std::size_t{24}, 16 + bit(61), top})
     BOOST_TEST(!encodable_large(200000, alignment));
+}
+
+BOOST_AUTO_TEST_CASE(few_slots_are_given_up_for_a_page_of_records)
+{
+  constexpr std::size_t page = 4096;
+  for (unsigned c = 1; c != class_count; ++c) {
+    BOOST_TEST_CONTEXT("slots of " << slot_size(c)) {
+      const std::size_t fitting = slab_size(c) / slot_size(c);
+      const std::size_t used = used_slots(fitting);
+      const auto pages = [&](std::size_t slots) {
+        return (bits_bytes(fitting) + slots * sizeof(record) + page - 1) / page;
+      };
+      BOOST_TEST(used <= fitting);
+      BOOST_TEST(fitting - used <= fitting / 64);
+      BOOST_TEST((used == fitting || pages(used) == pages(fitting) - 1));
+      // The record of any place in the slab is there, and those of the gap are fresh: nobody writes to them.
+      BOOST_TEST(bits_bytes(fitting) + (slab_size(c) - 1) / slot_size(c) * sizeof(record) < records_bytes(fitting));
+    }
+  }
+  BOOST_TEST(used_slots(1024) == 1016);
 }

@@ -57,6 +57,12 @@ void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) n
   inside_.store(0, std::memory_order_relaxed);
 }
 
+void supply::trim() noexcept
+{
+  const mutex_guard guard(lock_);
+  if (segment_ != segment_end_) discard_pages(segment_, static_cast<std::size_t>(segment_end_ - segment_));
+}
+
 std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment) noexcept
 {
   if (sampled_) return take_from_range(bytes, alignment);

@@ -47,6 +47,9 @@ class supply {
   /// What take() or reserve() returned, with the same numbers.
   void give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept;
 
+  /// Drops pages that nobody took: of a huge page, whoever touches one small page has all.
+  void trim() noexcept;
+
   /// Calls made to a user's upstream.
   [[nodiscard]] std::uint64_t calls() const noexcept { return calls_.load(std::memory_order_relaxed); }
 

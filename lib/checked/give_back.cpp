@@ -67,7 +67,7 @@ void checked_heap::delete_slab(slab& s) noexcept
   clear_region(s);
   held_.fetch_sub(s.held, std::memory_order_relaxed);
   supply_.give_back(s.base, s.bytes, granule_size);
-  metadata_free(s.records, records_bytes(s.slot_count));
+  metadata_free(s.free_bits, records_bytes(s.fitting()));
   if (void* const lives = s.lives.load(std::memory_order_relaxed); lives != nullptr)
     metadata_free(lives, s.slot_count * sizeof(std::uint64_t));
   metadata_free(&s, sizeof s);
@@ -148,6 +148,7 @@ void checked_heap::trim() noexcept
     const mutex_guard guard(tolerance_lock_);
     tolerance_.forget();  // asked for: nothing to learn from
   }
+  supply_.trim();
   while (unlinked != nullptr) {  // calls the upstream: no lock held
     slab& s = *unlinked;
     unlinked = s.next;
@@ -183,7 +184,7 @@ void checked_heap::bury() noexcept
       continue;
     }
     s.sole.store(nullptr, std::memory_order_relaxed);  // its cache may go, and another begin at the same address
-    const std::size_t still = std::min(s.bytes - discard_around_live(s), s.held);
+    const auto still = static_cast<std::uint32_t>(std::min<std::size_t>(s.bytes - discard_around_live(s), s.held));
     held_.fetch_sub(s.held - still, std::memory_order_relaxed);
     s.held = still;
     s.next = kept;

@@ -201,7 +201,7 @@ std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_
     const mutex_guard guard(tolerance_lock_);
     tolerance_.note_need(s.bytes - s.held, idle());
     held_.fetch_add(s.bytes - s.held, std::memory_order_relaxed);
-    s.held = s.bytes;
+    s.held = static_cast<std::uint32_t>(s.bytes);
   }
   if (s.thinned) untouched = taken;
   if (s.free_slots == 0) {
@@ -259,9 +259,10 @@ slab* checked_heap::new_slab(unsigned c) noexcept
 {
   const std::size_t bytes = slab_size(c);
   const std::size_t slot = slot_size(c);
-  const std::size_t count = bytes / slot;
+  const std::size_t fitting = bytes / slot;
+  const std::size_t count = used_slots(fitting);
   void* const place = metadata_allocate(sizeof(slab));
-  void* const records = metadata_allocate(records_bytes(count));
+  auto* const records = static_cast<std::byte*>(metadata_allocate(records_bytes(fitting)));
   std::byte* base = place != nullptr && records != nullptr ? supply_.take(bytes, granule_size) : nullptr;
   if (base == nullptr && place != nullptr && records != nullptr && large_.end_quarantine())
     base = supply_.take(bytes, granule_size);
@@ -273,14 +274,14 @@ slab* checked_heap::new_slab(unsigned c) noexcept
     s->bytes = bytes;
     s->kind = region_kind::checked_slab;
     s->slot_reciprocal = reciprocal(slot);
-    s->records = static_cast<record*>(records);
+    s->records = reinterpret_cast<record*>(records + bits_bytes(fitting));
     s->slot_bytes = static_cast<std::uint32_t>(slot);
     s->slot_count = static_cast<std::uint32_t>(count);
     s->size_class = static_cast<std::uint8_t>(c);
-    s->held = bytes;
-    s->free_bits = reinterpret_cast<std::uint64_t*>(s->records + count + 1);
+    s->held = static_cast<std::uint32_t>(bytes);
+    s->free_bits = reinterpret_cast<std::uint64_t*>(records);
     s->free_slots = s->slot_count;
-    s->records[0].word.store(0, std::memory_order_relaxed);  // as in new_arrays()
+    *s->free_bits = 0;  // as in new_arrays()
     for (std::size_t i = 0; i != count; ++i) s->free_bits[i / 64] |= std::uint64_t{1} << i % 64;
     if (!enter_region(*s)) {
       supply_.give_back(base, bytes, granule_size);
@@ -289,7 +290,7 @@ slab* checked_heap::new_slab(unsigned c) noexcept
   }
   if (s == nullptr) {
     if (place != nullptr) metadata_free(place, sizeof(slab));
-    if (records != nullptr) metadata_free(records, records_bytes(count));
+    if (records != nullptr) metadata_free(records, records_bytes(fitting));
     return nullptr;
   }
   held_.fetch_add(bytes, std::memory_order_relaxed);

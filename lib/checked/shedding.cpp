@@ -133,7 +133,7 @@ void checked_heap::thin(unsigned, slab& s) noexcept
     if (end != page) discard_pages(s.base + page * page_size, (end - page) * page_size);
     page = end;
   }
-  const std::size_t still = std::min(needed.count() * page_size, s.held);
+  const auto still = static_cast<std::uint32_t>(std::min<std::size_t>(needed.count() * page_size, s.held));
   {
     const mutex_guard guard(tolerance_lock_);
     tolerance_.note_given_back(s.held - still);

@@ -9,6 +9,7 @@
 
 #include "base/bits.hpp"
 #include "base/mutex.hpp"
+#include "os/page_tally.hpp"
 #include "os/pages.hpp"
 
 namespace gpa::detail {
@@ -17,7 +18,9 @@ namespace {
 
 constexpr std::size_t smallest_piece = 64;
 constexpr std::size_t largest_piece = std::size_t{1} << 20;
-constexpr std::size_t piece_sizes = log2_down(largest_piece) - log2_down(smallest_piece) + 1;
+// Between two powers of two below a page, three quarters of the larger one.
+constexpr std::size_t smallest_between = 192;
+constexpr std::size_t piece_sizes = 2 * (log2_down(largest_piece) - log2_down(smallest_piece)) + 1;
 
 // The first arena serves programs that need little; being smaller than a huge page it can never become one.
 constexpr std::size_t first_arena = std::size_t{1} << 20;
@@ -58,22 +61,38 @@ struct pieces {
   std::size_t kept GPA_GUARDED_BY(lock) = 0;  // bytes of returned pieces of a page and more
   std::byte* next GPA_GUARDED_BY(lock) = static_arena;  // of the current arena: [next, end) was never handed out
   std::byte* end GPA_GUARDED_BY(lock) = static_arena + sizeof static_arena;
+  std::byte* small_next GPA_GUARDED_BY(lock) = nullptr;  // of the page that small pieces are cut from: never handed out
+  std::byte* small_end GPA_GUARDED_BY(lock) = nullptr;
   std::atomic<std::size_t> held{0};
 };
 constinit pieces all;
 
 std::size_t piece_size(std::size_t bytes) noexcept
 {
-  return bytes <= smallest_piece ? smallest_piece : std::bit_ceil(bytes);
+  if (bytes <= smallest_piece) return smallest_piece;
+  const std::size_t power = std::bit_ceil(bytes);
+  const std::size_t between = power / 4 * 3;
+  return bytes <= between && between >= smallest_between && power <= page_size ? between : power;
 }
 
+// As aligned as the size: 4 KiB at most, and 64 bytes at least.
 std::size_t piece_alignment(std::size_t size) noexcept
 {
-  return size < page_size ? size : page_size;
+  return size < page_size ? size & (~size + 1) : page_size;
 }
 
 // Of a size from smallest_piece on.
-std::size_t index_of(std::size_t size) noexcept { return log2_down(size / smallest_piece | 1U); }
+std::size_t index_of(std::size_t size) noexcept
+{
+  const std::size_t power = log2_down(size);
+  return 2 * (power - log2_down(smallest_piece)) + (size != std::size_t{1} << power ? 1 : 0);
+}
+
+std::size_t size_at(std::size_t index) noexcept
+{
+  const std::size_t power = smallest_piece << index / 2;
+  return power + (index % 2) * power / 2;
+}
 
 returned_piece*& list_of(std::size_t size) noexcept GPA_REQUIRES(all.lock) { return all.returned[index_of(size)]; }
 
@@ -86,16 +105,16 @@ void put(void* p, std::size_t size, std::size_t used) noexcept GPA_REQUIRES(all.
 
 /// Cuts what was never handed out, from `next` up to `limit`, into pieces for the lists: each as large as its address
 /// is aligned and as fits.
-void cut_up_to(std::byte* limit) noexcept GPA_REQUIRES(all.lock)
+void cut_up_to(std::byte*& next, const std::byte* limit) noexcept GPA_REQUIRES(all.lock)
 {
-  while (all.next != limit) {
-    const std::size_t left = static_cast<std::size_t>(limit - all.next);
-    const std::size_t lowest_bit = address(all.next) & (~address(all.next) + 1);
+  while (next != limit) {
+    const std::size_t left = static_cast<std::size_t>(limit - next);
+    const std::size_t lowest_bit = address(next) & (~address(next) + 1);
     std::size_t size = std::bit_floor(left);
     if (lowest_bit < page_size && lowest_bit < size) size = lowest_bit;
     if (size > largest_piece) size = largest_piece;
-    put(all.next, size, 0);
-    all.next += size;
+    put(next, size, 0);
+    next += size;
   }
 }
 
@@ -104,7 +123,7 @@ bool map_arena() noexcept GPA_REQUIRES(all.lock)
   const std::size_t size = all.held.load(std::memory_order_relaxed) == 0 ? first_arena : later_arena;
   auto* const arena = static_cast<std::byte*>(map_pages(size, page_size));
   if (arena == nullptr) return false;
-  cut_up_to(all.end);
+  cut_up_to(all.next, all.end);
   // A guard that the kernel refuses costs us the guard, not the arena.
   close_pages(arena, page_size);
   close_pages(arena + size - page_size, page_size);
@@ -114,20 +133,13 @@ bool map_arena() noexcept GPA_REQUIRES(all.lock)
   return true;
 }
 
-bool fits_in_arena(std::size_t size) noexcept GPA_REQUIRES(all.lock)
+/// Of a page and more: `next` stays at the beginning of one. Null when refused.
+std::byte* carve_pages(std::size_t size) noexcept GPA_REQUIRES(all.lock)
 {
-  const std::uintptr_t start = round_up(address(all.next), piece_alignment(size));
-  return start <= address(all.end) && address(all.end) - start >= size;
-}
-
-void* carve(std::size_t size) noexcept GPA_REQUIRES(all.lock)
-{
-  while (!fits_in_arena(size)) {
+  while (static_cast<std::size_t>(all.end - all.next) < size) {
     if (!map_arena()) return nullptr;
   }
-  const std::size_t gap = round_up(address(all.next), piece_alignment(size)) - address(all.next);
-  cut_up_to(all.next + gap);
-  void* const p = all.next;
+  std::byte* const p = all.next;
   if (p == static_arena) touch_pages(static_arena, touched_at_first);
   all.next += size;
   return p;
@@ -139,6 +151,26 @@ void* take_emptied(std::size_t size) noexcept GPA_REQUIRES(all.lock)
   if (head == nullptr) return nullptr;
   void* const p = head->places[--head->count];
   if (head->count == 0) put(std::exchange(head, head->next), page_size, page_size);
+  return p;
+}
+
+/// Small ones stand close together on pages of their own: few pages are touched.
+void* carve(std::size_t size) noexcept GPA_REQUIRES(all.lock)
+{
+  if (size >= page_size) return carve_pages(size);
+  const auto start_in_page = [size]() GPA_REQUIRES(all.lock) {
+    return round_up(address(all.small_next), piece_alignment(size));
+  };
+  if (start_in_page() + size > address(all.small_end)) {
+    cut_up_to(all.small_next, all.small_end);
+    void* const emptied = take_emptied(page_size);
+    all.small_next = emptied != nullptr ? static_cast<std::byte*>(emptied) : carve_pages(page_size);
+    all.small_end = all.small_next == nullptr ? nullptr : all.small_next + page_size;
+    if (all.small_next == nullptr) return nullptr;
+  }
+  cut_up_to(all.small_next, all.small_next + (start_in_page() - address(all.small_next)));
+  void* const p = all.small_next;
+  all.small_next += size;
   return p;
 }
 
@@ -204,6 +236,51 @@ void unmap_own(void* p, std::size_t bytes) noexcept
   all.held.fetch_sub(shape.size(), std::memory_order_relaxed);
 }
 
+std::size_t count_small_pieces() noexcept GPA_REQUIRES(all.lock)
+{
+  std::size_t count = 0;
+  for (std::size_t i = 0; i != index_of(page_size); ++i)
+    for (const returned_piece* piece = all.returned[i]; piece != nullptr; piece = piece->next) ++count;
+  return count;
+}
+
+/// Small pieces leave their lists where they are all that stands on a page. The table says which pages these are.
+void take_whole_pages(page_tally& table) noexcept GPA_REQUIRES(all.lock)
+{
+  const std::size_t sizes = index_of(page_size);
+  for (std::size_t i = 0; i != sizes; ++i)
+    for (returned_piece* piece = all.returned[i]; piece != nullptr; piece = piece->next) table.of(piece).bytes += size_at(i);
+  for (std::size_t i = 0; i != sizes; ++i) {
+    for (returned_piece** link = &all.returned[i]; *link != nullptr;) {
+      if (table.of(*link).bytes == page_size) {
+        *link = (*link)->next;
+      } else {
+        link = &(*link)->next;
+      }
+    }
+  }
+}
+
+/// What was taken from the lists, a page or more, is zero afterwards and has no page. False: no memory to remember it by.
+bool empty(void* piece, std::size_t size) noexcept
+{
+  discard_pages(piece, size);  // nobody else knows the piece meanwhile
+  const mutex_guard guard(all.lock);
+  if (put_emptied(piece, size)) return true;
+  put(piece, size, 0);
+  return false;
+}
+
+void empty_small_pages() noexcept
+{
+  all.lock.lock();
+  page_tally table(count_small_pieces());
+  if (table.has_memory()) take_whole_pages(table);
+  all.lock.unlock();
+  for (const page_tally::row& r : table)
+    if (r.bytes == page_size) (void)empty(r.page, page_size);
+}
+
 }  // namespace
 
 void* metadata_allocate(std::size_t bytes) noexcept
@@ -236,13 +313,12 @@ void metadata_free(void* p, std::size_t bytes) noexcept
     const mutex_guard guard(all.lock);
     if (size < page_size || all.kept + size <= most_kept) return put(p, size, bytes);
   }
-  discard_pages(p, size);  // nobody else knows the piece meanwhile
-  const mutex_guard guard(all.lock);
-  if (!put_emptied(p, size)) put(p, size, 0);
+  (void)empty(p, size);
 }
 
 void metadata_trim() noexcept
 {
+  empty_small_pages();
   for (std::size_t size = page_size; size <= largest_piece; size *= 2) {
     for (;;) {
       returned_piece* piece = nullptr;
@@ -254,11 +330,7 @@ void metadata_trim() noexcept
         list = piece->next;
         all.kept -= size;
       }
-      discard_pages(piece, size);
-      const mutex_guard guard(all.lock);
-      if (put_emptied(piece, size)) continue;
-      put(piece, size, 0);
-      return;
+      if (!empty(piece, size)) return;
     }
   }
 }
