@@ -277,6 +277,7 @@ check core::deinit(const void* caller) noexcept
     flush_caches();
     fast_.bury();
   }
+  supply_.end();
   return verdict_;
 }
 

@@ -75,6 +75,84 @@ BOOST_AUTO_TEST_CASE(the_system_gives_zeroed_ranges_that_do_not_overlap)
   BOOST_TEST(s.calls() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(the_first_segment_of_one_is_that_of_the_next)
+{
+  using namespace gpa::detail;
+  empty_stock();
+  std::byte* first = nullptr;
+  {
+    supply s(nullptr);
+    first = s.take(granule, granule);
+    std::byte* const second = s.take(2 * granule, granule);
+    BOOST_TEST(second == first + granule);
+    s.give_back(first, granule, granule);
+    BOOST_TEST(take_from_stock() == nullptr);  // some is still in use
+    s.give_back(second, 2 * granule, granule);
+    BOOST_TEST(take_from_stock() == nullptr);  // and the rest may be
+    s.end();
+  }
+  {
+    supply s(nullptr);
+    BOOST_TEST(s.take(stock_segment, granule) == first);  // to the last byte
+    std::byte* const more = s.take(granule, granule);
+    s.give_back(first, stock_segment, granule);
+    std::byte* const taken = take_from_stock();
+    BOOST_TEST(taken == first);
+    BOOST_TEST(put_into_stock(taken));
+    s.give_back(more, granule, granule);
+  }
+  empty_stock();
+  BOOST_TEST(!is_readable(first, 1));
+  BOOST_TEST(take_from_stock() == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(a_segment_that_is_in_use_when_its_supply_ends_goes_when_it_is_not)
+{
+  using namespace gpa::detail;
+  empty_stock();
+  supply s(nullptr);
+  std::byte* const used = s.take(granule, granule);
+  std::byte* const before = s.take(granule, granule);
+  std::byte* const after = s.take(granule, granule);
+  for (std::byte* const p : {used, before, after}) {
+    tools_open(p, granule);
+    std::memset(p, 0x41, granule);
+  }
+  s.give_back(before, granule, granule);
+  s.end();
+  BOOST_TEST((used[7] == std::byte{0x41} && after[granule - 1] == std::byte{0x41}));
+  tools_open(before, granule);
+  BOOST_TEST((before[7] == std::byte{0}));  // its pages went
+  s.give_back(after, granule, granule);
+  tools_open(after, granule);
+  BOOST_TEST((after[7] == std::byte{0}));
+  s.give_back(used, granule, granule);
+  BOOST_TEST(take_from_stock() == used);
+  unmap_pages(used, stock_segment);
+}
+
+BOOST_AUTO_TEST_CASE(the_stock_has_room_for_a_few)
+{
+  using namespace gpa::detail;
+  empty_stock();
+  std::vector<std::byte*> all;
+  for (;;) {
+    all.push_back(static_cast<std::byte*>(map_pages(stock_segment, granule)));
+    if (!put_into_stock(all.back())) break;
+    BOOST_REQUIRE(all.size() < 100);
+  }
+  BOOST_TEST(all.size() == 5u);
+  unmap_pages(all.back(), stock_segment);
+  all.pop_back();
+  while (!all.empty()) {
+    std::byte* const taken = take_from_stock();
+    BOOST_TEST(taken == all.back());
+    unmap_pages(taken, stock_segment);
+    all.pop_back();
+  }
+  BOOST_TEST(take_from_stock() == nullptr);
+}
+
 BOOST_AUTO_TEST_CASE(the_system_serves_any_alignment)
 {
   supply s(nullptr);

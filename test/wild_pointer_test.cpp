@@ -156,7 +156,7 @@ BOOST_AUTO_TEST_CASE(a_slot_that_was_never_handed_out_is_told_so)
   for (const gpa::options& o : checked_modes()) {
     court c(o);
     void* const p = obtain(c.r, 24);
-    for (const std::size_t offset : {32u, 33u, 64u, 4096u, 60'000u, 65'504u})
+    for (const std::size_t offset : {32u, 33u, 64u, 4096u, 60'000u, 64'992u})
       BOOST_TEST(c.judge(moved(p, offset), 24, never_handed_out).allocated.empty());
     BOOST_TEST(c.r.verify() == 0u);
     c.judge(moved(p, 32), 24, never_handed_out);
@@ -172,6 +172,12 @@ BOOST_AUTO_TEST_CASE(the_rest_behind_the_last_slot_of_a_slab_is_told_so)
   c.judge(moved(nullptr, slab + 65'520), 40, "in memory of a gpa::resource, behind its last block");
   c.judge(moved(nullptr, slab + 65'535), 40, "in memory of a gpa::resource, behind its last block");
   discard(c.r, p, 40);
+  // Of 2 048 slots of 32 bytes 16 are not used, as their records would take a page.
+  void* const tight = obtain(c.r, 24);
+  const std::uintptr_t other = reinterpret_cast<std::uintptr_t>(tight) & ~std::uintptr_t{0xFFFF};
+  for (const std::uintptr_t offset : {65'024u, 65'025u, 65'504u, 65'535u})
+    c.judge(moved(nullptr, other + offset), 24, "in memory of a gpa::resource, behind its last block");
+  discard(c.r, tight, 24);
 }
 
 BOOST_AUTO_TEST_CASE(a_pointer_into_a_block_of_another_resource_is_told_with_its_owner)

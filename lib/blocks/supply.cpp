@@ -6,6 +6,7 @@
 #include "os/threads.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace gpa::detail {
 
@@ -15,10 +16,7 @@ constexpr std::size_t largest_segment = std::size_t{64} << 20;
 
 }  // namespace
 
-supply::~supply()
-{
-  if (segment_ != segment_end_) unmap_pages(segment_, static_cast<std::size_t>(segment_end_ - segment_));
-}
+supply::~supply() { end(); }
 
 std::byte* supply::take(std::size_t bytes, std::size_t alignment) noexcept
 {
@@ -41,9 +39,10 @@ void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) n
     return;
   }
   if (from_system()) {
-    unmap_pages(p, bytes);
-    return;
+    const mutex_guard guard(lock_);
+    if (is_in_first(p)) return give_back_to_first(p, bytes);
   }
+  if (from_system()) return unmap_pages(p, bytes);
   tools_open(p, bytes);
   const std::uint32_t self = this_thread_number();
   calls_.fetch_add(1, std::memory_order_relaxed);
@@ -68,24 +67,73 @@ std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment) no
   if (sampled_) return take_from_range(bytes, alignment);
   if (alignment > granule_size) return static_cast<std::byte*>(map_pages(bytes, alignment));
   const mutex_guard guard(lock_);
-  if (static_cast<std::size_t>(segment_end_ - segment_) < bytes) {
-    std::size_t wanted = std::max(next_segment_, bytes);
-    const bool whole = wanted % huge_page_size == 0;  // every segment but the first
-    void* fresh = map_pages(wanted, whole ? huge_page_size : granule_size);
-    if (whole && wanted >= least_huge_ && fresh != nullptr) prefer_huge_pages(fresh, wanted);
-    if (fresh == nullptr) {
-      wanted = bytes;
-      fresh = map_pages(wanted, granule_size);
-    }
-    if (fresh == nullptr) return nullptr;
-    if (segment_ != segment_end_) unmap_pages(segment_, static_cast<std::size_t>(segment_end_ - segment_));
-    segment_ = static_cast<std::byte*>(fresh);
-    segment_end_ = segment_ + wanted;
-    next_segment_ = std::min(next_segment_ * 2, largest_segment);
-  }
+  if (static_cast<std::size_t>(segment_end_ - segment_) < bytes && new_segment(bytes) == nullptr) return nullptr;
   std::byte* const p = segment_;
   segment_ += bytes;
   return p;
+}
+
+// The first of a resource from the stock, if there is one.
+std::byte* supply::new_segment(std::size_t bytes) noexcept
+{
+  std::size_t wanted = std::max(next_segment_, bytes);
+  const bool first = wanted == stock_segment && first_ == nullptr;
+  const bool whole = wanted % huge_page_size == 0;
+  std::byte* fresh = first ? take_from_stock() : nullptr;
+  if (fresh == nullptr) fresh = static_cast<std::byte*>(map_pages(wanted, whole ? huge_page_size : granule_size));
+  if (whole && wanted >= least_huge_ && fresh != nullptr) prefer_huge_pages(fresh, wanted);
+  if (fresh == nullptr) {
+    wanted = bytes;
+    fresh = static_cast<std::byte*>(map_pages(wanted, granule_size));
+  }
+  if (fresh == nullptr) return nullptr;
+  give_up_rest();
+  segment_ = fresh;
+  segment_end_ = segment_ + wanted;
+  next_segment_ = std::min(next_segment_ * 2, largest_segment);
+  if (first && wanted == stock_segment) {
+    first_ = segment_;
+    free_of_first_.reset();
+  }
+  return segment_;
+}
+
+void supply::give_up_rest() noexcept
+{
+  if (segment_ == segment_end_) return;
+  const auto rest = static_cast<std::size_t>(segment_end_ - segment_);
+  if (is_in_first(segment_)) {
+    give_back_to_first(segment_, rest);
+  } else {
+    unmap_pages(segment_, rest);
+  }
+  segment_ = segment_end_ = nullptr;
+}
+
+bool supply::is_in_first(const std::byte* p) const noexcept
+{
+  return first_ != nullptr && static_cast<std::size_t>(p - first_) < stock_segment;
+}
+
+void supply::give_back_to_first(std::byte* p, std::size_t bytes) noexcept
+{
+  const auto begin = static_cast<std::size_t>(p - first_) / granule_size;
+  for (std::size_t i = begin; i != begin + bytes / granule_size; ++i) free_of_first_.set(i);
+  if (free_of_first_.all()) {
+    std::byte* const all = std::exchange(first_, nullptr);
+    if (!put_into_stock(all)) unmap_pages(all, stock_segment);
+  } else if (ended_) {
+    discard_pages(p, bytes);
+  }
+}
+
+void supply::end() noexcept
+{
+  const mutex_guard guard(lock_);
+  give_up_rest();
+  ended_ = true;
+  for (std::size_t i = 0; first_ != nullptr && i != free_of_first_.size(); ++i)
+    if (free_of_first_.test(i)) discard_pages(first_ + i * granule_size, granule_size);
 }
 
 std::byte* supply::take_from_range(std::size_t bytes, std::size_t alignment) noexcept

@@ -14,9 +14,11 @@
 #pragma once
 
 #include "base/mutex.hpp"
+#include "blocks/segment_stock.hpp"
 #include "os/pages.hpp"
 
 #include <atomic>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
@@ -24,6 +26,8 @@
 namespace gpa::detail {
 
 class supply {
+  using granule_set = std::bitset<stock_segment / granule_size>;
+
  public:
   /// `upstream` null: the operating system. Segments of at least `least_huge` bytes ask for huge pages.
   explicit supply(std::pmr::memory_resource* upstream, std::size_t least_huge = huge_page_size) noexcept
@@ -49,6 +53,9 @@ class supply {
 
   /// Drops pages that nobody took: of a huge page, whoever touches one small page has all.
   void trim() noexcept;
+  /// No more will be taken. What was given back, or never taken, of the first segment goes with all of it into the stock
+  /// of segments; if some is still in use, the pages of the rest go back to the system, and of what is given back later.
+  void end() noexcept;
 
   /// Calls made to a user's upstream.
   [[nodiscard]] std::uint64_t calls() const noexcept { return calls_.load(std::memory_order_relaxed); }
@@ -60,6 +67,10 @@ class supply {
   std::byte* take_from_system(std::size_t bytes, std::size_t alignment) noexcept;
   static std::byte* take_from_range(std::size_t bytes, std::size_t alignment) noexcept;
   std::byte* take_from_upstream(std::size_t bytes, std::size_t alignment) noexcept;
+  std::byte* new_segment(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
+  void give_up_rest() noexcept GPA_REQUIRES(lock_);
+  void give_back_to_first(std::byte* p, std::size_t bytes) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] bool is_in_first(const std::byte* p) const noexcept GPA_REQUIRES(lock_);
 
   std::pmr::memory_resource* const upstream_;
   const std::size_t least_huge_;
@@ -69,7 +80,10 @@ class supply {
   std::atomic<std::uint64_t> calls_{0};
   std::byte* segment_ GPA_GUARDED_BY(lock_) = nullptr;  // the rest of the newest segment
   std::byte* segment_end_ GPA_GUARDED_BY(lock_) = nullptr;
-  std::size_t next_segment_ GPA_GUARDED_BY(lock_) = std::size_t{1} << 20;
+  std::size_t next_segment_ GPA_GUARDED_BY(lock_) = stock_segment;
+  std::byte* first_ GPA_GUARDED_BY(lock_) = nullptr;  // the first segment, while some of it is in use or may be
+  granule_set free_of_first_ GPA_GUARDED_BY(lock_);   // its granules that were given back, or never will be taken
+  bool ended_ GPA_GUARDED_BY(lock_) = false;
 };
 
 }  // namespace gpa::detail

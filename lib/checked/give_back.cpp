@@ -165,7 +165,7 @@ void checked_heap::bury() noexcept
     all = slabs_;
     slabs_ = nullptr;
   }
-  for (unsigned c = 1; c != class_count; ++c) {
+  for (unsigned c = 1; all != nullptr && c != class_count; ++c) {
     const mutex_guard guard(classes_[c].lock);
     classes_[c].with_free = nullptr;
   }

@@ -254,6 +254,7 @@ void large_blocks::trim() noexcept
     spare dropped;
     {
       const mutex_guard guard(lock_);
+      if (spare_count_ == 0) return;
       dropped = spares_[i];
       if (dropped.base != nullptr) take_out(dropped);
     }

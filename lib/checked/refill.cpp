@@ -281,8 +281,8 @@ slab* checked_heap::new_slab(unsigned c) noexcept
     s->held = static_cast<std::uint32_t>(bytes);
     s->free_bits = reinterpret_cast<std::uint64_t*>(records);
     s->free_slots = s->slot_count;
-    *s->free_bits = 0;  // as in new_arrays()
-    for (std::size_t i = 0; i != count; ++i) s->free_bits[i / 64] |= std::uint64_t{1} << i % 64;
+    for (std::size_t i = 0; i != count / 64; ++i) s->free_bits[i] = ~std::uint64_t{0};  // and not read: as in new_arrays()
+    if (count % 64 != 0) s->free_bits[count / 64] = (std::uint64_t{1} << count % 64) - 1;
     if (!enter_region(*s)) {
       supply_.give_back(base, bytes, granule_size);
       s = nullptr;
