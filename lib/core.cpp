@@ -56,7 +56,8 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       limit_(options_.memory_limit),
       reporter_(options_),
       supply_(upstream_ == page_resource() ? nullptr : upstream_,
-              options_.checks.is_never() ? fast_heap::least_huge : huge_page_size),
+              options_.checks.is_never() ? fast_heap::least_huge : huge_page_size,
+              options_.checks.is_always() ? stock::closed : stock::open),
       checked_(*this, is_sampled() ? sampled_supply_ : supply_, options_.quarantine_bytes, options_.poison_bytes),
       fast_(*this, supply_)
 {

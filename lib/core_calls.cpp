@@ -289,7 +289,7 @@ void core::trim(const void* caller) noexcept
   flush_orphans();
   if (!options_.checks.is_never()) checked_.trim();
   if (!options_.checks.is_always()) fast_.trim();
-  empty_stock();
+  empty_stocks();
   metadata_trim();
 }
 

@@ -78,7 +78,7 @@ BOOST_AUTO_TEST_CASE(the_system_gives_zeroed_ranges_that_do_not_overlap)
 BOOST_AUTO_TEST_CASE(the_first_segment_of_one_is_that_of_the_next)
 {
   using namespace gpa::detail;
-  empty_stock();
+  empty_stocks();
   std::byte* first = nullptr;
   {
     supply s(nullptr);
@@ -86,9 +86,9 @@ BOOST_AUTO_TEST_CASE(the_first_segment_of_one_is_that_of_the_next)
     std::byte* const second = s.take(2 * granule, granule);
     BOOST_TEST(second == first + granule);
     s.give_back(first, granule, granule);
-    BOOST_TEST(take_from_stock() == nullptr);  // some is still in use
+    BOOST_TEST(take_from(stock::open) == nullptr);  // some is still in use
     s.give_back(second, 2 * granule, granule);
-    BOOST_TEST(take_from_stock() == nullptr);  // and the rest may be
+    BOOST_TEST(take_from(stock::open) == nullptr);  // and the rest may be
     s.end();
   }
   {
@@ -96,61 +96,90 @@ BOOST_AUTO_TEST_CASE(the_first_segment_of_one_is_that_of_the_next)
     BOOST_TEST(s.take(stock_segment, granule) == first);  // to the last byte
     std::byte* const more = s.take(granule, granule);
     s.give_back(first, stock_segment, granule);
-    std::byte* const taken = take_from_stock();
+    std::byte* const taken = take_from(stock::open);
     BOOST_TEST(taken == first);
-    BOOST_TEST(put_into_stock(taken));
+    put_into(stock::open, taken);
     s.give_back(more, granule, granule);
   }
-  empty_stock();
+  empty_stocks();
   BOOST_TEST(!is_readable(first, 1));
-  BOOST_TEST(take_from_stock() == nullptr);
+  BOOST_TEST(take_from(stock::open) == nullptr);
 }
 
 BOOST_AUTO_TEST_CASE(a_segment_that_is_in_use_when_its_supply_ends_goes_when_it_is_not)
 {
   using namespace gpa::detail;
-  empty_stock();
-  supply s(nullptr);
-  std::byte* const used = s.take(granule, granule);
-  std::byte* const before = s.take(granule, granule);
-  std::byte* const after = s.take(granule, granule);
-  for (std::byte* const p : {used, before, after}) {
-    tools_open(p, granule);
-    std::memset(p, 0x41, granule);
+  for (const stock which : {stock::open, stock::closed}) {
+    empty_stocks();
+    supply s(nullptr, huge_page_size, which);
+    std::byte* const used = s.take(granule, granule);
+    std::byte* const before = s.take(granule, granule);
+    std::byte* const after = s.take(granule, granule);
+    for (std::byte* const p : {used, before, after}) {
+      tools_open(p, granule);
+      std::memset(p, 0x41, granule);
+    }
+    // Zero, or inaccessible: 0x41 stands there no more.
+    const auto gone = [&](std::byte* p) {
+      tools_open(p, granule);
+      return which == stock::closed ? !is_readable(p + 7, 1) : p[7] == std::byte{0};
+    };
+    s.give_back(before, granule, granule);
+    BOOST_TEST((before[7] == std::byte{0x41}));
+    s.end();
+    BOOST_TEST(gone(before));
+    BOOST_TEST((used[7] == std::byte{0x41} && after[granule - 1] == std::byte{0x41}));
+    s.give_back(after, granule, granule);
+    BOOST_TEST(gone(after));
+    BOOST_TEST((used[7] == std::byte{0x41}));
+    s.give_back(used, granule, granule);
+    BOOST_TEST(is_readable(used, 1) == (which == stock::open));
+    empty_stocks();
+    BOOST_TEST(!is_readable(used, 1));
   }
-  s.give_back(before, granule, granule);
-  s.end();
-  BOOST_TEST((used[7] == std::byte{0x41} && after[granule - 1] == std::byte{0x41}));
-  tools_open(before, granule);
-  BOOST_TEST((before[7] == std::byte{0}));  // its pages went
-  s.give_back(after, granule, granule);
-  tools_open(after, granule);
-  BOOST_TEST((after[7] == std::byte{0}));
-  s.give_back(used, granule, granule);
-  BOOST_TEST(take_from_stock() == used);
-  unmap_pages(used, stock_segment);
 }
 
-BOOST_AUTO_TEST_CASE(the_stock_has_room_for_a_few)
+BOOST_AUTO_TEST_CASE(the_open_stock_gives_the_newest_and_keeps_four)
 {
   using namespace gpa::detail;
-  empty_stock();
+  empty_stocks();
   std::vector<std::byte*> all;
-  for (;;) {
+  for (std::size_t i = 0; i != 6; ++i) {
     all.push_back(static_cast<std::byte*>(map_pages(stock_segment, granule)));
-    if (!put_into_stock(all.back())) break;
-    BOOST_REQUIRE(all.size() < 100);
+    *all.back() = std::byte{0x41};
   }
-  BOOST_TEST(all.size() == 5u);
-  unmap_pages(all.back(), stock_segment);
-  all.pop_back();
-  while (!all.empty()) {
-    std::byte* const taken = take_from_stock();
-    BOOST_TEST(taken == all.back());
+  for (std::byte* const each : all) put_into(stock::open, each);
+  BOOST_TEST(!is_readable(all[0], 1));
+  BOOST_TEST(!is_readable(all[1], 1));
+  for (std::size_t i = 6; i != 2; --i) {
+    std::byte* const taken = take_from(stock::open);
+    BOOST_TEST(taken == all[i - 1]);
+    BOOST_TEST((*taken == std::byte{0x41}));
     unmap_pages(taken, stock_segment);
-    all.pop_back();
   }
-  BOOST_TEST(take_from_stock() == nullptr);
+  BOOST_TEST(take_from(stock::open) == nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(the_closed_stock_gives_the_oldest_and_never_the_newest)
+{
+  using namespace gpa::detail;
+  empty_stocks();
+  std::vector<std::byte*> all;
+  for (std::size_t i = 0; i != 4; ++i) {
+    all.push_back(static_cast<std::byte*>(map_pages(stock_segment, granule)));
+    *all.back() = std::byte{0x41};
+    put_into(stock::closed, all.back());
+    BOOST_TEST(!is_readable(all.back(), 1));
+  }
+  BOOST_TEST(take_from(stock::open) == nullptr);
+  for (std::size_t i = 0; i != 3; ++i) {
+    std::byte* const taken = take_from(stock::closed);
+    BOOST_TEST(taken == all[i]);
+    BOOST_TEST((*taken == std::byte{0x41}));
+    unmap_pages(taken, stock_segment);
+  }
+  BOOST_TEST(take_from(stock::closed) == nullptr);
+  empty_stocks();
 }
 
 BOOST_AUTO_TEST_CASE(the_system_serves_any_alignment)

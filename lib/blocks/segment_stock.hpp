@@ -1,22 +1,27 @@
 // First segments of resources that are no more, for those to come: a program that makes a resource for each request, or for
 // each test, does not ask the system for memory each time, and does not have its pages faulted in again.
 //
-// Four at most, of 1 MiB each, with whatever pages they have; the last one returned is the first one taken.
+// Two stocks, of four segments of 1 MiB with whatever pages they have. That of unchecked resources gives the newest. That
+// of checked ones is inaccessible, so that whoever still uses a block of a resource that is no more is stopped by a fault;
+// it gives the oldest, and never the newest: the next resource does not stand where the last one did.
 //
 // Thread-safe, without a lock: a place is emptied or filled by one exchange.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace gpa::detail {
 
 inline constexpr std::size_t stock_segment = std::size_t{1} << 20;
 
-/// Null when there is none. What is in it is anything.
-[[nodiscard]] std::byte* take_from_stock() noexcept;
-/// False when there is no room for one more.
-[[nodiscard]] bool put_into_stock(std::byte* segment) noexcept;
+enum class stock : std::uint8_t { open, closed };
+
+/// Accessible; what is in it is anything. Null when there is none.
+[[nodiscard]] std::byte* take_from(stock which) noexcept;
+/// The oldest one goes back to the system if there is no room.
+void put_into(stock which, std::byte* segment) noexcept;
 /// Gives all of them back to the system.
-void empty_stock() noexcept;
+void empty_stocks() noexcept;
 
 }  // namespace gpa::detail

@@ -79,7 +79,7 @@ std::byte* supply::new_segment(std::size_t bytes) noexcept
   std::size_t wanted = std::max(next_segment_, bytes);
   const bool first = wanted == stock_segment && first_ == nullptr;
   const bool whole = wanted % huge_page_size == 0;
-  std::byte* fresh = first ? take_from_stock() : nullptr;
+  std::byte* fresh = first ? take_from(stock_) : nullptr;
   if (fresh == nullptr) fresh = static_cast<std::byte*>(map_pages(wanted, whole ? huge_page_size : granule_size));
   if (whole && wanted >= least_huge_ && fresh != nullptr) prefer_huge_pages(fresh, wanted);
   if (fresh == nullptr) {
@@ -120,11 +120,16 @@ void supply::give_back_to_first(std::byte* p, std::size_t bytes) noexcept
   const auto begin = static_cast<std::size_t>(p - first_) / granule_size;
   for (std::size_t i = begin; i != begin + bytes / granule_size; ++i) free_of_first_.set(i);
   if (free_of_first_.all()) {
-    std::byte* const all = std::exchange(first_, nullptr);
-    if (!put_into_stock(all)) unmap_pages(all, stock_segment);
+    put_into(stock_, std::exchange(first_, nullptr));
   } else if (ended_) {
-    discard_pages(p, bytes);
+    drop_of_first(p, bytes);
   }
+}
+
+// Nobody's any more, while its neighbours are somebody's: who touches it is wrong.
+void supply::drop_of_first(std::byte* p, std::size_t bytes) noexcept
+{
+  if (stock_ == stock::open || !close_pages(p, bytes)) discard_pages(p, bytes);
 }
 
 void supply::end() noexcept
@@ -133,7 +138,7 @@ void supply::end() noexcept
   give_up_rest();
   ended_ = true;
   for (std::size_t i = 0; first_ != nullptr && i != free_of_first_.size(); ++i)
-    if (free_of_first_.test(i)) discard_pages(first_ + i * granule_size, granule_size);
+    if (free_of_first_.test(i)) drop_of_first(first_ + i * granule_size, granule_size);
 }
 
 std::byte* supply::take_from_range(std::size_t bytes, std::size_t alignment) noexcept

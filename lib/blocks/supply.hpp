@@ -29,9 +29,11 @@ class supply {
   using granule_set = std::bitset<stock_segment / granule_size>;
 
  public:
-  /// `upstream` null: the operating system. Segments of at least `least_huge` bytes ask for huge pages.
-  explicit supply(std::pmr::memory_resource* upstream, std::size_t least_huge = huge_page_size) noexcept
-      : upstream_(upstream), least_huge_(least_huge)
+  /// `upstream` null: the operating system. Segments of at least `least_huge` bytes ask for huge pages. The first one is
+  /// from that stock, and goes there.
+  explicit supply(std::pmr::memory_resource* upstream, std::size_t least_huge = huge_page_size,
+                  stock first = stock::open) noexcept
+      : upstream_(upstream), least_huge_(least_huge), stock_(first)
   {
   }
   struct of_sampled_blocks {};
@@ -53,8 +55,8 @@ class supply {
 
   /// Drops pages that nobody took: of a huge page, whoever touches one small page has all.
   void trim() noexcept;
-  /// No more will be taken. What was given back, or never taken, of the first segment goes with all of it into the stock
-  /// of segments; if some is still in use, the pages of the rest go back to the system, and of what is given back later.
+  /// No more will be taken. The first segment goes into its stock when the last of it was given back; if some is still
+  /// in use, the pages of the rest go back to the system, and of what is given back later.
   void end() noexcept;
 
   /// Calls made to a user's upstream.
@@ -70,10 +72,12 @@ class supply {
   std::byte* new_segment(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   void give_up_rest() noexcept GPA_REQUIRES(lock_);
   void give_back_to_first(std::byte* p, std::size_t bytes) noexcept GPA_REQUIRES(lock_);
+  void drop_of_first(std::byte* p, std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] bool is_in_first(const std::byte* p) const noexcept GPA_REQUIRES(lock_);
 
   std::pmr::memory_resource* const upstream_;
   const std::size_t least_huge_;
+  const stock stock_ = stock::open;
   const bool sampled_ = false;
   mutex lock_;
   std::atomic<std::uint32_t> inside_{0};  // number of the thread that is calling the upstream

@@ -150,6 +150,12 @@ bool close_pages(void* p, std::size_t bytes) noexcept
   return ::mmap(p, bytes, closed, fresh | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
+bool hide_pages(void* p, std::size_t bytes) noexcept
+{
+  const errno_keeper keep;
+  return ::mprotect(p, bytes, closed) == 0;
+}
+
 bool open_pages(void* p, std::size_t bytes) noexcept
 {
   const errno_keeper keep;

@@ -38,7 +38,11 @@ void touch_pages(void* p, std::size_t bytes) noexcept;
 /// Drops the contents and makes every access fault. Keeps the address range. False when the kernel refuses.
 bool close_pages(void* p, std::size_t bytes) noexcept;
 
-/// Makes a range of reserve_pages() or close_pages() accessible, zeroed. False when the kernel refuses.
+/// Makes every access fault, and keeps the contents. False when the kernel refuses.
+bool hide_pages(void* p, std::size_t bytes) noexcept;
+
+/// Makes a range of reserve_pages() or close_pages() accessible, zeroed, or one of hide_pages() as it was. False when the
+/// kernel refuses.
 bool open_pages(void* p, std::size_t bytes) noexcept;
 
 /// Asks for pages of 2 MiB where the system grants them on request; `p` and `bytes` are multiples of that. One such page
