@@ -172,6 +172,7 @@ class core final : public owner {
   std::atomic<std::size_t> peak_blocks_{0};
   std::atomic<std::size_t> peak_bytes_{0};
   std::int64_t inherited_blocks_ = 0;  // unchecked ones from before a fork
+  bool forked_ = false;  // counts may be off by what lost threads were about to do
   std::int64_t inherited_bytes_ = 0;
   limit limit_;
   reporter reporter_;

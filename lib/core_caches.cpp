@@ -268,6 +268,7 @@ void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analy
 void core::become_child(std::uint32_t survivor) noexcept
 {
   gate_.forget_others();
+  forked_ = true;
   const totals t = sum();
   const cache_header* const own = find_cache(birth_);
   checked_.become_child();

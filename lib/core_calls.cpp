@@ -332,6 +332,7 @@ void core::release() noexcept
   if (profile_.has_value()) profile_->forget_live();
   checked_.release();
   fast_.release();
+  supply_.start_over();
   if (life_.load(std::memory_order_relaxed) == life::alive) gate_.open();
 }
 

@@ -87,7 +87,8 @@ void core::tell_totals(const totals& t) noexcept
 std::size_t core::tell_leaks(leak_occasion occasion) noexcept
 {
   const settings& wishes = environment_settings();
-  if (const totals now = sum(); occasion == leak_occasion::end && now.live_blocks == 0) {
+  if (const totals now = sum();
+      occasion == leak_occasion::end && now.live_blocks == 0 && now.unchecked_blocks == 0 && !forked_) {
     // Nobody else is inside any more, so the sum is exact: nothing to look for, or to be dressed for a terminal.
     note_peak(now);
     log_.forget_leaks();

@@ -3,7 +3,8 @@
 //
 // Two stocks, of four segments of 1 MiB with whatever pages they have. That of unchecked resources gives the newest. That
 // of checked ones is inaccessible, so that whoever still uses a block of a resource that is no more is stopped by a fault;
-// it gives the oldest, and never the newest: the next resource does not stand where the last one did.
+// it gives the oldest, and not the newest: unless two threads end and begin resources at one moment, the next resource does
+// not stand where the last one did.
 //
 // Thread-safe, without a lock: a place is emptied or filled by one exchange.
 #pragma once

@@ -1,5 +1,6 @@
 #include "blocks/supply.hpp"
 
+#include "base/bits.hpp"
 #include "base/tools.hpp"
 #include "blocks/sampled_range.hpp"
 #include "os/pages.hpp"
@@ -38,11 +39,7 @@ void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) n
     give_back_sampled_range(p, bytes);
     return;
   }
-  if (from_system()) {
-    const mutex_guard guard(lock_);
-    if (is_in_first(p)) return give_back_to_first(p, bytes);
-  }
-  if (from_system()) return unmap_pages(p, bytes);
+  if (from_system()) return give_back_to_system(p, bytes);
   tools_open(p, bytes);
   const std::uint32_t self = this_thread_number();
   calls_.fetch_add(1, std::memory_order_relaxed);
@@ -60,6 +57,27 @@ void supply::trim() noexcept
 {
   const mutex_guard guard(lock_);
   if (segment_ != segment_end_) discard_pages(segment_, static_cast<std::size_t>(segment_end_ - segment_));
+}
+
+// Neighbours that are given back together may lie on both sides of the first segment's borders.
+void supply::give_back_to_system(std::byte* p, std::size_t bytes) noexcept
+{
+  std::byte* begin = p + bytes;
+  std::byte* end = begin;
+  {
+    const mutex_guard guard(lock_);
+    if (first_ != nullptr) {
+      const std::uintptr_t from = std::max(address(p), address(first_));
+      const std::uintptr_t to = std::min(address(p + bytes), address(first_ + stock_segment));
+      if (from < to) {
+        begin = p + (from - address(p));
+        end = p + (to - address(p));
+        give_back_to_first(begin, to - from);
+      }
+    }
+  }
+  if (begin != p) unmap_pages(p, static_cast<std::size_t>(begin - p));
+  if (end != p + bytes) unmap_pages(end, static_cast<std::size_t>(p + bytes - end));
 }
 
 std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment) noexcept
@@ -80,6 +98,7 @@ std::byte* supply::new_segment(std::size_t bytes) noexcept
   const bool first = wanted == stock_segment && first_ == nullptr;
   const bool whole = wanted % huge_page_size == 0;
   std::byte* fresh = first ? take_from(stock_) : nullptr;
+  const bool used = fresh != nullptr;
   if (fresh == nullptr) fresh = static_cast<std::byte*>(map_pages(wanted, whole ? huge_page_size : granule_size));
   if (whole && wanted >= least_huge_ && fresh != nullptr) prefer_huge_pages(fresh, wanted);
   if (fresh == nullptr) {
@@ -93,6 +112,7 @@ std::byte* supply::new_segment(std::size_t bytes) noexcept
   next_segment_ = std::min(next_segment_ * 2, largest_segment);
   if (first && wanted == stock_segment) {
     first_ = segment_;
+    first_is_used_ = used;
     free_of_first_.reset();
   }
   return segment_;
@@ -117,6 +137,7 @@ bool supply::is_in_first(const std::byte* p) const noexcept
 
 void supply::give_back_to_first(std::byte* p, std::size_t bytes) noexcept
 {
+  tools_close(p, bytes);
   const auto begin = static_cast<std::size_t>(p - first_) / granule_size;
   for (std::size_t i = begin; i != begin + bytes / granule_size; ++i) free_of_first_.set(i);
   if (free_of_first_.all()) {
@@ -130,6 +151,19 @@ void supply::give_back_to_first(std::byte* p, std::size_t bytes) noexcept
 void supply::drop_of_first(std::byte* p, std::size_t bytes) noexcept
 {
   if (stock_ == stock::open || !close_pages(p, bytes)) discard_pages(p, bytes);
+}
+
+void supply::start_over() noexcept
+{
+  const mutex_guard guard(lock_);
+  give_up_rest();
+  next_segment_ = stock_segment;
+}
+
+bool supply::may_be_resident(const std::byte* p) const noexcept
+{
+  const mutex_guard guard(lock_);
+  return !from_system() || (is_in_first(p) && first_is_used_);
 }
 
 void supply::end() noexcept

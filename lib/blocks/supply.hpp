@@ -2,7 +2,8 @@
 // blocks that were picked out of the unchecked ones, from the operating system in the range of sampled_range.hpp.
 //
 // From the system, ranges are cut from segments that double from 1 MiB to 64 MiB, from some size on with huge pages
-// where the system grants them; an untouched page costs nothing and a returned range is unmapped at once. From a user's
+// where the system grants them; an untouched page costs nothing and a returned range is unmapped at once, but for the
+// first segment: that one is kept until all of it is back, and goes to another resource then (segment_stock.hpp). From a user's
 // upstream each range is one call of allocate(), given back with exactly the same pointer, size and alignment. Those
 // calls are serialised by a lock of their own, taken with no other lock held; an upstream that calls back into the same
 // resource from the same thread is refused, not dead-locked.
@@ -55,6 +56,10 @@ class supply {
 
   /// Drops pages that nobody took: of a huge page, whoever touches one small page has all.
   void trim() noexcept;
+  /// Everything was given back: what follows begins as the first did.
+  void start_over() noexcept;
+  /// Whether what was taken had pages already.
+  [[nodiscard]] bool may_be_resident(const std::byte* p) const noexcept;
   /// No more will be taken. The first segment goes into its stock when the last of it was given back; if some is still
   /// in use, the pages of the rest go back to the system, and of what is given back later.
   void end() noexcept;
@@ -71,6 +76,7 @@ class supply {
   std::byte* take_from_upstream(std::size_t bytes, std::size_t alignment) noexcept;
   std::byte* new_segment(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   void give_up_rest() noexcept GPA_REQUIRES(lock_);
+  void give_back_to_system(std::byte* p, std::size_t bytes) noexcept;
   void give_back_to_first(std::byte* p, std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   void drop_of_first(std::byte* p, std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] bool is_in_first(const std::byte* p) const noexcept GPA_REQUIRES(lock_);
@@ -79,7 +85,7 @@ class supply {
   const std::size_t least_huge_;
   const stock stock_ = stock::open;
   const bool sampled_ = false;
-  mutex lock_;
+  mutable mutex lock_;
   std::atomic<std::uint32_t> inside_{0};  // number of the thread that is calling the upstream
   std::atomic<std::uint64_t> calls_{0};
   std::byte* segment_ GPA_GUARDED_BY(lock_) = nullptr;  // the rest of the newest segment
@@ -87,6 +93,7 @@ class supply {
   std::size_t next_segment_ GPA_GUARDED_BY(lock_) = stock_segment;
   std::byte* first_ GPA_GUARDED_BY(lock_) = nullptr;  // the first segment, while some of it is in use or may be
   granule_set free_of_first_ GPA_GUARDED_BY(lock_);   // its granules that were given back, or never will be taken
+  bool first_is_used_ GPA_GUARDED_BY(lock_) = false;  // came from the stock
   bool ended_ GPA_GUARDED_BY(lock_) = false;
 };
 

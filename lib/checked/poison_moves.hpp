@@ -143,6 +143,12 @@ struct sse2_moves {
   "vpcmpeqb 32+" #offset "(%[" #at "]), %%ymm0, %%ymm4\n\t" \
   "vpand %%ymm3, %%ymm1, %%ymm1\n\t"                    \
   "vpand %%ymm4, %%ymm2, %%ymm2\n\t"
+// Where the compiler itself may keep something there, vzeroupper takes the upper halves of these too.
+#ifdef __AVX__
+#define GPA_UPPER_HALVES , "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+#else
+#define GPA_UPPER_HALVES
+#endif
 #define GPA_TAKE_POISON "vpbroadcastd %[poison], %%ymm0\n\t"
 #define GPA_ALL_THE_SAME "vpand %%ymm1, %%ymm2, %%ymm2\n\tvpmovmskb %%ymm2, %[same]\n\tvzeroupper"
 
@@ -161,7 +167,7 @@ struct avx2_moves {
                  "vzeroupper"
                  : [p] "+&r"(begin)
                  : [last] "r"(last), [poison] "m"(poison)
-                 : "xmm0", "cc", "memory");
+                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES, "cc", "memory");
   }
   static void write_places(std::byte* begin, std::byte* middle, std::byte* last) noexcept
   {
@@ -169,7 +175,7 @@ struct avx2_moves {
                  GPA_POISON_LINE(last, 0) "vzeroupper"
                  :
                  : [begin] "r"(begin), [middle] "r"(middle), [last] "r"(last), [poison] "m"(poison)
-                 : "xmm0", "memory");
+                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES, "memory");
   }
   static void write_places(std::byte* begin, std::byte* middle, std::byte* end, std::byte* last) noexcept
   {
@@ -177,7 +183,7 @@ struct avx2_moves {
                  GPA_POISON_LINE(end, 0) GPA_POISON_LINE(last, 0) "vzeroupper"
                  :
                  : [begin] "r"(begin), [middle] "r"(middle), [end] "r"(end), [last] "r"(last), [poison] "m"(poison)
-                 : "xmm0", "memory");
+                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES, "memory");
   }
 
   [[nodiscard]] static bool is_poison_up_to(const std::byte* begin, const std::byte* last) noexcept
@@ -194,7 +200,7 @@ struct avx2_moves {
                  GPA_ALL_THE_SAME
                  : [p] "+&r"(p), [same] "=r"(same)
                  : [last] "r"(last), [poison] "m"(poison), "m"(all_of(begin))
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "cc");
+                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES, "cc");
     return same == ~std::uint32_t{0};
   }
   [[nodiscard]] static bool is_poison_at(const std::byte* begin, const std::byte* middle, const std::byte* last) noexcept
@@ -204,7 +210,7 @@ struct avx2_moves {
                  GPA_LOOK_AT_LINE(last, 0) GPA_ALL_THE_SAME
                  : [same] "=r"(same)
                  : [begin] "r"(begin), [middle] "r"(middle), [last] "r"(last), [poison] "m"(poison), "m"(all_of(begin))
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4");
+                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES);
     return same == ~std::uint32_t{0};
   }
   [[nodiscard]] static bool is_poison_at(const std::byte* begin, const std::byte* middle, const std::byte* end,
@@ -216,7 +222,7 @@ struct avx2_moves {
                  : [same] "=r"(same)
                  : [begin] "r"(begin), [middle] "r"(middle), [end] "r"(end), [last] "r"(last), [poison] "m"(poison),
                    "m"(all_of(begin))
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4");
+                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES);
     return same == ~std::uint32_t{0};
   }
   [[nodiscard]] static std::uint64_t changed_bytes(const std::byte* line) noexcept
@@ -229,7 +235,7 @@ struct avx2_moves {
                  "vzeroupper"
                  : [lower] "=&r"(lower), [upper] "=r"(upper)
                  : [line] "r"(line), [poison] "m"(poison), "m"(all_of(line))
-                 : "xmm0", "xmm1", "xmm2");
+                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES);
     return ~(upper << 32 | lower);
   }
 
@@ -245,6 +251,7 @@ struct avx2_moves {
   static const bytes& all_of(const std::byte* p) noexcept { return reinterpret_cast<const bytes&>(*p); }
 };
 
+#undef GPA_UPPER_HALVES
 #undef GPA_POISON_LINE
 #undef GPA_LOOK_AT_FIRST_LINE
 #undef GPA_LOOK_AT_LINE

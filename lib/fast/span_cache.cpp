@@ -249,14 +249,15 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
   if (g == nullptr && shed(0)) g = new_segment(bytes, granule_size, false);  // what we kept may be what was missing
   if (g == nullptr) return nullptr;
   if (bytes >= least_for_huge_pages && supply_.from_system()) prefer_huge_pages(g->base, g->granules * granule_size);
+  const bool dirty = supply_.may_be_resident(g->base);  // an upstream's memory is held from the start
   span* s = nullptr;
   {
     const mutex_guard guard(lock_);
     s = new_span(*g, g->base, g->granules * granule_size);
     if (s != nullptr) {
       link(*g);
-      if (!supply_.from_system()) {
-        set_dirty(*s, true);  // an upstream's memory is held from the start
+      if (dirty) {
+        set_dirty(*s, true);
         s->dirty = static_cast<std::uint32_t>(g->granules);
       }
       cut(*s, bytes);
