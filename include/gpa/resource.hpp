@@ -125,12 +125,12 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// of threads that have ended. What they kept without checks goes back as well. Until then free memory of up to a
   /// quarter of what is held, or 32 MiB, stays for the next allocations; with checks, pages on which a block is in
   /// quarantine stay too. That of a burst that came twice within a second stays until something is freed after a second
-  /// without it: an idle process keeps it.
+  /// without it: an idle process keeps it. Memory that waits for resources to come goes back, too.
   /// Never throws. O(pages). Thread-safe.
   void trim() noexcept;
 
-  /// Frees every block at once without calling anything a leak, and gives back all memory. Every pointer into the
-  /// resource is invalid afterwards. Never throws. O(pages). No other thread may be inside.
+  /// Frees every block at once without calling anything a leak, and gives back all memory, the first MiB to resources to
+  /// come. Every pointer into the resource is invalid afterwards. Never throws. O(pages). No other thread may be inside.
   void release() noexcept;
 
   /// Marks a live block as meant to stay: no leak report lists it, nor what can be reached from it by pointers. It may
