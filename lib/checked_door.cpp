@@ -127,7 +127,8 @@ GPA_NOINLINE void* allocate_from_elsewhere(std::size_t bytes, std::size_t alignm
 }
 
 template <class Moves>
-[[gnu::always_inline]] inline bool deallocate_untraced(void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
+[[gnu::always_inline]] inline bool deallocate_untraced(void* p, std::size_t bytes, std::size_t alignment,
+                                                       checked_cache& k) noexcept
 {
   return bytes < fine_bytes ? checked_heap::deallocate_short<fine_slots<Moves>>(k, p, bytes, alignment, no_trace)
                             : checked_heap::deallocate_short<coarse_slots<Moves>>(k, p, bytes, alignment, no_trace);

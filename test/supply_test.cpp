@@ -48,6 +48,17 @@ class scripted final : public std::pmr::memory_resource {
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 };
 
+// Segments of which one page is there.
+std::vector<std::byte*> touched_segments(std::size_t count)
+{
+  std::vector<std::byte*> all(count);
+  for (std::byte*& each : all) {
+    each = static_cast<std::byte*>(gpa::detail::map_pages(gpa::detail::stock_segment, granule));
+    *each = std::byte{0x41};
+  }
+  return all;
+}
+
 bool is_aligned(const void* p, std::size_t alignment)
 {
   return reinterpret_cast<std::uintptr_t>(p) % alignment == 0;
@@ -180,11 +191,7 @@ BOOST_AUTO_TEST_CASE(the_open_stock_gives_the_newest_and_keeps_four)
 {
   using namespace gpa::detail;
   empty_stocks();
-  std::vector<std::byte*> all;
-  for (std::size_t i = 0; i != 6; ++i) {
-    all.push_back(static_cast<std::byte*>(map_pages(stock_segment, granule)));
-    *all.back() = std::byte{0x41};
-  }
+  const std::vector<std::byte*> all = touched_segments(6);
   for (std::byte* const each : all) put_into(stock::open, each);
   BOOST_TEST(!is_readable(all[0], 1));
   BOOST_TEST(!is_readable(all[1], 1));
@@ -201,12 +208,10 @@ BOOST_AUTO_TEST_CASE(the_closed_stock_gives_the_oldest_and_never_the_newest)
 {
   using namespace gpa::detail;
   empty_stocks();
-  std::vector<std::byte*> all;
-  for (std::size_t i = 0; i != 4; ++i) {
-    all.push_back(static_cast<std::byte*>(map_pages(stock_segment, granule)));
-    *all.back() = std::byte{0x41};
-    put_into(stock::closed, all.back());
-    BOOST_TEST(!is_readable(all.back(), 1));
+  const std::vector<std::byte*> all = touched_segments(4);
+  for (std::byte* const each : all) {
+    put_into(stock::closed, each);
+    BOOST_TEST(!is_readable(each, 1));
   }
   BOOST_TEST(take_from(stock::open) == nullptr);
   for (std::size_t i = 0; i != 3; ++i) {

@@ -13,7 +13,7 @@ export TSAN_OPTIONS=exitcode=66
 starter=
 said=$("$program" 2>&1)
 status=$?
-if [[ $said == *'unexpected memory mapping'* ]]; then
+if [[ $said == *'unexpected memory mapping'* ]] || [ $status -eq 139 ]; then
   starter='setarch -R'
   said=$($starter "$program" 2>&1)
   status=$?

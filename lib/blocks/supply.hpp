@@ -3,10 +3,10 @@
 //
 // From the system, ranges are cut from segments that double from 1 MiB to 64 MiB, from some size on with huge pages
 // where the system grants them; an untouched page costs nothing and a returned range is unmapped at once, but for the
-// first segment: that one is kept until all of it is back, and goes to another resource then (segment_stock.hpp). From a user's
-// upstream each range is one call of allocate(), given back with exactly the same pointer, size and alignment. Those
-// calls are serialised by a lock of their own, taken with no other lock held; an upstream that calls back into the same
-// resource from the same thread is refused, not dead-locked.
+// first segment: that one is kept until all of it is back, and goes to another resource then (segment_stock.hpp). From a
+// user's upstream each range is one call of allocate(), given back with exactly the same pointer, size and alignment.
+// Those calls are serialised by a lock of their own, taken with no other lock held; an upstream that calls back into the
+// same resource from the same thread is refused, not dead-locked.
 //
 // To ASan and Valgrind a range is closed from here on, and open again when it goes back; between the two, a block is
 // open exactly while it is the user's (core_calls.cpp, large_blocks.cpp).
