@@ -39,6 +39,12 @@ gpa::options decided(const gpa::options& given, build b)
   return o;
 }
 
+// One of the usual length is shared by all of a thread's that have it.
+quarantine_rule rule_of(const gpa::options& o) noexcept
+{
+  return quarantine_rule::of(o.quarantine_bytes, !o.checks.is_never() && o.quarantine_bytes == usual_quarantine());
+}
+
 std::pmr::memory_resource* upstream_or_pages(std::pmr::memory_resource* upstream) noexcept
 {
   return upstream == nullptr ? page_resource() : upstream;
@@ -58,7 +64,7 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       supply_(upstream_ == page_resource() ? nullptr : upstream_,
               options_.checks.is_never() ? fast_heap::least_huge : huge_page_size,
               options_.checks.is_always() ? stock::closed : stock::open),
-      checked_(*this, is_sampled() ? sampled_supply_ : supply_, options_.quarantine_bytes, options_.poison_bytes),
+      checked_(*this, is_sampled() ? sampled_supply_ : supply_, rule_of(options_), options_.poison_bytes),
       fast_(*this, supply_)
 {
   if (options_.profile && !options_.checks.is_never()) profile_.emplace();

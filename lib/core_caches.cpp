@@ -65,12 +65,13 @@ bool keeps_stacks_of_frees(const gpa::options& o) noexcept
 
 }  // namespace
 
-// Records name threads; the fast heap has none, and asks the system for no names.
+// This thread has the cache now. Records name threads; the fast heap has none, and asks the system for no names.
 void core::name_owner(cache_header& k) const noexcept
 {
   if (options_.checks.is_never()) return;
   k.thread = static_cast<std::uint16_t>(this_thread_number());
   if (k.partner != nullptr) k.partner->thread = k.thread;
+  static_cast<checked_cache&>(k.checked ? k : *k.partner).begin_clock();
 }
 
 cache_header* core::make_cache() noexcept

@@ -28,11 +28,10 @@ struct rest {
   std::size_t addresses;
 };
 
-rest rest_of_addresses(gpa::resource& r, std::size_t bytes, std::size_t slot, std::size_t pairs)
+rest rest_of_addresses(gpa::resource& r, std::size_t bytes, std::size_t slot, std::size_t pairs,
+                       std::unordered_map<void*, std::size_t> freed_at = {}, std::size_t freed = 0)
 {
-  std::unordered_map<void*, std::size_t> freed_at;
   std::size_t shortest = gpa::unlimited;
-  std::size_t freed = 0;
   for (std::size_t i = 0; i != pairs; ++i) {
     void* const p = r.allocate(bytes, 8);
     const auto [known, is_new] = freed_at.try_emplace(p, 0);
@@ -102,6 +101,68 @@ BOOST_AUTO_TEST_CASE(frees_of_any_size_end_the_wait_of_any_other)
   BOOST_TEST((std::find(late.begin(), late.end(), first) != late.end()));
   for (void* const p : late) r.deallocate(p, 40, 8);
   r.deallocate(early, 40, 8);
+}
+
+// Whether a block freed in one resource is used again there, after the thread freed three quarantines in another.
+bool is_over_after_frees_elsewhere(gpa::resource& r, gpa::resource& other)
+{
+  const std::size_t quarantine = r.options().quarantine_bytes;
+  void* const first = r.allocate(40, 8);
+  r.deallocate(first, 40, 8);
+  bool seen = false;
+  std::vector<void*> taken;
+  for (int turn = 0; turn != 3; ++turn) {
+    for (std::size_t freed = 0; freed < quarantine; freed += 1000) other.deallocate(other.allocate(1000, 8), 1000, 8);
+    for (std::size_t i = 0; i != soon; ++i) taken.push_back(r.allocate(40, 8));
+  }
+  seen = std::find(taken.begin(), taken.end(), first) != taken.end();
+  for (void* const p : taken) r.deallocate(p, 40, 8);
+  return seen;
+}
+
+BOOST_AUTO_TEST_CASE(resources_of_a_thread_share_the_usual_quarantine_and_no_other)
+{
+  const gpa::options usual{.checks = gpa::checks::always(), .stack_frames = 0};
+  gpa::resource a(usual);
+  gpa::resource b(usual);
+  BOOST_TEST(is_over_after_frees_elsewhere(a, b));
+  BOOST_TEST(is_over_after_frees_elsewhere(b, a));
+  gpa::resource own(with_quarantine(100'000));
+  BOOST_TEST(!is_over_after_frees_elsewhere(own, b));
+  gpa::resource much(with_quarantine(1'000'000));
+  gpa::resource again(usual);
+  BOOST_TEST(!is_over_after_frees_elsewhere(again, much));
+}
+
+BOOST_AUTO_TEST_CASE(who_goes_on_with_the_cache_of_another_thread_lets_its_blocks_rest)
+{
+  const gpa::options usual{.checks = gpa::checks::always(), .stack_frames = 0};
+  const std::size_t slot = slot_size(size_class(40 + 1));
+  for (const std::size_t before : {std::size_t{0}, 3 * mib}) {
+    for (const std::size_t after : {std::size_t{0}, 3 * mib}) {
+      gpa::resource r(usual);
+      const auto free_elsewhere = [&](std::size_t bytes) {
+        gpa::resource other(usual);
+        for (std::size_t freed = 0; freed < bytes; freed += 1000) other.deallocate(other.allocate(1000, 8), 1000, 8);
+      };
+      std::unordered_map<void*, std::size_t> freed_at;
+      std::size_t freed = 0;
+      std::thread([&] {
+        free_elsewhere(before);
+        for (int i = 0; i != 10'000; ++i) {
+          void* const p = r.allocate(40, 8);
+          r.deallocate(p, 40, 8);
+          freed_at[p] = freed += slot;
+        }
+      }).join();
+      std::thread([&] {
+        free_elsewhere(after);
+        const rest seen = rest_of_addresses(r, 40, slot, 20'000, freed_at, freed);
+        BOOST_TEST(seen.shortest >= r.options().quarantine_bytes, before << " bytes before, " << after << " after");
+        BOOST_TEST(seen.addresses <= 3 * r.options().quarantine_bytes / slot + soon, before << ", " << after);
+      }).join();
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_thread_keeps_16384_blocks_at_most)

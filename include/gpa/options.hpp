@@ -91,7 +91,8 @@ struct options {
   bool thread_safe = true;
   /// Bytes users may hold at once, as they asked for them; inclusive and exact.
   std::size_t memory_limit = unlimited;
-  /// Bytes of freed blocks a thread keeps from reuse, at most 16 384 blocks; unlimited = an address is never reused.
+  /// Bytes of freed blocks a thread keeps from reuse, at most 16 384 blocks; unlimited = an address is never reused. By
+  /// default half of the L2 cache, at most 256 KiB, of all of the thread's resources that have the default together.
   std::size_t quarantine_bytes = default_quarantine;
   /// Frames of the call stacks kept for each allocation and each free; 0 = none; at most 64.
   std::size_t stack_frames = 32;

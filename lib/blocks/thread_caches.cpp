@@ -48,6 +48,7 @@ bool rebuild_table(const thread_exit_handler& handler) noexcept
   auto* const fresh = static_cast<thread_table*>(metadata_allocate(table_bytes(rows)));
   if (fresh == nullptr) return false;
   fresh->last_row = rows - 1;
+  fresh->freed = bytes_freed_by_thread();
   for (std::uint64_t i = 0; i != old_rows; ++i) {
     const thread_table_row row = old->rows[i];
     if (row.birth != 0 && handler.is_alive(row.birth)) put(*fresh, row.birth, row.cache);

@@ -197,6 +197,7 @@ struct thread_table {
   std::uint64_t near_left;  // until one gets its way again
   std::uint64_t last_row;  // the number of rows, a power of two, less one
   std::uint64_t used;
+  std::uint64_t freed;     // bytes, in resources that share a quarantine: checked/quarantine.hpp
   thread_table_row rows[1];  // and more
 
   [[nodiscard]] static constexpr std::uint64_t first_try(std::uint64_t birth) noexcept
@@ -217,6 +218,11 @@ struct thread_state {
 static_assert(sizeof(thread_state) <= 112, "with what else is thread-local 128 bytes, the budget of design.md");
 
 extern __thread thread_state my_thread __attribute__((tls_model("initial-exec")));
+
+[[nodiscard]] inline std::uint64_t bytes_freed_by_thread() noexcept
+{
+  return my_thread.table == nullptr ? 0 : my_thread.table->freed;
+}
 
 inline constexpr std::uint64_t careful_bit = 1;
 

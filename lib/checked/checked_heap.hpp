@@ -53,12 +53,12 @@ struct block_notes {
 
 class checked_heap {
  public:
-  checked_heap(owner& o, supply& s, std::size_t quarantine_bytes, std::size_t poison_bytes) noexcept
+  checked_heap(owner& o, supply& s, quarantine_rule rule, std::size_t poison_bytes) noexcept
       : owner_(o),
         supply_(s),
-        rule_(quarantine_rule::of(quarantine_bytes)),
+        rule_(rule),
         poison_(poison_rule::up_to(poison_bytes)),
-        large_(o, s, quarantine_bytes)
+        large_(o, s, rule.bytes)
   {
   }
   ~checked_heap();

@@ -19,6 +19,10 @@
 // addresses: records and slots that are used one after the other lie side by side again.
 // Rings are arrays of ours: no link ever runs through user memory, so a write after free can damage nothing but poison.
 //
+// The caches that a thread has for several resources have one quarantine between them, if it is of the default length: at
+// the end of each period the clock takes over what the thread freed elsewhere. Eight resources used in turn would else go
+// through eight quarantines, and none of them fits the CPU's cache.
+//
 // Not thread-safe: its cache's thread owns it.
 #pragma once
 
@@ -68,13 +72,14 @@ struct quarantine_rule {
   std::size_t bytes = 0;
   std::size_t least_step = 0;  // what a small free moves the clock by
   bool endless = false;        // an address is never reused
+  bool shared = false;         // the clock counts what the thread frees in other such resources, too
 
-  static constexpr quarantine_rule of(std::size_t bytes) noexcept
+  static constexpr quarantine_rule of(std::size_t bytes, bool shared = false) noexcept
   {
-    if (bytes == static_cast<std::size_t>(-1)) return {bytes, 0, true};
+    if (bytes == static_cast<std::size_t>(-1)) return {bytes, 0, true, false};
     constexpr std::size_t most = std::size_t{1} << 45;  // more is counted in blocks alone, and steps must fit 32 bits
     if (bytes > most) bytes = most;
-    return {bytes, (bytes + quarantine_blocks - 1) / quarantine_blocks, false};
+    return {bytes, (bytes + quarantine_blocks - 1) / quarantine_blocks, false, shared};
   }
   /// What freeing such a slot moves the clock by.
   [[nodiscard]] constexpr std::size_t step(std::size_t slot) const noexcept { return std::max(slot, least_step); }
@@ -264,6 +269,8 @@ static_assert(sizeof(bin) == 64);
 /// Everything one thread needs for checked blocks of one resource.
 struct checked_cache : cache_header {
   std::uint64_t clock = 0;  // bytes freed
+  std::uint64_t told = 0;   // the clock when the thread was last told of it; of a shared quarantine
+  std::uint64_t ahead = 0;  // what the clock then had more than the thread's
   std::uint64_t looked_at = 0;  // the clock when this thread last looked whether memory should go back
   std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
@@ -275,6 +282,21 @@ struct checked_cache : cache_header {
   [[nodiscard]] bin& bin_of(std::size_t size) noexcept
   {
     return *reinterpret_cast<bin*>(reinterpret_cast<std::byte*>(bins.data()) + size * (sizeof(bin) / 16));
+  }
+
+  /// Another thread has it now.
+  void begin_clock() noexcept
+  {
+    told = clock;
+    ahead = clock - bytes_freed_by_thread();
+  }
+  /// Before the clock is noted anywhere: it counts what this thread freed in other resources meanwhile.
+  void catch_up() noexcept
+  {
+    if (!rule.shared || my_thread.table == nullptr) return;
+    const std::uint64_t now = my_thread.table->freed += clock - told;
+    looked_at += now + ahead - clock;  // in bytes of its own
+    told = clock = now + ahead;
   }
 
   /// How many slots from that position of the ring on, to the end of its period at most, may be handed out.

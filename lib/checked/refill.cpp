@@ -92,6 +92,7 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
   }
   const std::uint32_t wanted = batch_slots(slot_size(c));
   if (find_ready(k, b)) return true;
+  k.catch_up();
   b.mark_open_period(k.clock);
   for (;;) {
     slab* from = nullptr;
@@ -161,6 +162,7 @@ bool checked_heap::find_ready(checked_cache& k, bin& b) noexcept
 bool checked_heap::turn_period(checked_cache& k, bin& b) noexcept
 {
   if (b.entries == nullptr || k.clock - k.looked_at >= look_after || !b.has_room_for_the_next()) return false;
+  k.catch_up();
   b.close_period(k.clock);
   return true;
 }
@@ -303,6 +305,7 @@ bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
   if (k.rule.endless) return false;  // the slot is never handed out again, so nothing need know it is free
   bin& b = k.bins[c];
   if (b.entries != nullptr) {
+    k.catch_up();
     b.close_period(k.clock);
     if (k.clock - k.looked_at >= look_after) look_for_surplus(k);
     if (b.has_room_for_a_period()) return true;

@@ -70,6 +70,7 @@ void checked_heap::empty_ring(checked_cache& k, unsigned c) noexcept
 {
   bin& b = k.bins[c];
   b.take_ready_out_of_ring();
+  k.catch_up();
   b.mark_open_period(k.clock);
   for (std::uint32_t before = 0; before != b.waiting();) {
     before = b.waiting();
