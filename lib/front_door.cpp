@@ -48,8 +48,8 @@ void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std:
                       cache_header& k)
 {
   if (k.traced) [[likely]] return allocate_checked(object, bytes, alignment, caller, static_cast<checked_cache&>(k));
-  if (k.quick_below != 0 && bytes >= k.quick_below) [[likely]] {  // below, the hot path has tried
-    void* const p = fast_heap::allocate_slot(static_cast<fast_cache&>(k), bytes, alignment);
+  if (k.quick_below != 0) [[likely]] {  // smaller blocks the hot path has tried
+    void* const p = fast_heap::allocate_coarse(static_cast<fast_cache&>(k), bytes, alignment);
     if (p != nullptr) [[likely]] return p;
   }
   return allocate_or_throw(object, bytes, alignment, caller);
@@ -70,7 +70,7 @@ void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t b
     deallocate_generally(object, p, bytes, alignment, caller);
     return;
   }
-  if (fast_heap::deallocate_slot(fast, p, bytes, alignment)) [[likely]] return;
+  if (fast_heap::deallocate_coarse(fast, p, bytes, alignment)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 

@@ -111,3 +111,9 @@ BOOST_AUTO_TEST_CASE(the_largest_small_block_has_room_for_a_redzone_at_every_ali
   for (std::size_t alignment = 1; alignment <= small_alignment; alignment *= 2)
     BOOST_TEST(round_up(small_limit + 1, alignment) <= largest_slot);
 }
+
+BOOST_AUTO_TEST_CASE(the_table_of_coarse_classes_says_the_same)
+{
+  for (std::size_t bytes = 0; bytes <= 1024; ++bytes) BOOST_REQUIRE(coarse_class(bytes) == 0u);
+  for (std::size_t bytes = 1025; bytes <= small_limit; ++bytes) BOOST_REQUIRE(coarse_class(bytes) == size_class(bytes));
+}

@@ -10,6 +10,7 @@
 // 64 KiB, so a request rounded up to its alignment is aligned in its slot.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +31,14 @@ constexpr unsigned size_class(std::size_t size) noexcept
   const auto power = static_cast<unsigned>(std::bit_width(last)) - 1;
   return 65 + (power - 10) * 8 + static_cast<unsigned>((last - (std::size_t{1} << power)) >> (power - 3));
 }
+
+/// As size_class(), of 1 025 to `small_limit` bytes, in a few instructions; 0 of fewer.
+inline constexpr auto classes_of_coarse_sizes = [] {
+  std::array<std::uint8_t, small_limit / 128 + 1> all{};
+  for (std::size_t i = 1024 / 128 + 1; i != all.size(); ++i) all[i] = static_cast<std::uint8_t>(size_class(i * 128));
+  return all;
+}();
+constexpr unsigned coarse_class(std::size_t size) noexcept { return classes_of_coarse_sizes[(size + 127) / 128]; }
 
 /// Bytes of a slot of class 1 .. 105.
 constexpr std::size_t slot_size(unsigned size_class) noexcept
@@ -77,6 +86,7 @@ constexpr quotient divide(std::size_t offset, std::uint64_t reciprocal) noexcept
 
 static_assert(slot_size(1) == 16 && slot_size(64) == 1024 && slot_size(65) == 1152 && slot_size(72) == 2048);
 static_assert(slot_size(class_count - 2) == small_limit && slot_size(class_count - 1) == largest_slot);
+static_assert(coarse_class(1024) == 0 && coarse_class(1025) == 65 && coarse_class(small_limit) == class_count - 2);
 static_assert(size_class(small_limit + 1) == class_count - 1 && slab_size(class_count - 1) == 512 * 1024);
 
 }  // namespace gpa::detail

@@ -48,9 +48,9 @@ class fast_heap {
   [[nodiscard]] static void* allocate_quick(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] static bool deallocate_quick(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
 
-  /// As these, for requests up to 32 KiB, aligned to at most 16.
-  [[nodiscard]] static void* allocate_slot(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
-  [[nodiscard]] static bool deallocate_slot(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
+  /// As these, for requests from there on; of fewer bytes null, or false.
+  [[nodiscard]] static void* allocate_coarse(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] static bool deallocate_coarse(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
 
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
@@ -158,17 +158,17 @@ inline bool is_quick_alignment(std::size_t alignment) noexcept
   return alignment <= 16 && push(k, k.bins[(bytes + 15) >> 4], p, bytes);
 }
 
-[[gnu::always_inline]] inline void* fast_heap::allocate_slot(fast_cache& k, std::size_t bytes,
-                                                             std::size_t alignment) noexcept
+[[gnu::always_inline]] inline void* fast_heap::allocate_coarse(fast_cache& k, std::size_t bytes,
+                                                               std::size_t alignment) noexcept
 {
   if (bytes > small_limit || !is_quick_alignment(alignment)) return nullptr;
-  return pop(k, k.bins[size_class(bytes)], bytes);
+  return pop(k, k.bins[coarse_class(bytes)], bytes);  // that of class 0 is empty, and full
 }
 
-[[gnu::always_inline]] inline bool fast_heap::deallocate_slot(fast_cache& k, void* p, std::size_t bytes,
-                                                              std::size_t alignment) noexcept
+[[gnu::always_inline]] inline bool fast_heap::deallocate_coarse(fast_cache& k, void* p, std::size_t bytes,
+                                                                std::size_t alignment) noexcept
 {
-  return bytes <= small_limit && alignment <= 16 && push(k, k.bins[size_class(bytes)], p, bytes);
+  return bytes <= small_limit && alignment <= 16 && push(k, k.bins[coarse_class(bytes)], p, bytes);
 }
 
 }  // namespace gpa::detail
