@@ -61,9 +61,13 @@ constexpr std::uint32_t batch_slots(std::size_t slot) noexcept
   return static_cast<std::uint32_t>(fit < 1 ? 1 : fit < most_ready ? fit : most_ready);
 }
 
-/// Slots in a period where that is little beside the quarantine: 6 KiB of them, 8 to 64.
+/// Slots above 1 KiB, of which a quarantine has few, and whose poison is in places only.
+constexpr bool is_coarse(std::size_t slot) noexcept { return slot > 1024; }
+
+/// Slots in a period where that is little beside the quarantine: 6 KiB of them, 8 to 64; coarse ones 32.
 constexpr std::size_t usual_period(std::size_t slot) noexcept
 {
+  if (is_coarse(slot)) return 32;
   return std::clamp((std::size_t{6} << 10) / slot, std::size_t{8}, std::size_t{most_ready});
 }
 
@@ -86,11 +90,11 @@ struct quarantine_rule {
   /// The most slots of this size that must wait at once.
   [[nodiscard]] constexpr std::size_t most_slots(std::size_t slot) const noexcept { return bytes / step(slot) + 1; }
   /// Slots of this size in a period, a power of two: as usual, or more where the quarantine is that long, but never more
-  /// than its eighth; of slots above 1 KiB, of which it has few, its quarter.
+  /// than its eighth; of coarse slots its half.
   [[nodiscard]] constexpr std::uint32_t period(std::size_t slot) const noexcept
   {
     const std::size_t most = most_slots(slot);
-    const std::size_t wished = std::min(most / (slot > 1024 ? 4 : 8), std::max(usual_period(slot), most / 64));
+    const std::size_t wished = std::min(most / (is_coarse(slot) ? 2 : 8), std::max(usual_period(slot), most / 64));
     return std::bit_floor(static_cast<std::uint32_t>(std::max<std::size_t>(wished, 1)));
   }
 };

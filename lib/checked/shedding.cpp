@@ -82,7 +82,7 @@ void checked_heap::empty_ring(checked_cache& k, unsigned c) noexcept
 void checked_heap::look_for_surplus(checked_cache& k) noexcept
 {
   k.looked_at = k.clock;
-  if (!supply_.from_system()) return;
+  if (!supply_.from_system() || held_.load(std::memory_order_relaxed) <= always_kept) return;
   const std::size_t surplus = surplus_in_rings(k);
   const std::size_t allowance = std::max(held_.load(std::memory_order_relaxed) / 8, always_kept);
   const std::size_t free = idle() + surplus;
