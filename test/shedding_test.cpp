@@ -116,6 +116,26 @@ BOOST_FIXTURE_TEST_CASE(late_frees_into_pages_that_went_back_are_double_frees, f
   BOOST_TEST(w.count(gpa::mistake::double_free) == 1'000u);
 }
 
+// The last blocks of a burst keep a page each: that is looked after too, down to what is in quarantine.
+BOOST_FIXTURE_TEST_CASE(of_small_blocks_freed_in_random_order_hardly_more_stays_than_rests, fixture)
+{
+  gpa::resource small(w.listening({.checks = gpa::checks::always(), .quarantine_bytes = 65'536, .stack_frames = 0}));
+  std::vector<std::byte*> blocks(600'000);
+  for (std::byte*& p : blocks) std::memset(p = static_cast<std::byte*>(small.allocate(48, 8)), 0x41, 48);
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
+  for (std::byte* const p : blocks) small.deallocate(p, 48, 8);
+  check(small);
+  BOOST_TEST(small.stats().held_bytes <= 13 * mega);  // 37 are needed
+  for (std::size_t i = blocks.size() - 1'000; i != blocks.size(); i += 10) stray_write(blocks[i], 1);
+  BOOST_TEST(small.verify() == 100u);  // what rests has its page, and its poison
+  BOOST_TEST(w.count(gpa::mistake::write_after_free) == 100u);
+  for (std::byte*& p : blocks) p = static_cast<std::byte*>(small.allocate(48, 8));
+  check(small);
+  for (std::byte* const p : blocks) small.deallocate(p, 48, 8);
+  BOOST_TEST(small.verify() == 0u);
+  BOOST_TEST(w.count() == 100u);
+}
+
 // A program that takes and frees as much again and again keeps it: after twice in a second, and this machine may have
 // slept over some.
 BOOST_FIXTURE_TEST_CASE(what_is_needed_again_at_once_is_kept, fixture)

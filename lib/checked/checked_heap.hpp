@@ -178,7 +178,9 @@ class checked_heap {
   void retire(unsigned c, slab& s) noexcept GPA_REQUIRES(classes_[c].lock);
   [[nodiscard]] slab* unlink_unused() noexcept;
   void look_for_surplus(checked_cache& k) noexcept;
-  [[nodiscard]] std::size_t surplus_in_rings(const checked_cache& k) const noexcept;
+  [[nodiscard]] bool much_is_free(std::size_t surplus) noexcept;
+  [[nodiscard]] bool is_at_ebb(checked_cache& k, std::size_t waiting) noexcept;
+  [[nodiscard]] std::size_t waiting_in_rings(const checked_cache& k) const noexcept;
   void empty_rings(checked_cache& k) noexcept;
   void empty_ring(checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
   void thin(unsigned c, slab& s) noexcept GPA_REQUIRES(classes_[c].lock);
@@ -206,6 +208,8 @@ class checked_heap {
   mutable mutex slabs_lock_;                           // taken before one of those above, if both are
   slab* slabs_ GPA_GUARDED_BY(slabs_lock_) = nullptr;  // all of them, newest first
   std::atomic<std::size_t> idle_{0};                   // bytes of slots that became free since their slab was thinned
+  std::atomic<std::size_t> taken_{0};                  // bytes of slots that are no free bits: in use, ready, or in a ring
+  std::atomic<std::size_t> live_before_ebb_{0};        // the most that was live since slabs were thinned for that
   small_mutex tolerance_lock_;                         // taken after one of a class, if both are
   tolerance tolerance_;                                // under it, but for note_more() and note_less()
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it

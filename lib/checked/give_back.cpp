@@ -170,6 +170,7 @@ void checked_heap::bury() noexcept
     classes_[c].with_free = nullptr;
   }
   idle_.store(0, std::memory_order_relaxed);
+  taken_.store(0, std::memory_order_relaxed);
   {
     const mutex_guard guard(tolerance_lock_);
     tolerance_.forget();
@@ -317,6 +318,7 @@ void checked_heap::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safe
 void checked_heap::check() const noexcept
 {
   const mutex_guard guard(slabs_lock_);
+  std::size_t taken = 0;
   for (const slab* s = slabs_; s != nullptr; s = s->next) {
     GPA_ASSERT(region_of(s->base) == s && s->owner == &owner_);  // C3
     std::uint32_t bits = 0;
@@ -330,7 +332,9 @@ void checked_heap::check() const noexcept
       GPA_ASSERT(state != slot_state::poisoned || holds_poison(s->slot(i), s->slot_bytes, bytes_of(t), poison_));  // C2
     }
     GPA_ASSERT(bits == s->free_slots && (bits == 0) == !s->listed);
+    taken += (s->slot_count - bits) * std::size_t{s->slot_bytes};
   }
+  GPA_ASSERT(taken == taken_.load(std::memory_order_relaxed));
 }
 
 }  // namespace gpa::detail

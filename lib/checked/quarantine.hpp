@@ -270,12 +270,16 @@ struct alignas(64) bin {
 };
 static_assert(sizeof(bin) == 64);
 
+/// Bytes that a thread frees between looks for memory to give back; fewer while there is some: shedding.cpp.
+inline constexpr std::uint64_t usual_gap = std::uint64_t{1} << 20;
+
 /// Everything one thread needs for checked blocks of one resource.
 struct checked_cache : cache_header {
   std::uint64_t clock = 0;  // bytes freed
   std::uint64_t told = 0;   // the clock when the thread was last told of it; of a shared quarantine
   std::uint64_t ahead = 0;  // what the clock then had more than the thread's
-  std::uint64_t looked_at = 0;  // the clock when this thread last looked whether memory should go back
+  std::uint64_t looked_at = 0;  // the clock when this thread last looked whether memory should go back ...
+  std::uint64_t look_after = usual_gap;  // ... and by how much it moves until the next time
   std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
   poison_rule poison;

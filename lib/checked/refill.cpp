@@ -26,7 +26,6 @@ namespace {
 constexpr std::size_t first_piece = 4096;  // a slab is opened up a page at first, then twice as far each time
 constexpr std::uint32_t worth_ordering = 512;  // fewer free bits than that are left alone while the ring has slots
 constexpr unsigned most_looked_at = 8;  // slabs, for one that needs no sharing
-constexpr std::uint64_t look_after = std::uint64_t{1} << 20;  // bytes freed, between looks for memory to give back
 constexpr std::uint32_t most_drained = 4096;  // slots that one hold of the lock turns into free bits
 
 void put_bit(slab& s, std::size_t index) noexcept
@@ -161,7 +160,7 @@ bool checked_heap::find_ready(checked_cache& k, bin& b) noexcept
 
 bool checked_heap::turn_period(checked_cache& k, bin& b) noexcept
 {
-  if (b.entries == nullptr || k.clock - k.looked_at >= look_after || !b.has_room_for_the_next()) return false;
+  if (b.entries == nullptr || k.clock - k.looked_at >= k.look_after || !b.has_room_for_the_next()) return false;
   k.catch_up();
   b.close_period(k.clock);
   return true;
@@ -197,6 +196,7 @@ std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_
   if (untouched != 0) s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
   const std::uint32_t taken_idle = std::min(s.idle_slots, taken - untouched);
   s.idle_slots -= taken_idle;
+  taken_.fetch_add(taken * s.slot_bytes, std::memory_order_relaxed);
   idle_.fetch_sub(taken_idle * s.slot_bytes, std::memory_order_relaxed);
   tolerance_.note_less(idle());
   if (s.held != s.bytes) {  // pages were dropped
@@ -231,6 +231,7 @@ void checked_heap::put_free(unsigned c, std::byte* slot) noexcept
   list_free(c, s);
   put_bit(s, s.index_of(slot));
   idle_.fetch_add(s.slot_bytes, std::memory_order_relaxed);
+  taken_.fetch_sub(s.slot_bytes, std::memory_order_relaxed);
 }
 
 // Slots of the ring whose quarantine is over, or all of them, become free bits.
@@ -252,7 +253,9 @@ void checked_heap::drain(checked_cache& k, unsigned c, bool all) noexcept
     }
     put_bit(*s, static_cast<std::size_t>(oldest.record - s->records));
   }
-  idle_.fetch_add((head - b.head) * slot_size(c), std::memory_order_relaxed);
+  const std::size_t drained = (head - b.head) * slot_size(c);
+  idle_.fetch_add(drained, std::memory_order_relaxed);
+  taken_.fetch_sub(drained, std::memory_order_relaxed);
   b.move_head(head);
   if (all) b.forget_waiting();
 }
@@ -307,7 +310,7 @@ bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
   if (b.entries != nullptr) {
     k.catch_up();
     b.close_period(k.clock);
-    if (k.clock - k.looked_at >= look_after) look_for_surplus(k);
+    if (k.clock - k.looked_at >= k.look_after) look_for_surplus(k);
     if (b.has_room_for_a_period()) return true;
     b.take_ready_out_of_ring();
     const mutex_guard guard(classes_[c].lock);

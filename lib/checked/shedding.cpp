@@ -6,6 +6,10 @@
 // slot with a page less is `freed` instead of `poisoned`, and poisoned anew before it is handed out again. A slot that
 // was written to keeps its pages: whoever is handed it, or verify(), tells of that.
 //
+// Of blocks freed in random order the last few keep most pages, each its own. So while pages of more than max(a quarter of
+// what is used, 12 MiB) are held for nothing, slabs of which little is used are thinned each time what is live has fallen
+// to a quarter, and looks come as much closer: down to 16 KiB.
+//
 // What is needed again within a second is tolerated (blocks/tolerance.hpp). While verify() or a leak scan reads, nothing
 // is dropped, and nobody waits for it.
 #include "checked/checked_heap.hpp"
@@ -21,6 +25,9 @@ namespace {
 
 constexpr std::size_t most_pages = slab_size(class_count - 1) / page_size;
 constexpr std::size_t always_kept = std::size_t{4} << 20;
+constexpr std::size_t kept_at_ebb = std::size_t{12} << 20;
+constexpr std::uint64_t least_gap = std::uint64_t{16} << 10;  // bytes freed, from one look to the next
+constexpr std::size_t worth_thinning = 3;  // slots in use on a page: with more there is hardly a page without
 
 using page_set = std::bitset<most_pages>;
 
@@ -49,11 +56,11 @@ void need_pages_of(const slab& s, std::size_t index, page_set& needed) noexcept
 
 }  // namespace
 
-std::size_t checked_heap::surplus_in_rings(const checked_cache& k) const noexcept
+std::size_t checked_heap::waiting_in_rings(const checked_cache& k) const noexcept
 {
   std::size_t waiting = 0;
   for (unsigned c = 1; c != class_count; ++c) waiting += k.bins[c].waiting() * slot_size(c);
-  return waiting - std::min(waiting, rule_.bytes);
+  return waiting;
 }
 
 // Of what is over.
@@ -82,26 +89,57 @@ void checked_heap::empty_ring(checked_cache& k, unsigned c) noexcept
 void checked_heap::look_for_surplus(checked_cache& k) noexcept
 {
   k.looked_at = k.clock;
-  if (!supply_.from_system() || held_.load(std::memory_order_relaxed) <= always_kept) return;
-  const std::size_t surplus = surplus_in_rings(k);
-  const std::size_t allowance = std::max(held_.load(std::memory_order_relaxed) / 8, always_kept);
-  const std::size_t free = idle() + surplus;
-  tolerance_.note_more(free);
-  if (surplus <= always_kept && free <= allowance) return;  // as ever: nobody waits for anybody
-  std::size_t allowed = 0;
-  {
-    const mutex_guard guard(tolerance_lock_);
-    allowed = tolerance_.allowed(allowance, free);
+  if (!supply_.from_system() || held_.load(std::memory_order_relaxed) <= always_kept) {
+    k.look_after = usual_gap;
+    return;
   }
-  const bool much = free > allowed;
-  if (much || surplus > always_kept) empty_rings(k);
-  if (!much || !scan_lock_.try_lock()) return;
+  const std::size_t waiting = waiting_in_rings(k);
+  const std::size_t surplus = waiting - std::min(waiting, rule_.bytes);
+  const bool much = much_is_free(surplus);
+  const bool ebb = is_at_ebb(k, waiting);
+  if (much || ebb || surplus > always_kept) empty_rings(k);  // else as ever: nobody waits for anybody
+  if ((!much && !ebb) || !scan_lock_.try_lock()) return;
   for (slab* s = slabs(); s != nullptr; s = s->next) {
     const unsigned c = s->size_class;
     const mutex_guard guard(classes_[c].lock);
-    if (s->idle_slots * s->slot_bytes >= page_size) thin(c, *s);
+    const std::size_t used = s->slot_count - s->free_slots;
+    if ((much && s->idle_slots * s->slot_bytes >= page_size) ||
+        (ebb && s->idle_slots != 0 && used * page_size < s->held * worth_thinning))
+      thin(c, *s);
   }
   scan_lock_.unlock();
+}
+
+// Whether what became free lately, or is about to, is more than is kept for what comes.
+bool checked_heap::much_is_free(std::size_t surplus) noexcept
+{
+  const std::size_t allowance = std::max(held_.load(std::memory_order_relaxed) / 8, always_kept);
+  const std::size_t free = idle() + surplus;
+  tolerance_.note_more(free);
+  if (free <= allowance) return false;
+  const mutex_guard guard(tolerance_lock_);
+  return free > tolerance_.allowed(allowance, free);
+}
+
+// Whether little is live now of what was, and many pages are held for it. Says when to look again.
+bool checked_heap::is_at_ebb(checked_cache& k, std::size_t waiting) noexcept
+{
+  const std::size_t taken = taken_.load(std::memory_order_relaxed);
+  const std::size_t live = taken - std::min(taken, waiting);
+  const std::size_t held = held_.load(std::memory_order_relaxed);
+  const std::size_t idle_pages = held - std::min(held, taken);
+  const std::size_t allowance = std::max(taken / 4, kept_at_ebb);
+  const std::size_t before = live_before_ebb_.load(std::memory_order_relaxed);
+  const bool many = idle_pages > allowance;
+  const bool fallen = live <= before / 4;
+  if (!many || fallen || live > before) live_before_ebb_.store(live, std::memory_order_relaxed);
+  if (!many || !fallen) {
+    k.look_after = many ? std::min(k.look_after * 2, usual_gap) : usual_gap;
+    return false;
+  }
+  k.look_after = std::clamp<std::uint64_t>(live - live / 8, least_gap, usual_gap);
+  const mutex_guard guard(tolerance_lock_);
+  return idle_pages > tolerance_.allowed(allowance, idle_pages);
 }
 
 void checked_heap::thin(unsigned, slab& s) noexcept
