@@ -30,20 +30,28 @@ GPA_NOINLINE void* allocate_again(std::size_t bytes, std::size_t alignment, std:
   return allocate_or_throw(*k.handle, bytes, alignment, as_caller(trace));
 }
 
-// Whether the period that the slot at `p` should go to was full, and now another one is open.
-[[nodiscard]] bool turns_period_for(const void* p, checked_cache& k) noexcept
+// The period that the slot should go to was full, or the slab is not the cache's alone.
+template <class Slots>
+[[nodiscard, gnu::always_inline]] inline bool free_again(void* p, std::size_t bytes, std::size_t alignment,
+                                                         std::uint32_t trace, checked_cache& k) noexcept
 {
-  const region* const s = region_of(p);
-  if (s == nullptr || s->sole.load(std::memory_order_relaxed) != &k) return false;
-  bin& b = k.bins[s->size_class];
-  return b.tail == b.stop && checked_heap::turn_period(k, b);
+  region* const r = region_of(p);
+  if (r == nullptr) return false;
+  bin& b = k.bins[r->size_class];
+  const void* const sole = r->sole.load(std::memory_order_acquire);
+  if (sole == &k)
+    return b.tail == b.stop && checked_heap::turn_period(k, b) &&
+           checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, trace);
+  if (sole != nullptr || r->owner != k.heap || r->kind != region_kind::checked_slab) return false;
+  if (b.tail == b.stop && !checked_heap::turn_period(k, b)) return false;
+  return checked_heap::deallocate_shared<Slots>(k, static_cast<slab&>(*r), p, bytes, alignment, trace);
 }
 
 template <class Slots>
 GPA_NOINLINE void deallocate_again(void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                    checked_cache& k) noexcept
 {
-  if (turns_period_for(p, k) && checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, trace)) [[likely]] return;
+  if (free_again<Slots>(p, bytes, alignment, trace, k)) [[likely]] return;
   deallocate_generally(*k.handle, p, bytes, alignment, as_caller(trace));
 }
 
@@ -126,27 +134,36 @@ GPA_NOINLINE void* allocate_from_elsewhere(std::size_t bytes, std::size_t alignm
   return allocate_of_any_kind(bytes, alignment, stack_from_here(k.frames, caller), k);
 }
 
-template <class Moves>
-[[gnu::always_inline]] inline bool deallocate_untraced(void* p, std::size_t bytes, std::size_t alignment,
-                                                       checked_cache& k) noexcept
+// What is freed without a call stack, in a resource that keeps those of allocations.
+
+template <class Slots>
+[[gnu::always_inline]] inline bool free_untraced(void* p, std::size_t bytes, std::size_t alignment,
+                                                 checked_cache& k) noexcept
 {
-  return bytes < fine_bytes ? checked_heap::deallocate_short<fine_slots<Moves>>(k, p, bytes, alignment, no_trace)
-                            : checked_heap::deallocate_short<coarse_slots<Moves>>(k, p, bytes, alignment, no_trace);
+  return checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, no_trace) ||
+         free_again<Slots>(p, bytes, alignment, no_trace, k);
 }
 
-GPA_NOINLINE bool deallocate_untraced(void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
+template <class Moves>
+[[gnu::always_inline]] inline bool free_larger_untraced(void* p, std::size_t bytes, std::size_t alignment,
+                                                        checked_cache& k) noexcept
 {
-  return bytes < tiny_bytes ? checked_heap::deallocate_short<tiny_slots>(k, p, bytes, alignment, no_trace)
-         : k.wide_moves     ? deallocate_untraced<avx2_moves>(p, bytes, alignment, k)
-                            : deallocate_untraced<sse2_moves>(p, bytes, alignment, k);
+  return bytes < fine_bytes ? free_untraced<fine_slots<Moves>>(p, bytes, alignment, k)
+                            : free_untraced<coarse_slots<Moves>>(p, bytes, alignment, k);
+}
+
+GPA_NOINLINE bool free_any_untraced(void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
+{
+  return bytes < tiny_bytes ? free_untraced<tiny_slots>(p, bytes, alignment, k)
+         : k.wide_moves     ? free_larger_untraced<avx2_moves>(p, bytes, alignment, k)
+                            : free_larger_untraced<sse2_moves>(p, bytes, alignment, k);
 }
 
 GPA_NOINLINE void deallocate_from_elsewhere(void* p, std::size_t bytes, std::size_t alignment, const void* caller,
                                             checked_cache& k) noexcept
 {
   if (k.free_frames != 0) return deallocate_of_any_kind(p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
-  if (deallocate_untraced(p, bytes, alignment, k)) [[likely]] return;
-  if (turns_period_for(p, k) && deallocate_untraced(p, bytes, alignment, k)) [[likely]] return;
+  if (free_any_untraced(p, bytes, alignment, k)) [[likely]] return;
   deallocate_generally(*k.handle, p, bytes, alignment, caller);  // a mistake's report wants one
 }
 

@@ -75,6 +75,11 @@ class checked_heap {
   [[nodiscard]] static bool deallocate_short(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
                                              std::uint32_t trace) noexcept;
 
+  /// The same for a block of a slab of this heap that more than one cache frees to (claim.hpp).
+  template <class Slots>
+  [[nodiscard]] static bool deallocate_shared(checked_cache& k, slab& s, void* p, std::size_t bytes,
+                                              std::size_t alignment, std::uint32_t trace) noexcept;
+
   /// What those two lack most often: slots to hand out, or a period to put freed ones in. The thread's own ring may have
   /// it, without a lock; else false.
   [[nodiscard]] GPA_NOINLINE static bool find_ready(checked_cache& k, bin& b) noexcept;
@@ -96,6 +101,7 @@ class checked_heap {
     k.rule = rule_;
     k.poison = poison_;
     k.wide_moves = avx2_moves::present();
+    k.heap = &owner_;
   }
 
   /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.
@@ -185,6 +191,8 @@ class checked_heap {
   void empty_ring(checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
   void thin(unsigned c, slab& s) noexcept GPA_REQUIRES(classes_[c].lock);
   [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
+  [[nodiscard]] bool may_have_its_own(const slab& other, unsigned c) const noexcept GPA_REQUIRES(classes_[c].lock);
+  void add_slab(slab& s, checked_cache& k) noexcept;
   [[nodiscard]] bool owns(const region& r) const noexcept
   {
     return r.owner == &owner_ && r.kind == region_kind::checked_slab;
@@ -202,7 +210,10 @@ class checked_heap {
   // counted of them, and which of them have pages.
   struct class_slabs {
     small_mutex lock;
+    std::uint32_t owners GPA_GUARDED_BY(lock) = 0;   // caches that had a slab made for themselves
     slab* with_free GPA_GUARDED_BY(lock) = nullptr;  // slabs with free bits, last listed first
+    std::size_t slots GPA_GUARDED_BY(lock) = 0;      // of all slabs
+    std::size_t free GPA_GUARDED_BY(lock) = 0;       // free bits of all slabs
   };
   std::array<class_slabs, class_count> classes_;
   mutable mutex slabs_lock_;                           // taken before one of those above, if both are

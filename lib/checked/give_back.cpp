@@ -109,6 +109,8 @@ slab* checked_heap::unlink_unused() noexcept
     }
     *link = s.next;
     idle_.fetch_sub(s.idle_slots * s.slot_bytes, std::memory_order_relaxed);
+    classes_[c].slots -= s.slot_count;
+    classes_[c].free -= s.slot_count;
     slab** free_link = &classes_[c].with_free;
     while (*free_link != &s) free_link = &(*free_link)->next_free;
     *free_link = s.next_free;
@@ -168,6 +170,8 @@ void checked_heap::bury() noexcept
   for (unsigned c = 1; all != nullptr && c != class_count; ++c) {
     const mutex_guard guard(classes_[c].lock);
     classes_[c].with_free = nullptr;
+    classes_[c].slots = classes_[c].free = 0;
+    classes_[c].owners = 0;
   }
   idle_.store(0, std::memory_order_relaxed);
   taken_.store(0, std::memory_order_relaxed);

@@ -148,7 +148,8 @@ struct alignas(64) bin {
   std::uint32_t closed = 0;  // where the open period begins
   std::uint16_t limit = 0;   // periods in the ring; then those that are over go to the heap
   std::uint8_t capacity_log2 = 0;
-  std::uint8_t period_log2 : 7 = 0;
+  std::uint8_t period_log2 : 6 = 0;
+  bool has_its_own : 1 = false;  // a slab that was made for this cache
   bool direct : 1 = true;  // no free bits are waiting, as far as this thread knows: the ring serves itself
 
   [[nodiscard]] std::uint32_t capacity() const noexcept { return std::uint32_t{1} << capacity_log2; }
@@ -188,7 +189,7 @@ struct alignas(64) bin {
     step = static_cast<std::uint32_t>(clock_step);
     limit = static_cast<std::uint16_t>(shape.limit);
     capacity_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.capacity));
-    period_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.period)) & 0x7F;
+    period_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.period)) & 0x3F;
     order_places();
     std::atomic_signal_fence(std::memory_order_release);  // a fork may come now: what has entries has a shape
     entries = array;
@@ -284,6 +285,7 @@ struct checked_cache : cache_header {
   quarantine_rule rule;
   poison_rule poison;
   bool wide_moves = false;  // see checked/poison_moves.hpp
+  const owner* heap = nullptr;  // whose slabs it may free to
   std::array<bin, class_count> bins;
 
   /// Of slots of `size` bytes, at most 1 KiB: in one instruction.

@@ -93,7 +93,7 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
   if (find_ready(k, b)) return true;
   k.catch_up();
   b.mark_open_period(k.clock);
-  for (;;) {
+  for (bool wants_its_own = true;;) {
     slab* from = nullptr;
     std::uint32_t untouched = 0;
     std::uint32_t left = 0;  // free bits of the slab that are not taken now
@@ -101,6 +101,8 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
       const mutex_guard guard(classes_[c].lock);
       drain(k, c, false);
       from = slab_with_free(k, c);
+      if (from != nullptr && from->sole.load(std::memory_order_relaxed) != &k && wants_its_own && may_have_its_own(*from, c))
+        from = nullptr;
       if (from != nullptr) {
         untouched = take_slots(c, *from, b, wanted);
         left = from->free_slots + (from->listed && from->next_free != nullptr ? from->next_free->free_slots : 0);
@@ -113,33 +115,64 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
       owner_.heartbeat();
       return true;
     }
-    slab* const s = new_slab(c);
-    if (s == nullptr) return false;
-    if (process_barrier_available()) s->sole.store(&k, std::memory_order_relaxed);
-    const mutex_guard guard(slabs_lock_);
-    s->next = slabs_;
-    slabs_ = s;
-    const mutex_guard of_class(classes_[c].lock);
-    list_free(c, *s);
+    if (slab* const s = new_slab(c); s != nullptr) {
+      add_slab(*s, k);
+    } else if (wants_its_own) {
+      wants_its_own = false;  // there may be one to share
+    } else {
+      return false;
+    }
   }
 }
 
-// A slab with free slots, put first in its list: one that is this cache's alone if there is any among the first, else
-// the first. Null when there is none.
+void checked_heap::add_slab(slab& s, checked_cache& k) noexcept
+{
+  const unsigned c = s.size_class;
+  if (process_barrier_available()) s.sole.store(&k, std::memory_order_relaxed);
+  const mutex_guard guard(slabs_lock_);
+  s.next = slabs_;
+  slabs_ = &s;
+  const mutex_guard of_class(classes_[c].lock);
+  classes_[c].slots += s.slot_count;
+  classes_[c].free += s.slot_count;
+  if (!k.bins[c].has_its_own) {
+    k.bins[c].has_its_own = true;
+    ++classes_[c].owners;
+  }
+  list_free(c, s);
+}
+
+// A slab with free slots, put first in its list: of those that stand first one that is this cache's alone, or one that
+// nobody has alone, or whichever there is. Null when there is none.
 slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
 {
   slab* const first = classes_[c].with_free;
   if (first == nullptr || first->sole.load(std::memory_order_relaxed) == &k) return first;
+  slab* before_best = nullptr;
+  bool best_is_shared = first->sole.load(std::memory_order_relaxed) == nullptr;
   slab* before = first;
   for (unsigned i = 0; i != most_looked_at && before->next_free != nullptr; ++i, before = before->next_free) {
-    slab* const s = before->next_free;
-    if (s->sole.load(std::memory_order_relaxed) != &k) continue;
-    before->next_free = s->next_free;
-    s->next_free = first;
-    classes_[c].with_free = s;
-    return s;
+    const void* const sole = before->next_free->sole.load(std::memory_order_relaxed);
+    if (sole != &k && (sole != nullptr || best_is_shared)) continue;
+    before_best = before;
+    if (sole == &k) break;
+    best_is_shared = true;
   }
-  return first;
+  if (before_best == nullptr) return first;
+  slab* const best = before_best->next_free;
+  before_best->next_free = best->next_free;
+  best->next_free = first;
+  return classes_[c].with_free = best;
+}
+
+// Whether a cache may have a new slab although this one of somebody else has free slots: from then on it frees there
+// without a locked instruction, and waits for nobody. So many slots may lie free for that: a slab for each who has one of
+// its own, one more, and a quarter of what is used.
+bool checked_heap::may_have_its_own(const slab& other, unsigned c) const noexcept
+{
+  const class_slabs& all = classes_[c];
+  const std::size_t for_owners = (all.owners + std::size_t{1}) * other.slot_count;
+  return process_barrier_available() && supply_.from_system() && all.free <= for_owners + (all.slots - all.free) / 4;
 }
 
 // Slots whose quarantine ended last are handed out next, at most a period of them.
@@ -191,6 +224,7 @@ std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_
   }
   s.cursor = cursor;
   s.free_slots -= taken;
+  classes_[c].free -= taken;
   std::uint32_t untouched = 0;
   while (untouched != taken && indices[taken - 1 - untouched] >= carved) ++untouched;
   if (untouched != 0) s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
@@ -230,6 +264,7 @@ void checked_heap::put_free(unsigned c, std::byte* slot) noexcept
   auto& s = static_cast<slab&>(*region_of(slot));
   list_free(c, s);
   put_bit(s, s.index_of(slot));
+  ++classes_[c].free;
   idle_.fetch_add(s.slot_bytes, std::memory_order_relaxed);
   taken_.fetch_sub(s.slot_bytes, std::memory_order_relaxed);
 }
@@ -253,6 +288,7 @@ void checked_heap::drain(checked_cache& k, unsigned c, bool all) noexcept
     }
     put_bit(*s, static_cast<std::size_t>(oldest.record - s->records));
   }
+  classes_[c].free += head - b.head;
   const std::size_t drained = (head - b.head) * slot_size(c);
   idle_.fetch_add(drained, std::memory_order_relaxed);
   taken_.fetch_sub(drained, std::memory_order_relaxed);

@@ -96,4 +96,33 @@ template <class Slots>
   return true;
 }
 
+template <class Slots>
+[[gnu::always_inline]] inline bool checked_heap::deallocate_shared(checked_cache& k, slab& s, void* p,
+                                                                   std::size_t bytes, std::size_t alignment,
+                                                                   std::uint32_t trace) noexcept
+{
+  if (alignment > 16) [[unlikely]] return false;
+  auto* const slot = static_cast<std::byte*>(p);
+  std::size_t size = 0;
+  if (!Slots::is_size_of(s, bytes, size)) [[unlikely]] return false;
+  bin& b = Slots::bin_in(k, s, size);
+  if (b.tail == b.stop) [[unlikely]] return false;
+  const auto [index, exact] = s.slot_at(static_cast<std::size_t>(slot - s.base));
+  if (!exact) [[unlikely]] return false;
+  record& r = s.records[index];
+  std::uint64_t expected = make_word(encode(slot_state::live, bytes, alignment), 0);
+  if (r.word.load(std::memory_order_relaxed) != expected) [[unlikely]] return false;
+  if (!Slots::is_intact_behind(slot, bytes, size, k.poison)) [[unlikely]] return false;
+  const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
+  if (!r.word.compare_exchange_strong(expected, freed, std::memory_order_acq_rel, std::memory_order_relaxed)) [[unlikely]]
+    return false;
+  Slots::write_poison(slot, size, bytes, k.poison);
+  r.free_thread.store(k.thread, std::memory_order_relaxed);
+  r.word.store(freed | poisoned_bit, std::memory_order_release);
+  k.counts.count_free(bytes);
+  k.clock += b.step;
+  *b.tail++ = free_slot{slot, &r};
+  return true;
+}
+
 }  // namespace gpa::detail
