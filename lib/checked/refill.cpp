@@ -167,12 +167,12 @@ slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
 
 // Whether a cache may have a new slab although this one of somebody else has free slots: from then on it frees there
 // without a locked instruction, and waits for nobody. So many slots may lie free for that: a slab for each who has one of
-// its own, one more, and a quarter of what is used.
+// its own, one more, and an eighth of what is used.
 bool checked_heap::may_have_its_own(const slab& other, unsigned c) const noexcept
 {
   const class_slabs& all = classes_[c];
   const std::size_t for_owners = (all.owners + std::size_t{1}) * other.slot_count;
-  return process_barrier_available() && supply_.from_system() && all.free <= for_owners + (all.slots - all.free) / 4;
+  return process_barrier_available() && supply_.from_system() && all.free <= for_owners + (all.slots - all.free) / 8;
 }
 
 // Slots whose quarantine ended last are handed out next, at most a period of them.

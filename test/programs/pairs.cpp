@@ -49,6 +49,11 @@ int main(int argc, char** argv)
   } else if (heap == "checked") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});
     make_pairs(&r, count);
+  } else if (heap == "shared") {
+    gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});
+    void* const p = r.allocate(64);
+    std::thread([&] { r.deallocate(p, 64); }).join();  // from now on the slab is two threads'
+    make_pairs(&r, count);
   } else if (heap == "fine" || heap == "coarse") {
     // How often a period ends depends on the quarantine, and that on the machine, where nobody says.
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .quarantine_bytes = 256 * 1024, .stack_frames = 0});
