@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -51,8 +52,12 @@ int main(int argc, char** argv)
     make_pairs(&r, count);
   } else if (heap == "shared") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});
-    void* const p = r.allocate(64);
-    std::thread([&] { r.deallocate(p, 64); }).join();  // from now on the slab is two threads'
+    std::vector<void*> blocks(5'000);
+    for (void*& p : blocks) p = r.allocate(64);
+    // From now on all their slabs are two threads', and so much lies free in them that no new one is made.
+    std::thread([&] { for (std::size_t i = 0; i < blocks.size(); i += 100) r.deallocate(blocks[i], 64); }).join();
+    for (std::size_t i = 0; i != blocks.size(); ++i)
+      if (i % 100 != 0) r.deallocate(blocks[i], 64);
     make_pairs(&r, count);
   } else if (heap == "fine" || heap == "coarse") {
     // How often a period ends depends on the quarantine, and that on the machine, where nobody says.
