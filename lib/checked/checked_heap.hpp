@@ -5,9 +5,9 @@
 // poison, ring. Neither takes a lock. What it costs: 16 bytes of record a slot, one redzone byte at least, poison written
 // and read once a block, the quarantine.
 //
-// Everything else is out of line: refilling (refill.cpp), the free that was not simply right (wrong_free.cpp, judged
-// by judge.cpp), large blocks (large_blocks.cpp), looking for damage (verify.cpp), for leaks (find_leaks.cpp),
-// giving memory back (give_back.cpp).
+// Everything else is out of line: refilling (refill.cpp, slab_owners.cpp), the free that was not simply right
+// (wrong_free.cpp, judged by judge.cpp), large blocks (large_blocks.cpp), looking for damage (verify.cpp), for leaks
+// (leak_scan.cpp), giving memory back (give_back.cpp, shedding.cpp).
 //
 // Invariants, checked by check():
 //   C1  a slot is at most one of: a free bit, in a ring, ready; and then its state is fresh, freed or poisoned

@@ -3,7 +3,7 @@
 // As a rule one thread allocates from a slab and the same thread frees there, so nobody races: a slab begins with a
 // `sole` cache, whose thread compares and stores without a locked instruction. Another thread must first take that
 // privilege away, once a slab and for good (share()); from then on every claim there is a compare-exchange. So that it
-// seldom comes to that, a thread gets slabs of its own while little lies free in those of others (refill.cpp).
+// seldom comes to that, a thread gets slabs of its own while little lies free in those of others (slab_owners.cpp).
 //
 //    owner, each free                      another thread, once a slab
 //      claiming = slab                       sole = sharing

@@ -242,7 +242,10 @@ void checked_heap::release() noexcept
 
 void checked_heap::reset_cache(checked_cache& k) noexcept
 {
-  for (bin& b : k.bins) b.forget_all();
+  for (bin& b : k.bins) {
+    b.forget_all();
+    b.has_its_own = false;
+  }
 }
 
 void checked_heap::salvage(checked_cache& k) noexcept

@@ -7,7 +7,6 @@
 
 #include "base/assert.hpp"
 #include "blocks/owner.hpp"
-#include "os/barrier.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 
@@ -25,7 +24,6 @@ namespace {
 
 constexpr std::size_t first_piece = 4096;  // a slab is opened up a page at first, then twice as far each time
 constexpr std::uint32_t worth_ordering = 512;  // fewer free bits than that are left alone while the ring has slots
-constexpr unsigned most_looked_at = 8;  // slabs, for one that needs no sharing
 constexpr std::uint32_t most_drained = 4096;  // slots that one hold of the lock turns into free bits
 
 void put_bit(slab& s, std::size_t index) noexcept
@@ -93,7 +91,8 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
   if (find_ready(k, b)) return true;
   k.catch_up();
   b.mark_open_period(k.clock);
-  for (bool wants_its_own = true;;) {
+  for (bool shares = false;;) {
+    bool passed_over = false;  // there was a slab, but of somebody else
     slab* from = nullptr;
     std::uint32_t untouched = 0;
     std::uint32_t left = 0;  // free bits of the slab that are not taken now
@@ -101,8 +100,9 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
       const mutex_guard guard(classes_[c].lock);
       drain(k, c, false);
       from = slab_with_free(k, c);
-      if (from != nullptr && from->sole.load(std::memory_order_relaxed) != &k && wants_its_own && may_have_its_own(*from, c))
-        from = nullptr;
+      passed_over = from != nullptr && !shares && from->sole.load(std::memory_order_relaxed) != &k &&
+                    may_have_its_own(*from, c);
+      if (passed_over) from = nullptr;
       if (from != nullptr) {
         untouched = take_slots(c, *from, b, wanted);
         left = from->free_slots + (from->listed && from->next_free != nullptr ? from->next_free->free_slots : 0);
@@ -117,62 +117,12 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
     }
     if (slab* const s = new_slab(c); s != nullptr) {
       add_slab(*s, k);
-    } else if (wants_its_own) {
-      wants_its_own = false;  // there may be one to share
+    } else if (passed_over) {
+      shares = true;
     } else {
       return false;
     }
   }
-}
-
-void checked_heap::add_slab(slab& s, checked_cache& k) noexcept
-{
-  const unsigned c = s.size_class;
-  if (process_barrier_available()) s.sole.store(&k, std::memory_order_relaxed);
-  const mutex_guard guard(slabs_lock_);
-  s.next = slabs_;
-  slabs_ = &s;
-  const mutex_guard of_class(classes_[c].lock);
-  classes_[c].slots += s.slot_count;
-  classes_[c].free += s.slot_count;
-  if (!k.bins[c].has_its_own) {
-    k.bins[c].has_its_own = true;
-    ++classes_[c].owners;
-  }
-  list_free(c, s);
-}
-
-// A slab with free slots, put first in its list: of those that stand first one that is this cache's alone, or one that
-// nobody has alone, or whichever there is. Null when there is none.
-slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
-{
-  slab* const first = classes_[c].with_free;
-  if (first == nullptr || first->sole.load(std::memory_order_relaxed) == &k) return first;
-  slab* before_best = nullptr;
-  bool best_is_shared = first->sole.load(std::memory_order_relaxed) == nullptr;
-  slab* before = first;
-  for (unsigned i = 0; i != most_looked_at && before->next_free != nullptr; ++i, before = before->next_free) {
-    const void* const sole = before->next_free->sole.load(std::memory_order_relaxed);
-    if (sole != &k && (sole != nullptr || best_is_shared)) continue;
-    before_best = before;
-    if (sole == &k) break;
-    best_is_shared = true;
-  }
-  if (before_best == nullptr) return first;
-  slab* const best = before_best->next_free;
-  before_best->next_free = best->next_free;
-  best->next_free = first;
-  return classes_[c].with_free = best;
-}
-
-// Whether a cache may have a new slab although this one of somebody else has free slots: from then on it frees there
-// without a locked instruction, and waits for nobody. So many slots may lie free for that: a slab for each who has one of
-// its own, one more, and an eighth of what is used.
-bool checked_heap::may_have_its_own(const slab& other, unsigned c) const noexcept
-{
-  const class_slabs& all = classes_[c];
-  const std::size_t for_owners = (all.owners + std::size_t{1}) * other.slot_count;
-  return process_barrier_available() && supply_.from_system() && all.free <= for_owners + (all.slots - all.free) / 8;
 }
 
 // Slots whose quarantine ended last are handed out next, at most a period of them.

@@ -1,0 +1,65 @@
+// From whose slab a thread takes slots: its own first, so that it frees there alone, without a locked instruction
+// (claim.hpp).
+#include "checked/checked_heap.hpp"
+
+#include "os/barrier.hpp"
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr unsigned most_looked_at = 8;  // slabs, for one that need not be shared
+
+}  // namespace
+
+void checked_heap::add_slab(slab& s, checked_cache& k) noexcept
+{
+  const unsigned c = s.size_class;
+  if (process_barrier_available()) s.sole.store(&k, std::memory_order_relaxed);
+  const mutex_guard guard(slabs_lock_);
+  s.next = slabs_;
+  slabs_ = &s;
+  const mutex_guard of_class(classes_[c].lock);
+  classes_[c].slots += s.slot_count;
+  classes_[c].free += s.slot_count;
+  if (!k.bins[c].has_its_own) {
+    k.bins[c].has_its_own = true;
+    ++classes_[c].owners;
+  }
+  list_free(c, s);
+}
+
+// A slab with free slots, put first in its list: of those that stand first one that is this cache's alone, or one that
+// nobody has alone, or whichever there is. Null when there is none.
+slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
+{
+  slab* const first = classes_[c].with_free;
+  if (first == nullptr || first->sole.load(std::memory_order_relaxed) == &k) return first;
+  slab* before_best = nullptr;
+  bool best_is_shared = first->sole.load(std::memory_order_relaxed) == nullptr;
+  slab* before = first;
+  for (unsigned i = 0; i != most_looked_at && before->next_free != nullptr; ++i, before = before->next_free) {
+    const void* const sole = before->next_free->sole.load(std::memory_order_relaxed);
+    if (sole != &k && (sole != nullptr || best_is_shared)) continue;
+    before_best = before;
+    if (sole == &k) break;
+    best_is_shared = true;
+  }
+  if (before_best == nullptr) return first;
+  slab* const best = before_best->next_free;
+  before_best->next_free = best->next_free;
+  best->next_free = first;
+  return classes_[c].with_free = best;
+}
+
+// Whether a cache may have a new slab although this one of somebody else has free slots: from then on it frees there
+// without a locked instruction, and waits for nobody. So many slots may lie free for that: a slab for each who has one of
+// its own, one more, and an eighth of what is used.
+bool checked_heap::may_have_its_own(const slab& other, unsigned c) const noexcept
+{
+  const class_slabs& all = classes_[c];
+  const std::size_t for_owners = (all.owners + std::size_t{1}) * other.slot_count;
+  return process_barrier_available() && supply_.from_system() && all.free <= for_owners + (all.slots - all.free) / 8;
+}
+
+}  // namespace gpa::detail
