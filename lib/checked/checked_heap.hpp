@@ -7,7 +7,7 @@
 //
 // Everything else is out of line: refilling (refill.cpp, slab_owners.cpp), the free that was not simply right
 // (wrong_free.cpp, judged by judge.cpp), large blocks (large_blocks.cpp), looking for damage (verify.cpp), for leaks
-// (leak_scan.cpp), giving memory back (give_back.cpp, shedding.cpp).
+// (find_leaks.cpp), giving memory back (give_back.cpp, shedding.cpp).
 //
 // Invariants, checked by check():
 //   C1  a slot is at most one of: a free bit, in a ring, ready; and then its state is fresh, freed or poisoned
