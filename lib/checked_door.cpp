@@ -42,9 +42,8 @@ template <class Slots>
   if (sole == &k)
     return b.tail == b.stop && checked_heap::turn_period(k, b) &&
            checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, trace);
-  if (sole != nullptr || r->owner != k.heap || r->kind != region_kind::checked_slab) return false;
-  if (b.tail == b.stop && !checked_heap::turn_period(k, b)) return false;
-  return checked_heap::deallocate_shared<Slots>(k, static_cast<slab&>(*r), p, bytes, alignment, trace);
+  if (sole != nullptr || (b.tail == b.stop && !checked_heap::turn_period(k, b))) return false;
+  return checked_heap::deallocate_shared<Slots>(k, *r, p, bytes, alignment, trace);
 }
 
 template <class Slots>

@@ -25,24 +25,19 @@ constexpr std::size_t most_name = 63;
 // Longer ones push what the program uses out of the cache, however large it is: lib/README.md has the figures.
 std::size_t usual_quarantine() noexcept { return std::min(second_level_cache_bytes() / 2, std::size_t{256} << 10); }
 
-gpa::options decided(const gpa::options& given, build b)
+gpa::options decided(const gpa::options& given, build b, bool& has_usual_quarantine)
 {
   gpa::options o = given;
   apply_environment(o);
   o.name = interned_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
-  if (o.quarantine_bytes == default_quarantine)
+  has_usual_quarantine = o.quarantine_bytes == default_quarantine;
+  if (has_usual_quarantine)
     o.quarantine_bytes = o.checks.is_never() ? 0 : usual_quarantine();  // two microseconds, the first time
   if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);
   o.poison_bytes = std::max(o.poison_bytes, default_poison);
   o.stack_frames = std::min(o.stack_frames, max_stack_frames);
   return o;
-}
-
-// One of the usual length is shared by all of a thread's that have it.
-quarantine_rule rule_of(const gpa::options& o) noexcept
-{
-  return quarantine_rule::of(o.quarantine_bytes, !o.checks.is_never() && o.quarantine_bytes == usual_quarantine());
 }
 
 std::pmr::memory_resource* upstream_or_pages(std::pmr::memory_resource* upstream) noexcept
@@ -53,7 +48,7 @@ std::pmr::memory_resource* upstream_or_pages(std::pmr::memory_resource* upstream
 }  // namespace
 
 core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b)
-    : options_(decided(o, b)),
+    : options_(decided(o, b, has_usual_quarantine_)),
       upstream_(upstream_or_pages(upstream)),
       birth_(next_number()),
       object_(&f),
@@ -64,7 +59,8 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
       supply_(upstream_ == page_resource() ? nullptr : upstream_,
               options_.checks.is_never() ? fast_heap::least_huge : huge_page_size,
               options_.checks.is_always() ? stock::closed : stock::open),
-      checked_(*this, is_sampled() ? sampled_supply_ : supply_, rule_of(options_), options_.poison_bytes),
+      checked_(*this, is_sampled() ? sampled_supply_ : supply_,
+               quarantine_rule::of(options_.quarantine_bytes, has_usual_quarantine_), options_.poison_bytes),
       fast_(*this, supply_)
 {
   if (options_.profile && !options_.checks.is_never()) profile_.emplace();

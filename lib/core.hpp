@@ -153,6 +153,7 @@ class core final : public owner {
   void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] std::uint64_t number_allocation(std::size_t bytes, std::size_t alignment) noexcept;
 
+  bool has_usual_quarantine_ = false;  // said while options_ is made
   gpa::options options_;
   std::pmr::memory_resource* const upstream_;
   const std::uint64_t birth_;

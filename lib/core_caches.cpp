@@ -156,6 +156,7 @@ void core::thread_ended(cache_header& k) noexcept
 {
   const mutex_guard guard(lock_);
   if (dropped_) return;
+  if (cache_header* const c = k.checked ? &k : k.partner; c != nullptr) checked_.leave(static_cast<checked_cache&>(*c));
   const bool first = orphans_ == nullptr;
   if (!first && !k.checked && supply_.from_system() && life_.load(std::memory_order_relaxed) == life::alive)
     fast_.flush(static_cast<fast_cache&>(k));

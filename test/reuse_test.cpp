@@ -129,6 +129,8 @@ BOOST_AUTO_TEST_CASE(resources_of_a_thread_share_the_usual_quarantine_and_no_oth
   BOOST_TEST(is_over_after_frees_elsewhere(b, a));
   gpa::resource own(with_quarantine(100'000));
   BOOST_TEST(!is_over_after_frees_elsewhere(own, b));
+  gpa::resource as_long(with_quarantine(b.options().quarantine_bytes));
+  BOOST_TEST(!is_over_after_frees_elsewhere(as_long, b));
   gpa::resource much(with_quarantine(1'000'000));
   gpa::resource again(usual);
   BOOST_TEST(!is_over_after_frees_elsewhere(again, much));

@@ -98,6 +98,23 @@ BOOST_AUTO_TEST_CASE(many_threads_do_not_hold_many_slabs)
   free_all(r, first, 40);
 }
 
+// However many threads there were at once: when they are gone, their slabs are used before there are new ones.
+BOOST_AUTO_TEST_CASE(slabs_of_threads_that_ended_are_used_again)
+{
+  constexpr unsigned threads = 16;
+  gpa::resource r(plain);
+  const std::vector<std::byte*> first = allocated(r, 10, 40);
+  gpa::test::race(threads, 1, [] {}, [&](unsigned self) {
+    if (self != 0) free_all(r, allocated(r, 10, 40), 40);
+  }, [] {});
+  const std::size_t held = r.stats().held_bytes;
+  BOOST_TEST(held >= threads * 65'536u);
+  const std::vector<std::byte*> more = allocated(r, (threads - 1) * 1'000, 40);
+  BOOST_TEST(r.stats().held_bytes <= held + held / 8 + 2 * 65'536);
+  free_all(r, more, 40);
+  free_all(r, first, 40);
+}
+
 BOOST_AUTO_TEST_CASE(who_had_to_share_gets_slabs_of_its_own_again)
 {
   gpa::resource r(plain);

@@ -93,6 +93,7 @@ struct options {
   std::size_t memory_limit = unlimited;
   /// Bytes of freed blocks a thread keeps from reuse, at most 16 384 blocks; unlimited = an address is never reused. By
   /// default half of the L2 cache, at most 256 KiB, of all of the thread's resources that have the default together.
+  /// Blocks above 32 KiB have a quarantine of their own, of addresses.
   std::size_t quarantine_bytes = default_quarantine;
   /// Frames of the call stacks kept for each allocation and each free; 0 = none; at most 64.
   std::size_t stack_frames = 32;

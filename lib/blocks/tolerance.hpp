@@ -43,6 +43,11 @@ class tolerance {
       tolerate(std::min(tolerated(), most - least));  // what came and went; the rest lay idle
       begin_second(t, free);
     }
+    return added_to(allowance);
+  }
+  /// The same where what lies free is measured in another way, from which nothing is learned.
+  [[nodiscard]] std::size_t added_to(std::size_t allowance) const noexcept
+  {
     return allowance + tolerated() + tolerated() / 4;  // the next burst is seldom the same to the byte
   }
   /// More may lie free than did.

@@ -75,9 +75,9 @@ class checked_heap {
   [[nodiscard]] static bool deallocate_short(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
                                              std::uint32_t trace) noexcept;
 
-  /// The same for a block of a slab of this heap that more than one cache frees to (claim.hpp).
+  /// The same where more than one cache frees to the slab (claim.hpp), with a compare-exchange. Any region will do.
   template <class Slots>
-  [[nodiscard]] static bool deallocate_shared(checked_cache& k, slab& s, void* p, std::size_t bytes,
+  [[nodiscard]] static bool deallocate_shared(checked_cache& k, region& found, void* p, std::size_t bytes,
                                               std::size_t alignment, std::uint32_t trace) noexcept;
 
   /// What those two lack most often: slots to hand out, or a period to put freed ones in. The thread's own ring may have
@@ -101,7 +101,7 @@ class checked_heap {
     k.rule = rule_;
     k.poison = poison_;
     k.wide_moves = avx2_moves::present();
-    k.heap = &owner_;
+    k.heap = this;
   }
 
   /// Looks at every redzone and every poisoned byte; tells what was written to. Returns the mistakes found.
@@ -121,6 +121,8 @@ class checked_heap {
   /// False when `p` is no live block of this heap.
   [[nodiscard]] bool ignore(const void* p) noexcept;
 
+  /// Its thread ended: slabs that were made for it are there for others, too.
+  void leave(checked_cache& k) noexcept;
   /// What waits in `k` is free for anybody, now.
   void end_quarantine(checked_cache& k) noexcept;
   /// Gives pages back on which no block is or waits.
@@ -152,6 +154,8 @@ class checked_heap {
   [[nodiscard]] void* hand_out(checked_cache& k, unsigned c, free_slot taken, std::size_t bytes,
                                std::size_t alignment, const void* caller) noexcept;
   void complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes, std::uint64_t freed_word) noexcept;
+  void complete_claimed_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
+                             std::uint64_t freed_word) noexcept;
   GPA_COLD void complete_damaged_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
                                       std::uint64_t freed_word) noexcept;
   void put_into_ring(checked_cache& k, const slab& s, std::size_t index) noexcept;
@@ -162,7 +166,7 @@ class checked_heap {
                                     std::uint32_t trace, const void* caller) noexcept;
   [[nodiscard]] bool claim_flagged(const judgement& j, std::uint32_t trace, bool& damage_told) noexcept;
   [[nodiscard]] GPA_NOINLINE bool refill(checked_cache& k, unsigned c) noexcept;
-  [[nodiscard]] slab* new_slab(unsigned c) noexcept;
+  [[nodiscard]] slab* new_slab(unsigned c, bool at_any_price) noexcept;
   void delete_slab(slab& s) noexcept;
   [[nodiscard]] GPA_NOINLINE bool make_room(checked_cache& k, unsigned c) noexcept;
   [[nodiscard]] static bool make_ring(checked_cache& k, unsigned c) noexcept;
@@ -185,13 +189,14 @@ class checked_heap {
   [[nodiscard]] slab* unlink_unused() noexcept;
   void look_for_surplus(checked_cache& k) noexcept;
   [[nodiscard]] bool much_is_free(std::size_t surplus) noexcept;
+  [[nodiscard]] std::size_t live_beside(std::size_t waiting) const noexcept;
   [[nodiscard]] bool is_at_ebb(checked_cache& k, std::size_t waiting) noexcept;
   [[nodiscard]] std::size_t waiting_in_rings(const checked_cache& k) const noexcept;
   void empty_rings(checked_cache& k) noexcept;
   void empty_ring(checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
   void thin(unsigned c, slab& s) noexcept GPA_REQUIRES(classes_[c].lock);
   [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
-  [[nodiscard]] bool may_have_its_own(const slab& other, unsigned c) const noexcept GPA_REQUIRES(classes_[c].lock);
+  [[nodiscard]] bool may_have_its_own(const slab& other, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
   void add_slab(slab& s, checked_cache& k) noexcept;
   [[nodiscard]] bool owns(const region& r) const noexcept
   {
@@ -210,7 +215,7 @@ class checked_heap {
   // counted of them, and which of them have pages.
   struct class_slabs {
     small_mutex lock;
-    std::uint32_t owners GPA_GUARDED_BY(lock) = 0;   // caches that had a slab made for themselves
+    std::uint32_t owners GPA_GUARDED_BY(lock) = 0;   // caches that had a slab made for themselves; of threads that run
     slab* with_free GPA_GUARDED_BY(lock) = nullptr;  // slabs with free bits, last listed first
     std::size_t slots GPA_GUARDED_BY(lock) = 0;      // of all slabs
     std::size_t free GPA_GUARDED_BY(lock) = 0;       // free bits of all slabs
@@ -220,7 +225,7 @@ class checked_heap {
   slab* slabs_ GPA_GUARDED_BY(slabs_lock_) = nullptr;  // all of them, newest first
   std::atomic<std::size_t> idle_{0};                   // bytes of slots that became free since their slab was thinned
   std::atomic<std::size_t> taken_{0};                  // bytes of slots that are no free bits: in use, ready, or in a ring
-  std::atomic<std::size_t> live_before_ebb_{0};        // the most that was live since slabs were thinned for that
+  std::atomic<std::size_t> live_before_ebb_{0};        // of those in use the most, since slabs were thinned for that
   small_mutex tolerance_lock_;                         // taken after one of a class, if both are
   tolerance tolerance_;                                // under it, but for note_more() and note_less()
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
@@ -289,6 +294,16 @@ inline void checked_heap::complete_free(checked_cache& k, const slab& s, std::si
   put_into_ring(k, s, index);
 }
 
+inline void checked_heap::complete_claimed_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes,
+                                                std::uint64_t freed_word) noexcept
+{
+  if (behind_intact(s.slot(index), bytes, s.slot_bytes, k.poison)) [[likely]] {
+    complete_free(k, s, index, bytes, freed_word);
+  } else {
+    complete_damaged_free(k, s, index, bytes, freed_word);
+  }
+}
+
 inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
                                      const void* caller) noexcept
 {
@@ -307,11 +322,7 @@ inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t byte
       }
       const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
       if (claim(k, s, r.word, make_word(encode(slot_state::live, bytes, alignment), 0), freed)) [[likely]] {
-        if (behind_intact(slot, bytes, s.slot_bytes, k.poison)) [[likely]] {
-          complete_free(k, s, index, bytes, freed);
-        } else {
-          complete_damaged_free(k, s, index, bytes, freed);
-        }
+        complete_claimed_free(k, s, index, bytes, freed);
         return true;
       }
     }

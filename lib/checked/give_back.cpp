@@ -8,6 +8,7 @@
 #include "os/pages.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bitset>
 #include <new>
 
@@ -322,10 +323,12 @@ void checked_heap::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safe
   scan_lock_.unlock();
 }
 
-void checked_heap::check() const noexcept
+void checked_heap::check() const noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)  // nobody else is inside
 {
   const mutex_guard guard(slabs_lock_);
   std::size_t taken = 0;
+  std::array<std::size_t, class_count> slots{};
+  std::array<std::size_t, class_count> free_bits{};
   for (const slab* s = slabs_; s != nullptr; s = s->next) {
     GPA_ASSERT(region_of(s->base) == s && s->owner == &owner_);  // C3
     std::uint32_t bits = 0;
@@ -340,8 +343,11 @@ void checked_heap::check() const noexcept
     }
     GPA_ASSERT(bits == s->free_slots && (bits == 0) == !s->listed);
     taken += (s->slot_count - bits) * std::size_t{s->slot_bytes};
+    slots[s->size_class] += s->slot_count;
+    free_bits[s->size_class] += bits;
   }
   GPA_ASSERT(taken == taken_.load(std::memory_order_relaxed));
+  for (unsigned c = 1; c != class_count; ++c) GPA_ASSERT(slots[c] == classes_[c].slots && free_bits[c] == classes_[c].free);
 }
 
 }  // namespace gpa::detail

@@ -99,6 +99,8 @@ struct quarantine_rule {
   }
 };
 
+class checked_heap;
+
 /// How far ahead of the next slot the hot path asks for memory: that many stale ones stand behind the last.
 inline constexpr std::uint32_t slots_ahead = 4;
 inline constexpr std::uint32_t most_periods = 256;
@@ -285,7 +287,7 @@ struct checked_cache : cache_header {
   quarantine_rule rule;
   poison_rule poison;
   bool wide_moves = false;  // see checked/poison_moves.hpp
-  const owner* heap = nullptr;  // whose slabs it may free to
+  checked_heap* heap = nullptr;  // whose it is
   std::array<bin, class_count> bins;
 
   /// Of slots of `size` bytes, at most 1 KiB: in one instruction.

@@ -115,7 +115,7 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
       owner_.heartbeat();
       return true;
     }
-    if (slab* const s = new_slab(c); s != nullptr) {
+    if (slab* const s = new_slab(c, !passed_over); s != nullptr) {
       add_slab(*s, k);
     } else if (passed_over) {
       shares = true;
@@ -246,7 +246,8 @@ void checked_heap::drain(checked_cache& k, unsigned c, bool all) noexcept
   if (all) b.forget_waiting();
 }
 
-slab* checked_heap::new_slab(unsigned c) noexcept
+// At any price: the quarantine of large blocks may end for it.
+slab* checked_heap::new_slab(unsigned c, bool at_any_price) noexcept
 {
   const std::size_t bytes = slab_size(c);
   const std::size_t slot = slot_size(c);
@@ -255,7 +256,7 @@ slab* checked_heap::new_slab(unsigned c) noexcept
   void* const place = metadata_allocate(sizeof(slab));
   auto* const records = static_cast<std::byte*>(metadata_allocate(records_bytes(fitting)));
   std::byte* base = place != nullptr && records != nullptr ? supply_.take(bytes, granule_size) : nullptr;
-  if (base == nullptr && place != nullptr && records != nullptr && large_.end_quarantine())
+  if (base == nullptr && place != nullptr && records != nullptr && at_any_price && large_.end_quarantine())
     base = supply_.take(bytes, granule_size);
   slab* s = nullptr;
   if (base != nullptr) {

@@ -6,9 +6,9 @@
 // slot with a page less is `freed` instead of `poisoned`, and poisoned anew before it is handed out again. A slot that
 // was written to keeps its pages: whoever is handed it, or verify(), tells of that.
 //
-// Of blocks freed in random order the last few keep most pages, each its own. So while pages of more than max(a quarter of
-// what is used, 12 MiB) are held for nothing, slabs of which little is used are thinned each time what is live has fallen
-// to a quarter, and looks come as much closer: down to 16 KiB.
+// Of blocks freed in random order the last few keep most pages, each its own. So while more than max(a quarter of what is
+// used, 12 MiB) is held beyond it, pages that nobody touched yet counted too, slabs of which little is used are thinned
+// each time what is live has fallen to a quarter, and looks come as much closer: down to 16 KiB.
 //
 // What is needed again within a second is tolerated (blocks/tolerance.hpp). While verify() or a leak scan reads, nothing
 // is dropped, and nobody waits for it.
@@ -108,6 +108,7 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
       thin(c, *s);
   }
   scan_lock_.unlock();
+  if (ebb) live_before_ebb_.store(live_beside(waiting_in_rings(k)), std::memory_order_relaxed);
 }
 
 // Whether what became free lately, or is about to, is more than is kept for what comes.
@@ -121,25 +122,28 @@ bool checked_heap::much_is_free(std::size_t surplus) noexcept
   return free > tolerance_.allowed(allowance, free);
 }
 
+std::size_t checked_heap::live_beside(std::size_t waiting) const noexcept
+{
+  const std::size_t taken = taken_.load(std::memory_order_relaxed);
+  return taken - std::min(taken, waiting);
+}
+
 // Whether little is live now of what was, and many pages are held for it. Says when to look again.
 bool checked_heap::is_at_ebb(checked_cache& k, std::size_t waiting) noexcept
 {
   const std::size_t taken = taken_.load(std::memory_order_relaxed);
-  const std::size_t live = taken - std::min(taken, waiting);
+  const std::size_t live = live_beside(waiting);
   const std::size_t held = held_.load(std::memory_order_relaxed);
   const std::size_t idle_pages = held - std::min(held, taken);
-  const std::size_t allowance = std::max(taken / 4, kept_at_ebb);
+  const bool many = idle_pages > tolerance_.added_to(std::max(taken / 4, kept_at_ebb));
   const std::size_t before = live_before_ebb_.load(std::memory_order_relaxed);
-  const bool many = idle_pages > allowance;
-  const bool fallen = live <= before / 4;
-  if (!many || fallen || live > before) live_before_ebb_.store(live, std::memory_order_relaxed);
-  if (!many || !fallen) {
+  if (!many || live > before) live_before_ebb_.store(live, std::memory_order_relaxed);
+  if (!many || live >= before / 4) {
     k.look_after = many ? std::min(k.look_after * 2, usual_gap) : usual_gap;
     return false;
   }
   k.look_after = std::clamp<std::uint64_t>(live - live / 8, least_gap, usual_gap);
-  const mutex_guard guard(tolerance_lock_);
-  return idle_pages > tolerance_.allowed(allowance, idle_pages);
+  return true;
 }
 
 void checked_heap::thin(unsigned, slab& s) noexcept

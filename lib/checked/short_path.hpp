@@ -97,11 +97,12 @@ template <class Slots>
 }
 
 template <class Slots>
-[[gnu::always_inline]] inline bool checked_heap::deallocate_shared(checked_cache& k, slab& s, void* p,
+[[gnu::always_inline]] inline bool checked_heap::deallocate_shared(checked_cache& k, region& found, void* p,
                                                                    std::size_t bytes, std::size_t alignment,
                                                                    std::uint32_t trace) noexcept
 {
-  if (alignment > 16) [[unlikely]] return false;
+  if (alignment > 16 || !k.heap->owns(found)) [[unlikely]] return false;
+  auto& s = static_cast<slab&>(found);
   auto* const slot = static_cast<std::byte*>(p);
   std::size_t size = 0;
   if (!Slots::is_size_of(s, bytes, size)) [[unlikely]] return false;
@@ -111,11 +112,14 @@ template <class Slots>
   if (!exact) [[unlikely]] return false;
   record& r = s.records[index];
   std::uint64_t expected = make_word(encode(slot_state::live, bytes, alignment), 0);
-  if (r.word.load(std::memory_order_relaxed) != expected) [[unlikely]] return false;
-  if (!Slots::is_intact_behind(slot, bytes, size, k.poison)) [[unlikely]] return false;
   const std::uint64_t freed = make_word(encode(slot_state::freed, bytes, alignment), trace);
   if (!r.word.compare_exchange_strong(expected, freed, std::memory_order_acq_rel, std::memory_order_relaxed)) [[unlikely]]
     return false;
+  // Not before: the other thread may have freed it, and its memory be gone.
+  if (!Slots::is_intact_behind(slot, bytes, size, k.poison)) [[unlikely]] {
+    k.heap->complete_claimed_free(k, s, index, bytes, freed);
+    return true;
+  }
   Slots::write_poison(slot, size, bytes, k.poison);
   r.free_thread.store(k.thread, std::memory_order_relaxed);
   r.word.store(freed | poisoned_bit, std::memory_order_release);

@@ -52,14 +52,25 @@ slab* checked_heap::slab_with_free(const checked_cache& k, unsigned c) noexcept
   return classes_[c].with_free = best;
 }
 
+void checked_heap::leave(checked_cache& k) noexcept
+{
+  for (unsigned c = 1; c != class_count; ++c) {
+    if (!k.bins[c].has_its_own) continue;
+    k.bins[c].has_its_own = false;
+    const mutex_guard of_class(classes_[c].lock);
+    if (classes_[c].owners != 0) --classes_[c].owners;  // none are left after bury()
+  }
+}
+
 // Whether a cache may have a new slab although this one of somebody else has free slots: from then on it frees there
 // without a locked instruction, and waits for nobody. So many slots may lie free for that: a slab for each who has one of
 // its own, one more, and an eighth of what is used.
-bool checked_heap::may_have_its_own(const slab& other, unsigned c) const noexcept
+bool checked_heap::may_have_its_own(const slab& other, unsigned c) noexcept
 {
-  const class_slabs& all = classes_[c];
-  const std::size_t for_owners = (all.owners + std::size_t{1}) * other.slot_count;
-  return process_barrier_available() && supply_.from_system() && all.free <= for_owners + (all.slots - all.free) / 8;
+  const std::size_t free = classes_[c].free;
+  const std::size_t used = classes_[c].slots - free;
+  const std::size_t for_owners = (classes_[c].owners + std::size_t{1}) * other.slot_count;
+  return process_barrier_available() && supply_.from_system() && free <= for_owners + used / 8;
 }
 
 }  // namespace gpa::detail
