@@ -223,20 +223,21 @@ void checked_heap::put_free(unsigned c, std::byte* slot) noexcept
 void checked_heap::drain(checked_cache& k, unsigned c, bool all) noexcept
 {
   bin& b = k.bins[c];
-  slab* s = nullptr;
+  std::uint32_t left = all ? b.waiting() : most_drained;
   std::uint32_t head = b.head;
-  std::uint32_t over = all ? b.waiting() : 0;
-  for (std::uint32_t i = 0; all || i != most_drained; ++i, ++head, --over) {
-    if (over == 0) {
-      if (!all) over = k.slots_over(b, head);
-      if (over == 0) break;
+  for (;;) {
+    // As many as stand side by side in the ring's array.
+    const std::uint32_t in_period = b.period() - (head & (b.period() - 1));
+    const std::uint32_t run = std::min({left, in_period, all ? left : k.slots_over(b, head)});
+    if (run == 0) break;
+    const free_slot* const first = &b.entry(head);
+    for (const free_slot* next = first; next != first + run; ++next) {
+      auto& s = static_cast<slab&>(*region_of(next->slot));
+      if (!s.listed) list_free(c, s);
+      put_bit(s, static_cast<std::size_t>(next->record - s.records));
     }
-    const free_slot oldest = b.entry(head);
-    if (s == nullptr || static_cast<std::size_t>(oldest.slot - s->base) >= s->bytes) {
-      s = static_cast<slab*>(region_of(oldest.slot));
-      list_free(c, *s);
-    }
-    put_bit(*s, static_cast<std::size_t>(oldest.record - s->records));
+    head += run;
+    left -= run;
   }
   classes_[c].free += head - b.head;
   const std::size_t drained = (head - b.head) * slot_size(c);
