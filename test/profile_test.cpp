@@ -5,6 +5,7 @@
 
 #include "support/accomplices.hpp"
 #include "support/outcome.hpp"
+#include "support/suspects.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -347,14 +348,7 @@ BOOST_AUTO_TEST_CASE(without_checks_there_is_no_history)
 
 // Not under ThreadSanitizer: its own allocator of clang 14 takes no care of forks. A child whose malloc finds that lock held
 // by a thread that is no more waits for ever, seen in 2 of 71 runs, below libelf's calloc.
-#if defined(__SANITIZE_THREAD__)
-#define GPA_TEST_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define GPA_TEST_THREAD_SANITIZER 1
-#endif
-#endif
-#if !defined(GPA_TEST_THREAD_SANITIZER)
+#if !GPA_TEST_TSAN
 
 // Whatever lock a thread of the parent held, the child does not wait for it. The threads pause between their rounds: else
 // they fill the quarantine with many thousands of large blocks, and each child spends its time on giving them back. With
