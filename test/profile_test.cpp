@@ -352,7 +352,7 @@ BOOST_AUTO_TEST_CASE(without_checks_there_is_no_history)
 
 // Whatever lock a thread of the parent held, the child does not wait for it. The threads pause between their rounds: else
 // they fill the quarantine with many thousands of large blocks, and each child spends its time on giving them back. With
-// AddressSanitizer, whose allocator is like that too (2 children of 340 waited in malloc), no other thread calls malloc: what
+// AddressSanitizer, whose allocator is like that too (3 children of some 600 waited in it), no other thread calls malloc: what
 // does is left out, and a thread's beginning waited for.
 BOOST_AUTO_TEST_CASE(a_child_of_a_fork_goes_on_with_the_history)
 {

@@ -19,7 +19,7 @@
 // addresses: records and slots that are used one after the other lie side by side again.
 // Rings are arrays of ours: no link ever runs through user memory, so a write after free can damage nothing but poison.
 //
-// The caches that a thread has for several resources have one quarantine between them, if it is of the default length: at
+// The caches that a thread has for several resources have one quarantine between them, if nobody asked for a length: at
 // the end of each period the clock takes over what the thread freed elsewhere. Eight resources used in turn would else go
 // through eight quarantines, and none of them fits the CPU's cache.
 //

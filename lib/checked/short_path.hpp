@@ -4,6 +4,9 @@
 // changed, and left to the general path, which sees the same and acts. Kept in step with checked_heap::allocate() and
 // deallocate(): same claim, same order of stores. What differs by the slot's size is in slot_kinds.hpp.
 //
+// Where several caches free to a slab the claim comes first, and damage is told from here: before it is won the block may
+// be somebody else's, and its memory gone.
+//
 // The order of the lines matters to compilers: so written, all values fit the registers that need not be saved.
 // test/golden/instructions.txt holds the instructions of a pair.
 #pragma once
