@@ -145,7 +145,7 @@ void checked_heap::trim() noexcept
       if (is_unused(*s)) {
         retire(c, *s);
       } else if (s->idle_slots != 0) {
-        thin(c, *s);
+        thin(c, *s, true);
       }
     }
     const mutex_guard guard(tolerance_lock_);
