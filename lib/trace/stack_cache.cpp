@@ -70,24 +70,44 @@ const stack_cache::entry* stack_cache::entry_of(std::uint64_t h) noexcept
   return &at(b.refs[static_cast<std::size_t>(std::countr_zero(same))]);
 }
 
-GPA_NO_SANITIZE std::uint32_t stack_cache::find(const key& k) noexcept
+// From the first of a call site's stacks, step by step where they part; null if it is not there.
+GPA_NO_SANITIZE const stack_cache::entry* stack_cache::in_tree(std::uint64_t h, const key& k) noexcept
 {
-  std::uint64_t h = hash_of(k);
-  std::uint32_t& guess = guesses_[guess_of(h)];
   difference before{};
   for (unsigned step = 0; step != most_steps; ++step) {
     const entry* const e = entry_of(h);
-    if (e == nullptr || !is_at(*e, k)) return 0;
+    if (e == nullptr || !is_at(*e, k)) return nullptr;
     difference d{};
-    if (holds(*e, d)) {
-      guess = ref_of(*e);
-      return e->id;
-    }
-    if (step != 0 && d.index <= before.index) return 0;
+    if (holds(*e, d)) return e;
+    if (step != 0 && d.index <= before.index) return nullptr;
     before = d;
     h = hash_behind(h, d);
   }
-  return 0;
+  return nullptr;
+}
+
+// A signal handler that finds one while the thread makes room leaves no trace: what it found may go.
+GPA_NO_SANITIZE std::uint32_t stack_cache::find(const key& k) noexcept
+{
+  const std::uint64_t h = hash_of(k);
+  std::uint32_t& guess = guesses_[guess_of(h)];
+  std::uint32_t* turn = nullptr;
+  if (const entry& last = at(guess); is_at(last, k)) {
+    difference d{};
+    if (holds(last, d)) return last.id;
+    turn = &turns_[turn_of(guess, d)];
+    const entry& other = at(*turn);
+    if (is_at(other, k) && holds(other, d)) {
+      if (!busy_) guess = *turn;
+      return other.id;
+    }
+  }
+  const entry* const found = in_tree(h, k);
+  if (found == nullptr) return 0;
+  if (busy_) return found->id;
+  guess = ref_of(*found);
+  if (turn != nullptr) *turn = guess;
+  return found->id;
 }
 
 // In place of an entry of the same hash, or first in its bucket.
@@ -112,8 +132,9 @@ void stack_cache::begin_half_anew() noexcept
   used_ = 0;
   const std::uint32_t begin = ref_of(reinterpret_cast<const entry&>(log_[half_]));
   const auto is_gone = [&](std::uint32_t ref) { return ref - begin < half_bytes; };
-  for (std::uint32_t& ref : guesses_)
-    if (is_gone(ref)) ref = 0;
+  for (auto* const refs : {&guesses_, &turns_})
+    for (std::uint32_t& ref : *refs)
+      if (is_gone(ref)) ref = 0;
   for (bucket& b : buckets_) {
     for (std::size_t way = 0; way != ways; ++way) {
       if (!is_gone(b.refs[way])) continue;

@@ -7,13 +7,15 @@
 // fiber's).
 //
 //    guesses   the entry found last for such a call site                            2 KiB, looked at first
+//    turns     the entry that stood there when such a guess last failed so          2 KiB, looked at next
 //    buckets   | 8 tags | 8 entries |  ...  entries by hash, the last used first    8 KiB
 //    walks     what the last walk met                                               4 KiB
 //    log       | call site, number, words | ...                                     2 x 118 KiB
 //
 // Stacks with one call site that differ further up hang together as a tree: an entry whose word i is another one now,
 // w, leads to the entry found by (hash so far, i, w). So the right one of many is a step for each place where they part,
-// and no search.
+// and no search. Programs that recurse go to and fro between a few of them: which one came the last time that the guess
+// was another, and differed in this word, is tried before the tree.
 //
 // Entries are appended to one half of the log while the other is kept; a full half makes the other one begin anew, and
 // what pointed into it is forgotten. Few stacks touch few pages.
@@ -64,6 +66,7 @@ class stack_cache {
   static constexpr std::size_t ways = 8;
   static constexpr std::size_t bucket_count = 128;
   static constexpr std::size_t guess_count = 512;
+  static constexpr std::size_t turn_count = 512;
   static constexpr std::size_t half_bytes = std::size_t{118} << 10;
   static constexpr unsigned most_steps = 8;
 
@@ -126,6 +129,10 @@ class stack_cache {
     return base[static_cast<std::uint16_t>(word)] == word >> place_bits;
   }
   [[nodiscard]] static std::size_t guess_of(std::uint64_t h) noexcept { return h >> 55; }
+  [[nodiscard]] static std::size_t turn_of(std::uint32_t ref, const difference& d) noexcept
+  {
+    return hash_behind(ref, d) >> 55;
+  }
   [[nodiscard]] static std::size_t bucket_of(std::uint64_t h) noexcept { return h >> 57; }
   [[nodiscard]] static std::uint32_t tag_of(std::uint64_t h) noexcept
   {
@@ -147,12 +154,14 @@ class stack_cache {
   [[nodiscard]] static bool is_at(const entry& e, const key& k) noexcept;
   [[nodiscard]] static bool holds(const entry& e, difference& d) noexcept;
   [[nodiscard]] const entry* entry_of(std::uint64_t h) noexcept;
+  [[nodiscard]] const entry* in_tree(std::uint64_t h, const key& k) noexcept;
   void put(std::uint64_t h, std::uint32_t ref) noexcept;
   [[nodiscard]] std::byte* append(std::size_t bytes) noexcept;
   void begin_half_anew() noexcept;
 
   [[maybe_unused]] entry none_;  // at 0, all zero: what no call site matches
   std::array<std::uint32_t, guess_count> guesses_;
+  std::array<std::uint32_t, turn_count> turns_;
   std::array<bucket, bucket_count> buckets_;
   std::uint32_t used_;  // of the half that is filled
   std::uint8_t half_;
