@@ -92,6 +92,30 @@ BOOST_AUTO_TEST_CASE(a_returned_piece_is_zeroed_to_its_end_whatever_size_it_had_
   }
 }
 
+// What its user says nobody touched is not zeroed again, and is zero.
+BOOST_AUTO_TEST_CASE(a_piece_of_which_little_was_touched_is_zeroed_as_far_as_that)
+{
+  constexpr std::size_t bytes = 16'528;
+  for (const std::size_t touched : {std::size_t{0}, std::size_t{1}, std::size_t{16}, std::size_t{129}, std::size_t{5'000}, bytes}) {
+    void* const p = metadata_allocate(bytes);
+    BOOST_TEST(all_are(p, bytes, 0), "before " << touched);
+    fill(p, touched, 0xFF);
+    metadata_free(p, bytes, touched);
+    void* const q = metadata_allocate(bytes);
+    BOOST_TEST(q == p);
+    BOOST_TEST(all_are(q, bytes, 0), "after " << touched);
+    metadata_free(q, bytes, 0);
+  }
+  // It is believed: zeroing as much as before would be the test's own 0xFF gone.
+  auto* const p = static_cast<std::uint8_t*>(metadata_allocate(bytes));
+  p[bytes - 1] = 0xFF;
+  metadata_free(p, bytes, 100);
+  auto* const q = static_cast<std::uint8_t*>(metadata_allocate(bytes));
+  BOOST_TEST(q == p);
+  BOOST_TEST(q[bytes - 1] == 0xFF);
+  metadata_free(q, bytes);
+}
+
 BOOST_AUTO_TEST_CASE(live_pieces_never_overlap)
 {
   struct piece {

@@ -68,7 +68,7 @@ void checked_heap::delete_slab(slab& s) noexcept
   clear_region(s);
   held_.fetch_sub(s.held, std::memory_order_relaxed);
   supply_.give_back(s.base, s.bytes, granule_size);
-  metadata_free(s.free_bits, records_bytes(s.fitting()));
+  metadata_free(s.free_bits, records_bytes(s.fitting()), bits_bytes(s.fitting()) + s.touched * sizeof(record));
   if (void* const lives = s.lives.load(std::memory_order_relaxed); lives != nullptr)
     metadata_free(lives, s.slot_count * sizeof(std::uint64_t));
   metadata_free(&s, sizeof s);

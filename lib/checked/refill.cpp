@@ -47,7 +47,7 @@ void poison_untouched(const free_slot& next, std::size_t size, poison_rule rule)
 
 bin_arrays* new_arrays() noexcept
 {
-  auto* const fresh = static_cast<bin_arrays*>(metadata_allocate(sizeof(bin_arrays)));
+  auto* const fresh = static_cast<bin_arrays*>(metadata_allocate_unset(sizeof(bin_arrays)));
   if (fresh != nullptr) fresh->mark = fresh->over = 0;  // of a fresh page, to write before reading: else the system is asked twice for it
   return fresh;
 }
@@ -177,7 +177,10 @@ std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_
   classes_[c].free -= taken;
   std::uint32_t untouched = 0;
   while (untouched != taken && indices[taken - 1 - untouched] >= carved) ++untouched;
-  if (untouched != 0) s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
+  if (untouched != 0) {
+    s.touched = std::max(s.touched, static_cast<std::uint16_t>(indices[taken - 1] + 1));
+    s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
+  }
   const std::uint32_t taken_idle = std::min(s.idle_slots, taken - untouched);
   s.idle_slots -= taken_idle;
   taken_.fetch_add(taken * s.slot_bytes, std::memory_order_relaxed);

@@ -62,6 +62,7 @@ struct slab : region {
   std::uint32_t idle_slots = 0;  // became free since the slab was thinned, and still are
   bool listed = false;           // stands in the list of slabs with free slots
   bool thinned = false;          // free slots in front of `carved` may be without poison
+  std::uint16_t touched = 0;     // the most slots that were ever carved: records behind are zero
   std::uint32_t held = 0;        // bytes of user memory not given back
   std::atomic<std::atomic<std::uint64_t>*> lives{nullptr};  // with options::profile, one a slot: profile/profile.hpp
   slab* next = nullptr;          // all slabs of the heap

@@ -304,14 +304,16 @@ void* metadata_allocate_unset(std::size_t bytes) noexcept
   return piece;
 }
 
-void metadata_free(void* p, std::size_t bytes) noexcept
+void metadata_free(void* p, std::size_t bytes) noexcept { metadata_free(p, bytes, bytes); }
+
+void metadata_free(void* p, std::size_t bytes, std::size_t touched) noexcept
 {
   if (p == nullptr) return;
   if (bytes > largest_piece) return unmap_own(p, bytes);
   const std::size_t size = piece_size(bytes);
   {
     const mutex_guard guard(all.lock);
-    if (size < page_size || all.kept + size <= most_kept) return put(p, size, bytes);
+    if (size < page_size || all.kept + size <= most_kept) return put(p, size, touched);
   }
   (void)empty(p, size);
 }

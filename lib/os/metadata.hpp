@@ -24,6 +24,8 @@ namespace gpa::detail {
 [[nodiscard]] void* metadata_allocate_unset(std::size_t bytes) noexcept;
 /// `bytes` as they were asked for.
 void metadata_free(void* p, std::size_t bytes) noexcept;
+/// The same, of memory that came zeroed and is zero still from `touched` bytes on: so much less is to be zeroed again.
+void metadata_free(void* p, std::size_t bytes, std::size_t touched) noexcept;
 /// Gives pages back on which nothing but returned pieces stands.
 void metadata_trim() noexcept;
 /// Bytes of addresses held from the operating system now, guard pages included; fewer are resident.
