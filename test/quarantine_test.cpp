@@ -235,15 +235,25 @@ BOOST_AUTO_TEST_CASE(a_ring_that_is_nearly_empty_stays_in_few_places)
   BOOST_TEST(places <= 6 * period);
 }
 
+// Each slot comes out once, and in whole periods, of which the last one that is over comes first.
 BOOST_AUTO_TEST_CASE(positions_may_wrap)
 {
   ring r(4096, 64);
   r.b().head = 0U - 2 * r.shape().capacity;
+  r.b().arrays->over = r.b().head;
   r.b().open_period(r.b().head);
+  std::uintptr_t freed = 0;
+  std::vector<bool> out(5 * r.shape().capacity + 1);
   std::size_t taken = 0;
   for (std::size_t i = 0; i != 5 * r.shape().capacity; ++i) {
-    BOOST_REQUIRE(r.free_one());
-    taken += r.take_all();
+    BOOST_REQUIRE(r.free_one(reinterpret_cast<std::byte*>(++freed)));
+    while (std::byte* const slot = r.take_one()) {
+      const auto number = reinterpret_cast<std::uintptr_t>(slot);
+      BOOST_REQUIRE(number <= freed);
+      BOOST_REQUIRE(!out[number]);
+      out[number] = true;
+      ++taken;
+    }
   }
   BOOST_TEST(taken >= 4 * r.shape().capacity);
 }

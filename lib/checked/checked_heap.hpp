@@ -194,7 +194,7 @@ class checked_heap {
   [[nodiscard]] std::size_t waiting_in_rings(const checked_cache& k) const noexcept;
   void empty_rings(checked_cache& k) noexcept;
   void empty_ring(checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
-  void thin(unsigned c, slab& s, bool is_asked) noexcept GPA_REQUIRES(classes_[c].lock);
+  void thin(unsigned c, slab& s, bool untouched_too) noexcept GPA_REQUIRES(classes_[c].lock);
   [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
   [[nodiscard]] bool may_have_its_own(const slab& other, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
   void add_slab(slab& s, checked_cache& k) noexcept;

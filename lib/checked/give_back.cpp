@@ -48,6 +48,11 @@ std::uint32_t count_live(const slab& s) noexcept
   return live;
 }
 
+std::size_t touched_bytes(const slab& s) noexcept
+{
+  return round_up(std::size_t{s.carved.load(std::memory_order_relaxed)} * s.slot_bytes, page_size);
+}
+
 bool is_unused(const slab& s) noexcept
 {
   return s.free_slots == s.slot_count && s.carved.load(std::memory_order_relaxed) != 0;
@@ -144,7 +149,7 @@ void checked_heap::trim() noexcept
       const mutex_guard guard(classes_[c].lock);
       if (is_unused(*s)) {
         retire(c, *s);
-      } else if (s->idle_slots != 0) {
+      } else if (s->idle_slots != 0 || s->held > touched_bytes(*s)) {
         thin(c, *s, true);
       }
     }

@@ -214,6 +214,7 @@ struct alignas(64) bin {
   /// only as much is in the CPU's cache as is full.
   void reuse_place(std::uint32_t position) noexcept
   {
+    if (head <= period()) return;  // none was left yet
     const std::uint32_t left = ((head - 1) & ~(period() - 1)) - period();
     if (position - left < capacity()) std::swap(place_of(position), place_of(left));
   }

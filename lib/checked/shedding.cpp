@@ -5,7 +5,8 @@
 // what is held, 8 MiB), slabs are thinned: their poison is looked at, and pages that hold no other slot are dropped. A
 // slot with a page less is `freed` instead of `poisoned`, and poisoned anew before it is handed out again. A slot that
 // was written to keeps its pages: whoever is handed it, or verify(), tells of that. Where nothing would go but pages that
-// nobody came to yet, nothing goes, unless trim() asks: a huge page without one of them is none any more.
+// nobody came to yet, nothing goes: a huge page without one of them is none any more. At ebb, and when trim() asks, they
+// do.
 //
 // Of blocks freed in random order the last few keep most pages, each its own. So while more than max(a quarter of what is
 // used, 12 MiB) is held beyond it, pages that nobody touched yet counted too, slabs of which little is used are thinned
@@ -106,7 +107,7 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
     const std::size_t used = s->slot_count - s->free_slots;
     if ((much && s->idle_slots * s->slot_bytes >= page_size) ||
         (ebb && s->idle_slots != 0 && used * page_size < s->held * worth_thinning))
-      thin(c, *s, false);
+      thin(c, *s, ebb);
   }
   scan_lock_.unlock();
   if (ebb) live_before_ebb_.store(live_beside(waiting_in_rings(k)), std::memory_order_relaxed);
@@ -147,7 +148,7 @@ bool checked_heap::is_at_ebb(checked_cache& k, std::size_t waiting) noexcept
   return true;
 }
 
-void checked_heap::thin(unsigned, slab& s, bool is_asked) noexcept
+void checked_heap::thin(unsigned, slab& s, bool untouched_too) noexcept
 {
   idle_.fetch_sub(s.idle_slots * s.slot_bytes, std::memory_order_relaxed);
   s.idle_slots = 0;
@@ -155,7 +156,7 @@ void checked_heap::thin(unsigned, slab& s, bool is_asked) noexcept
   page_set needed;
   for (std::size_t i = 0; i != carved; ++i)
     if (!is_free(s, i)) need_pages_of(s, i, needed);
-  if (!is_asked && (carved == 0 || needed.count() == last_page(s, carved - 1) + 1)) return;
+  if (!untouched_too && (carved == 0 || needed.count() == last_page(s, carved - 1) + 1)) return;
   for (std::size_t i = 0; i != carved; ++i) {
     if (!is_free(s, i) || lies_on_needed_pages_alone(s, i, needed)) continue;
     const tag t = tag_of(s.records[i].word.load(std::memory_order_relaxed));

@@ -70,13 +70,15 @@ const stack_cache::entry* stack_cache::entry_of(std::uint64_t h) noexcept
   return &at(b.refs[static_cast<std::size_t>(std::countr_zero(same))]);
 }
 
-// From the first of a call site's stacks, step by step where they part; null if it is not there.
-GPA_NO_SANITIZE const stack_cache::entry* stack_cache::in_tree(std::uint64_t h, const key& k) noexcept
+// From the first of a call site's stacks, step by step where they part; null if it is not there. `id` is the entry's.
+GPA_NO_SANITIZE const stack_cache::entry* stack_cache::in_tree(std::uint64_t h, const key& k, std::uint32_t& id) noexcept
 {
   difference before{};
   for (unsigned step = 0; step != most_steps; ++step) {
     const entry* const e = entry_of(h);
     if (e == nullptr || !is_at(*e, k)) return nullptr;
+    id = e->id;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     difference d{};
     if (holds(*e, d)) return e;
     if (step != 0 && d.index <= before.index) return nullptr;
@@ -86,28 +88,41 @@ GPA_NO_SANITIZE const stack_cache::entry* stack_cache::in_tree(std::uint64_t h, 
   return nullptr;
 }
 
-// A signal handler that finds one while the thread makes room leaves no trace: what it found may go.
+// A signal handler that finds one while the thread makes room leaves no trace, as what it found may go; and where a handler
+// made room meanwhile, the thread leaves none. Of an entry its number is read before it is looked at.
 GPA_NO_SANITIZE std::uint32_t stack_cache::find(const key& k) noexcept
 {
   const std::uint64_t h = hash_of(k);
+  const std::uint8_t half = half_;
   std::uint32_t& guess = guesses_[guess_of(h)];
+  const std::uint32_t last_ref = guess;
   std::uint32_t* turn = nullptr;
-  if (const entry& last = at(guess); is_at(last, k)) {
+  const auto keep = [&](std::uint32_t ref) {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (busy_ || half_ != half) return;
+    guess = ref;
+    if (turn != nullptr) *turn = ref;
+  };
+  if (const entry& last = at(last_ref); is_at(last, k)) {
+    const std::uint32_t id = last.id;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     difference d{};
-    if (holds(last, d)) return last.id;
-    turn = &turns_[turn_of(guess, d)];
-    const entry& other = at(*turn);
+    if (holds(last, d)) return id;
+    turn = &turns_[turn_of(last_ref, d)];
+    const std::uint32_t other_ref = *turn;
+    const entry& other = at(other_ref);
+    const std::uint32_t other_id = other.id;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     if (is_at(other, k) && holds(other, d)) {
-      if (!busy_) guess = *turn;
-      return other.id;
+      keep(other_ref);
+      return other_id;
     }
   }
-  const entry* const found = in_tree(h, k);
+  std::uint32_t id = 0;
+  const entry* const found = in_tree(h, k, id);
   if (found == nullptr) return 0;
-  if (busy_) return found->id;
-  guess = ref_of(*found);
-  if (turn != nullptr) *turn = guess;
-  return found->id;
+  keep(ref_of(*found));
+  return id;
 }
 
 // In place of an entry of the same hash, or first in its bucket.

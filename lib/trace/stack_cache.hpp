@@ -154,7 +154,7 @@ class stack_cache {
   [[nodiscard]] static bool is_at(const entry& e, const key& k) noexcept;
   [[nodiscard]] static bool holds(const entry& e, difference& d) noexcept;
   [[nodiscard]] const entry* entry_of(std::uint64_t h) noexcept;
-  [[nodiscard]] const entry* in_tree(std::uint64_t h, const key& k) noexcept;
+  [[nodiscard]] const entry* in_tree(std::uint64_t h, const key& k, std::uint32_t& id) noexcept;
   void put(std::uint64_t h, std::uint32_t ref) noexcept;
   [[nodiscard]] std::byte* append(std::size_t bytes) noexcept;
   void begin_half_anew() noexcept;
