@@ -203,20 +203,26 @@ struct alignas(64) bin {
   {
     std::iota(arrays->places.begin(), arrays->places.begin() + (capacity() >> period_log2), std::uint8_t{0});
   }
+  /// At `position`, a multiple of the period. Of the places that nothing stands in, in the one that was left last, but for
+  /// what is being handed out: of a long ring only as much is in the CPU's cache as is full.
   void open_period(std::uint32_t position) noexcept
   {
-    reuse_place(position);
+    // In locals: what is stored into the places could be any of the members, as far as a compiler knows.
+    const unsigned log2 = period_log2;
+    const std::uint32_t last = (std::uint32_t{1} << (capacity_log2 - log2)) - 1;
+    std::uint8_t* const all = arrays->places.data();
+    const std::uint32_t mine = position >> log2;
+    std::uint8_t place = all[mine & last];
+    const std::uint32_t left = ((head - 1) >> log2) - 1;
+    if (head > std::uint32_t{1} << log2 && mine - left <= last) {
+      const std::uint8_t empty = all[left & last];
+      all[left & last] = place;
+      all[mine & last] = place = empty;
+    }
+    free_slot* const first = entries + (std::uint32_t{place} << log2);
     closed = position;
-    tail = &entry(position);
-    stop = tail + period();
-  }
-  /// Of the places that nothing stands in, the one that was left last, but for what is being handed out: of a long ring
-  /// only as much is in the CPU's cache as is full.
-  void reuse_place(std::uint32_t position) noexcept
-  {
-    if (head <= period()) return;  // none was left yet
-    const std::uint32_t left = ((head - 1) & ~(period() - 1)) - period();
-    if (position - left < capacity()) std::swap(place_of(position), place_of(left));
+    tail = first;
+    stop = first + (std::uint32_t{1} << log2);
   }
   /// Every slot in it was freed at `clock` or before.
   void close_period(std::uint64_t clock) noexcept
