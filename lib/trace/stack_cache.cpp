@@ -173,7 +173,7 @@ GPA_NO_SANITIZE void stack_cache::remember(const key& k, const walked_stack& s, 
   busy_ = true;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   const stack_layout& l = s.layout;
-  const std::size_t word_count = (l.count + words_a_turn - 1) / words_a_turn * words_a_turn;
+  const std::size_t word_count = l.count;
   const std::size_t words_end = sizeof(entry) + word_count * sizeof(std::uint64_t);
   std::byte* const place = append(words_end + l.stop_count * sizeof(module_stop));
   new (place) entry{k.sp,
@@ -183,10 +183,7 @@ GPA_NO_SANITIZE void stack_cache::remember(const key& k, const walked_stack& s, 
                     static_cast<std::uint16_t>(words_end),
                     l.stop_count};
   auto* const words = reinterpret_cast<std::uint64_t*>(place + sizeof(entry));
-  for (std::size_t i = 0; i != word_count; ++i) {
-    const std::size_t from = std::min(i, l.count - std::size_t{1});
-    words[i] = l.values[from] << place_bits | l.places[from];
-  }
+  for (std::size_t i = 0; i != word_count; ++i) words[i] = l.values[i] << place_bits | l.places[i];
   std::copy_n(l.stops.begin(), l.stop_count, reinterpret_cast<module_stop*>(place + words_end));
   std::atomic_signal_fence(std::memory_order_seq_cst);  // what a handler finds is whole
 

@@ -85,7 +85,7 @@ class stack_cache {
     std::uint32_t id;         // not 0
     std::uint16_t words_end;  // in bytes from the entry's begin; stops stand there
     std::uint16_t stop_count;
-    // behind it: words, the last one repeated until they fill a turn; stops
+    // behind it: words; stops
 
     [[nodiscard]] const std::uint64_t* begin() const noexcept
     {
@@ -178,8 +178,20 @@ GPA_NO_SANITIZE inline std::uint32_t stack_cache::find_at_once(std::uintptr_t sp
   if (e.sp != sp || e.site != site) [[unlikely]] return 0;
   const auto* const stack = reinterpret_cast<const std::uintptr_t*>(stack_layout::base_of(sp));
   const std::uint64_t* const end = e.end();
-  for (const std::uint64_t* word = e.begin(); word != end; word += words_a_turn) {
-    // Written out: every compiler at every level unrolls it so.
+  const std::uint64_t* word = e.begin();
+  // Written out: every compiler at every level unrolls it so. What four leave over first, in one piece or two.
+  static_assert(words_a_turn == 4 && sizeof(entry) % (words_a_turn * sizeof *word) == 0);
+  if (const unsigned bytes = e.words_end; (bytes & 3 * sizeof *word) != 0) {
+    if ((bytes & sizeof *word) != 0) {
+      if (!stands_at(stack, word[0])) [[unlikely]] return 0;
+      word += 1;
+    }
+    if ((bytes & 2 * sizeof *word) != 0) {
+      if (!stands_at(stack, word[0]) || !stands_at(stack, word[1])) [[unlikely]] return 0;
+      word += 2;
+    }
+  }
+  for (; word != end; word += words_a_turn) {
     if (!stands_at(stack, word[0]) || !stands_at(stack, word[1]) || !stands_at(stack, word[2]) ||
         !stands_at(stack, word[3])) [[unlikely]]
       return 0;
