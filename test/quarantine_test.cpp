@@ -235,7 +235,7 @@ BOOST_AUTO_TEST_CASE(a_ring_that_is_nearly_empty_stays_in_few_places)
   BOOST_TEST(places <= 6 * period);
 }
 
-// Each slot comes out once, and in whole periods, of which the last one that is over comes first.
+// And no slot comes out twice, or before it was freed.
 BOOST_AUTO_TEST_CASE(positions_may_wrap)
 {
   ring r(4096, 64);
