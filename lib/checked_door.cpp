@@ -10,16 +10,30 @@ namespace gpa::detail {
 
 namespace {
 
-constexpr std::uint32_t no_trace = 0;  // without call stacks
+// In the place of the object, which is not wanted any more, and would take a register: so all other arguments stay in the
+// registers they came in. Compilers drop an argument that nobody looks at, and move the others up.
+class no_object {
+ public:
+#if defined(__x86_64__)
+  [[gnu::always_inline]] no_object() noexcept { asm("" : "=D"(whatever_)); }
+  [[gnu::always_inline]] void look_at() const noexcept { asm volatile("" : : "r"(whatever_)); }
+#else
+  void look_at() const noexcept {}
+#endif
+
+ private:
+  std::uintptr_t whatever_;
+};
 
 // The stack is known, or not wanted: `trace` goes along in the caller's place.
 
-// The bin has nothing ready, as a rule, or no period to put the slot in. The object is not handed on: on the shortest path
-// it would take a register that has to be saved.
+// The bin has nothing ready, as a rule, or no period to put the slot in.
 
 template <class Slots>
-GPA_NOINLINE void* allocate_again(std::size_t bytes, std::size_t alignment, std::uint32_t trace, checked_cache& k)
+GPA_NOINLINE void* allocate_again(no_object none, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                  checked_cache& k)
 {
+  none.look_at();
   if (bytes <= small_limit) [[likely]] {
     bin& b = k.bins[size_class(bytes + 1)];
     if (b.next == b.end && checked_heap::find_ready(k, b)) [[likely]] {
@@ -47,9 +61,10 @@ template <class Slots>
 }
 
 template <class Slots>
-GPA_NOINLINE void deallocate_again(void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
-                                   checked_cache& k) noexcept
+GPA_NOINLINE void deallocate_again(no_object none, void* p, std::size_t bytes, std::size_t alignment,
+                                   std::uint32_t trace, checked_cache& k) noexcept
 {
+  none.look_at();
   if (free_again<Slots>(p, bytes, alignment, trace, k)) [[likely]] return;
   deallocate_generally(*k.handle, p, bytes, alignment, as_caller(trace));
 }
@@ -60,7 +75,7 @@ template <class Slots>
 {
   void* const p = checked_heap::allocate_short<Slots>(k, bytes, alignment, trace);
   if (p != nullptr) [[likely]] return p;
-  return allocate_again<Slots>(bytes, alignment, trace, k);
+  return allocate_again<Slots>(no_object(), bytes, alignment, trace, k);
 }
 
 template <class Slots>
@@ -68,57 +83,93 @@ template <class Slots>
                                                  checked_cache& k) noexcept
 {
   if (checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, trace)) [[likely]] return;
-  deallocate_again<Slots>(p, bytes, alignment, trace, k);
+  deallocate_again<Slots>(no_object(), p, bytes, alignment, trace, k);
 }
 
 // Tiny blocks in line, the others a jump away: each kind with the registers it needs. Where the CPU has AVX2, as a rule,
 // it is one jump, and else one more.
 
 template <class Moves>
-GPA_NOINLINE void* allocate_coarse(std::size_t bytes, std::size_t alignment, std::uint32_t trace, checked_cache& k)
+GPA_NOINLINE void* allocate_coarse(no_object none, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                   checked_cache& k)
 {
+  none.look_at();
   if (bytes <= small_limit) [[likely]] return allocate_of<coarse_slots<Moves>>(bytes, alignment, trace, k);
   return allocate_or_throw(*k.handle, bytes, alignment, as_caller(trace));
 }
 
 template <class Moves>
-GPA_NOINLINE void* allocate_larger(std::size_t bytes, std::size_t alignment, std::uint32_t trace, checked_cache& k)
+GPA_NOINLINE void* allocate_larger(no_object none, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                   checked_cache& k)
 {
+  none.look_at();
   if constexpr (Moves::wide)
-    if (!k.wide_moves) [[unlikely]] return allocate_larger<sse2_moves>(bytes, alignment, trace, k);
+    if (!k.wide_moves) [[unlikely]] return allocate_larger<sse2_moves>(no_object(), bytes, alignment, trace, k);
   if (bytes < fine_bytes) [[likely]] return allocate_of<fine_slots<Moves>>(bytes, alignment, trace, k);
-  return allocate_coarse<Moves>(bytes, alignment, trace, k);
+  return allocate_coarse<Moves>(no_object(), bytes, alignment, trace, k);
 }
 
 template <class Moves>
-GPA_NOINLINE void deallocate_coarse(void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
-                                    checked_cache& k) noexcept
+GPA_NOINLINE void deallocate_coarse(no_object none, void* p, std::size_t bytes, std::size_t alignment,
+                                    std::uint32_t trace, checked_cache& k) noexcept
 {
+  none.look_at();
   deallocate_of<coarse_slots<Moves>>(p, bytes, alignment, trace, k);
 }
 
 template <class Moves>
-GPA_NOINLINE void deallocate_larger(void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
-                                    checked_cache& k) noexcept
+GPA_NOINLINE void deallocate_larger(no_object none, void* p, std::size_t bytes, std::size_t alignment,
+                                    std::uint32_t trace, checked_cache& k) noexcept
 {
+  none.look_at();
   if constexpr (Moves::wide)
-    if (!k.wide_moves) [[unlikely]] return deallocate_larger<sse2_moves>(p, bytes, alignment, trace, k);
+    if (!k.wide_moves) [[unlikely]] return deallocate_larger<sse2_moves>(no_object(), p, bytes, alignment, trace, k);
   if (bytes < fine_bytes) [[likely]] return deallocate_of<fine_slots<Moves>>(p, bytes, alignment, trace, k);
-  deallocate_coarse<Moves>(p, bytes, alignment, trace, k);
+  deallocate_coarse<Moves>(no_object(), p, bytes, alignment, trace, k);
 }
 
 [[gnu::always_inline]] inline void* allocate_of_any_kind(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                                    checked_cache& k)
 {
   if (bytes < tiny_bytes) return allocate_of<tiny_slots>(bytes, alignment, trace, k);
-  return allocate_larger<avx2_moves>(bytes, alignment, trace, k);
+  return allocate_larger<avx2_moves>(no_object(), bytes, alignment, trace, k);
 }
 
 [[gnu::always_inline]] inline void deallocate_of_any_kind(void* p, std::size_t bytes, std::size_t alignment,
                                                     std::uint32_t trace, checked_cache& k) noexcept
 {
   if (bytes < tiny_bytes) return deallocate_of<tiny_slots>(p, bytes, alignment, trace, k);
-  deallocate_larger<avx2_moves>(p, bytes, alignment, trace, k);
+  deallocate_larger<avx2_moves>(no_object(), p, bytes, alignment, trace, k);
+}
+
+// The same behind a call stack: looking that up and the shortest path have enough registers each, together they have not.
+
+GPA_NOINLINE void* allocate_tiny(no_object none, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                 checked_cache& k)
+{
+  none.look_at();
+  return allocate_of<tiny_slots>(bytes, alignment, trace, k);
+}
+
+GPA_NOINLINE void deallocate_tiny(no_object none, void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                  checked_cache& k) noexcept
+{
+  none.look_at();
+  deallocate_of<tiny_slots>(p, bytes, alignment, trace, k);
+}
+
+[[gnu::always_inline]] inline void* allocate_traced(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                                    checked_cache& k)
+{
+  if (bytes < tiny_bytes) return allocate_tiny(no_object(), bytes, alignment, trace, k);
+  return allocate_larger<avx2_moves>(no_object(), bytes, alignment, trace, k);
+}
+
+[[gnu::always_inline]] inline void deallocate_traced(void* p, std::size_t bytes, std::size_t alignment,
+                                                     std::uint32_t trace, checked_cache& k) noexcept
+{
+  if (bytes < tiny_bytes) return deallocate_tiny(no_object(), p, bytes, alignment, trace, k);
+  deallocate_larger<avx2_moves>(no_object(), p, bytes, alignment, trace, k);
 }
 
 // The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
@@ -128,9 +179,11 @@ GPA_NOINLINE void deallocate_larger(void* p, std::size_t bytes, std::size_t alig
 }
 
 // The stack is not the one seen here last.
-GPA_NOINLINE void* allocate_from_elsewhere(std::size_t bytes, std::size_t alignment, const void* caller, checked_cache& k)
+GPA_NOINLINE void* allocate_from_elsewhere(no_object none, std::size_t bytes, std::size_t alignment,
+                                           const void* caller, checked_cache& k)
 {
-  return allocate_of_any_kind(bytes, alignment, stack_from_here(k.frames, caller), k);
+  none.look_at();
+  return allocate_traced(bytes, alignment, stack_from_here(k.frames, caller), k);
 }
 
 // What is freed without a call stack, in a resource that keeps those of allocations.
@@ -158,10 +211,11 @@ GPA_NOINLINE bool free_any_untraced(void* p, std::size_t bytes, std::size_t alig
                             : free_larger_untraced<sse2_moves>(p, bytes, alignment, k);
 }
 
-GPA_NOINLINE void deallocate_from_elsewhere(void* p, std::size_t bytes, std::size_t alignment, const void* caller,
-                                            checked_cache& k) noexcept
+GPA_NOINLINE void deallocate_from_elsewhere(no_object none, void* p, std::size_t bytes, std::size_t alignment,
+                                            const void* caller, checked_cache& k) noexcept
 {
-  if (k.free_frames != 0) return deallocate_of_any_kind(p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
+  none.look_at();
+  if (k.free_frames != 0) return deallocate_traced(p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
   if (free_any_untraced(p, bytes, alignment, k)) [[likely]] return;
   deallocate_generally(*k.handle, p, bytes, alignment, caller);  // a mistake's report wants one
 }
@@ -171,32 +225,33 @@ GPA_NOINLINE void deallocate_from_elsewhere(void* p, std::size_t bytes, std::siz
 void* allocate_checked(std::pmr::memory_resource&, std::size_t bytes, std::size_t alignment, const void* caller,
                        checked_cache& k)
 {
-  if (!is_own_caller(caller)) [[unlikely]] return allocate_from_elsewhere(bytes, alignment, caller, k);
+  if (!is_own_caller(caller)) [[unlikely]] return allocate_from_elsewhere(no_object(), bytes, alignment, caller, k);
   const std::uint32_t trace = stack_seen_here(k.frames);
-  if (trace == 0) [[unlikely]] return allocate_from_elsewhere(bytes, alignment, own_caller(), k);
-  return allocate_of_any_kind(bytes, alignment, trace, k);
+  if (trace == 0) [[unlikely]] return allocate_from_elsewhere(no_object(), bytes, alignment, own_caller(), k);
+  return allocate_traced(bytes, alignment, trace, k);
 }
 
 void deallocate_checked(std::pmr::memory_resource&, void* p, std::size_t bytes, std::size_t alignment,
                         const void* caller, checked_cache& k) noexcept
 {
   ask_for_redzone(p, bytes);
-  if (!is_own_caller(caller)) [[unlikely]] return deallocate_from_elsewhere(p, bytes, alignment, caller, k);
+  if (!is_own_caller(caller)) [[unlikely]] return deallocate_from_elsewhere(no_object(), p, bytes, alignment, caller, k);
   const std::uint32_t trace = stack_seen_here(k.free_frames);
-  if (trace == 0) [[unlikely]] return deallocate_from_elsewhere(p, bytes, alignment, own_caller(), k);
-  deallocate_of_any_kind(p, bytes, alignment, trace, k);
+  if (trace == 0) [[unlikely]] return deallocate_from_elsewhere(no_object(), p, bytes, alignment, own_caller(), k);
+  deallocate_traced(p, bytes, alignment, trace, k);
 }
 
-void* allocate_plain(std::pmr::memory_resource&, std::size_t bytes, std::size_t alignment, checked_cache& k)
+void* allocate_plain(std::pmr::memory_resource&, std::size_t bytes, std::size_t alignment, std::uint32_t none,
+                     checked_cache& k)
 {
-  return allocate_of_any_kind(bytes, alignment, no_trace, k);
+  return allocate_of_any_kind(bytes, alignment, none, k);
 }
 
-void deallocate_plain(std::pmr::memory_resource&, void* p, std::size_t bytes, std::size_t alignment,
+void deallocate_plain(std::pmr::memory_resource&, void* p, std::size_t bytes, std::size_t alignment, std::uint32_t none,
                       checked_cache& k) noexcept
 {
   if (bytes >= tiny_bytes) ask_for_redzone(p, bytes);
-  deallocate_of_any_kind(p, bytes, alignment, no_trace, k);
+  deallocate_of_any_kind(p, bytes, alignment, none, k);
 }
 
 }  // namespace gpa::detail

@@ -86,8 +86,7 @@ cache_header* core::make_cache() noexcept
     checked->frames = static_cast<std::uint32_t>(options_.stack_frames);
     checked->free_frames = keeps_stacks_of_frees(options_) ? checked->frames : 0;
     checked->exact_peak = !options_.thread_safe;
-    checked->plain = checked->frames == 0 && !checked->exact_peak;
-    checked->traced = checked->frames != 0 && !checked->exact_peak;
+    if (!checked->exact_peak) checked->path = checked->frames == 0 ? checked_path::plain : checked_path::traced;
     checked->birth = birth_;
     checked->handle = &handle_;
   }

@@ -47,7 +47,6 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
 void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                       cache_header& k)
 {
-  if (k.traced) [[likely]] return allocate_checked(object, bytes, alignment, caller, static_cast<checked_cache&>(k));
   if (k.quick_below != 0) [[likely]] {  // smaller blocks the hot path has tried
     void* const p = fast_heap::allocate_coarse(static_cast<fast_cache&>(k), bytes, alignment);
     if (p != nullptr) [[likely]] return p;
@@ -58,10 +57,6 @@ void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std:
 void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                        const void* caller, cache_header& k) noexcept
 {
-  if (k.traced) [[likely]] {
-    deallocate_checked(object, p, bytes, alignment, caller, static_cast<checked_cache&>(k));
-    return;
-  }
   auto& fast = static_cast<fast_cache&>(k);
   if (k.sole) {
     k.note_own_peak();

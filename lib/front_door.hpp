@@ -33,11 +33,13 @@ struct with_front_door {
 GPA_NOINLINE void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                        std::size_t alignment, const void* caller) noexcept;
 
-/// A block of a cache that is `plain`; and of one that is `traced`, or a larger one (checked_door.cpp).
+/// A block of a cache whose path is plain, and of one whose is traced (checked_door.cpp). Arguments come in the same places
+/// everywhere, so that none is moved from one register to another on the way.
+inline constexpr std::uint32_t no_trace = 0;
 [[nodiscard]] GPA_NOINLINE void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes,
-                                                std::size_t alignment, checked_cache& k);
+                                                std::size_t alignment, std::uint32_t none, checked_cache& k);
 GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
-                                   checked_cache& k) noexcept;
+                                   std::uint32_t none, checked_cache& k) noexcept;
 [[nodiscard]] GPA_NOINLINE void* allocate_checked(std::pmr::memory_resource& object, std::size_t bytes,
                                                   std::size_t alignment, const void* caller, checked_cache& k);
 GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t bytes,
@@ -49,8 +51,8 @@ GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p,
 GPA_NOINLINE void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                        std::size_t alignment, const void* caller) noexcept;
 
-/// The rest of a thread that has a cache: those with call stacks, sampled ones, and larger blocks of the fast heap. What
-/// is left then goes the general path.
+/// The rest of a thread that has a cache: sampled blocks, and larger ones of the fast heap. What is left then goes the
+/// general path.
 [[nodiscard]] GPA_NOINLINE void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes,
                                                  std::size_t alignment, const void* caller, cache_header& k);
 GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes,
@@ -73,8 +75,10 @@ template <class Caller>
   if (bytes < k.quick_below) [[likely]] {
     void* const p = fast_heap::allocate_quick(static_cast<fast_cache&>(k), bytes, alignment);
     if (p != nullptr) [[likely]] return p;
-  } else if (k.plain) {
-    return allocate_plain(object, bytes, alignment, static_cast<checked_cache&>(k));
+  } else if (k.path == checked_path::plain) {
+    return allocate_plain(object, bytes, alignment, no_trace, static_cast<checked_cache&>(k));
+  } else if (k.path > checked_path::plain) {
+    return allocate_checked(object, bytes, alignment, caller, static_cast<checked_cache&>(k));
   }
   return allocate_cached(object, bytes, alignment, caller, k);
 }
@@ -86,8 +90,11 @@ template <class Caller>
   if (bytes < k.quick_below) [[likely]] {
     if (!may_be_sampled(k, p) && fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment))
       [[likely]] return;
-  } else if (k.plain) {
-    deallocate_plain(object, p, bytes, alignment, static_cast<checked_cache&>(k));
+  } else if (k.path == checked_path::plain) {
+    deallocate_plain(object, p, bytes, alignment, no_trace, static_cast<checked_cache&>(k));
+    return;
+  } else if (k.path > checked_path::plain) {
+    deallocate_checked(object, p, bytes, alignment, caller, static_cast<checked_cache&>(k));
     return;
   }
   deallocate_cached(object, p, bytes, alignment, caller, k);

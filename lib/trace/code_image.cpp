@@ -45,23 +45,35 @@ class permanent_modules {
  public:
   bool hold(std::uintptr_t begin) noexcept
   {
-    if (!known_.load(std::memory_order_acquire)) find();
+    find_once();
     for (const std::atomic<std::uintptr_t>& b : begins_)
       if (b.load(std::memory_order_relaxed) == begin) return true;
     return false;
   }
+  bool is_c_library(std::uintptr_t begin) noexcept
+  {
+    find_once();
+    const auto begin_of = [this](part p) { return begins_[p].load(std::memory_order_relaxed); };
+    return begin == begin_of(c_library) && begin != begin_of(program) && begin != begin_of(gpa_itself);
+  }
 
  private:
-  void find() noexcept  // several threads may; they find the same
+  enum part : std::size_t { program, gpa_itself, c_library, cpp_library, part_count };
+
+  void find_once() noexcept  // several threads may; they find the same
   {
-    const std::array<std::uintptr_t, 4> inside = {static_cast<std::uintptr_t>(::getauxval(AT_ENTRY)), number(this),
-                                                  number(::gnu_get_libc_version()), number(typeid(int).name())};
+    if (known_.load(std::memory_order_acquire)) return;
+    std::array<std::uintptr_t, part_count> inside{};
+    inside[program] = static_cast<std::uintptr_t>(::getauxval(AT_ENTRY));
+    inside[gpa_itself] = number(this);
+    inside[c_library] = number(::gnu_get_libc_version());
+    inside[cpp_library] = number(typeid(int).name());
     for (std::size_t i = 0; i != inside.size(); ++i)
       begins_[i].store(code_image::around(inside[i]).begin(), std::memory_order_relaxed);
     known_.store(true, std::memory_order_release);
   }
 
-  std::array<std::atomic<std::uintptr_t>, 4> begins_ = {};
+  std::array<std::atomic<std::uintptr_t>, part_count> begins_ = {};
   std::atomic<bool> known_ = false;
 };
 constinit permanent_modules permanent;
@@ -131,6 +143,11 @@ std::span<const std::byte> code_image::build_id() const noexcept
 bool code_image::is_permanent() const noexcept
 {
   return !empty() && permanent.hold(begin_);
+}
+
+bool code_image::is_c_library() const noexcept
+{
+  return !empty() && permanent.is_c_library(begin_);
 }
 
 }  // namespace gpa::detail

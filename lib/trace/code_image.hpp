@@ -46,6 +46,9 @@ class code_image {
   /// libraries that gpa depends on. Other modules may be, as far as we can know.
   [[nodiscard]] bool is_permanent() const noexcept;
 
+  /// Whether it is the C library, and nothing else: false of a program that is linked statically.
+  [[nodiscard]] bool is_c_library() const noexcept;
+
   friend bool operator==(const code_image&, const code_image&) noexcept = default;
 
  private:

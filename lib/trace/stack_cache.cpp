@@ -40,15 +40,16 @@ GPA_NO_SANITIZE inline bool stack_cache::holds(const entry& e, difference& d) no
   const auto* const base = reinterpret_cast<const std::uintptr_t*>(stack_layout::base_of(e.sp));
   const module_stop* stop = e.stops();
   const module_stop* const last_stop = stop + e.stop_count;
-  std::size_t i = 0;
-  for (const std::uint64_t* word = e.begin(); word != e.end(); ++word, ++i) {
+  const std::uint64_t* const words = e.words_end() + e.first;
+  const auto count = static_cast<std::size_t>(-e.first);
+  for (std::size_t i = 0; i != count; ++i) {
     for (; stop != last_stop && stop->before == i; ++stop) {
       if (module_is_there(stop->module, stop->pc)) continue;
       d = {i, stop->pc};
       return false;
     }
-    if (stands_at(base, *word)) continue;
-    d = {i, base[static_cast<std::uint16_t>(*word)]};
+    if (stands_at(base, words[i])) continue;
+    d = {i, base[static_cast<std::uint16_t>(words[i])]};
     return false;
   }
   for (; stop != last_stop; ++stop)
@@ -92,36 +93,44 @@ GPA_NO_SANITIZE const stack_cache::entry* stack_cache::in_tree(std::uint64_t h, 
 // made room meanwhile, the thread leaves none. Of an entry its number is read before it is looked at.
 GPA_NO_SANITIZE std::uint32_t stack_cache::find(const key& k) noexcept
 {
-  const std::uint64_t h = hash_of(k);
   const std::uint8_t half = half_;
-  std::uint32_t& guess = guesses_[guess_of(h)];
-  const std::uint32_t last_ref = guess;
+  const std::size_t place = guess_of(k.sp, site_of(k.pc, k.limit));
+  std::uint32_t& guess = guesses_[place];
+  std::uint32_t& sequel = sequels_[sequel_of(place)];
+  const std::uint32_t mark = guess & alternates;
   std::uint32_t* turn = nullptr;
-  const auto keep = [&](std::uint32_t ref) {
+  const auto keep = [&](std::uint32_t ref, std::uint32_t new_mark) {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (busy_ || half_ != half) return;
-    guess = ref;
+    guess = ref | new_mark;
+    if (new_mark != 0) sequel = ref;
     if (turn != nullptr) *turn = ref;
+    note_last(at(ref));
   };
+  std::uint32_t last_ref = mark != 0 ? sequel : guess;
+  if (mark != 0 && !is_at(at(last_ref), k)) last_ref = guess & ~alternates;
   if (const entry& last = at(last_ref); is_at(last, k)) {
     const std::uint32_t id = last.id;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     difference d{};
-    if (holds(last, d)) return id;
+    if (holds(last, d)) {
+      keep(last_ref, mark);
+      return id;
+    }
     turn = &turns_[turn_of(last_ref, d)];
     const std::uint32_t other_ref = *turn;
     const entry& other = at(other_ref);
     const std::uint32_t other_id = other.id;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (is_at(other, k) && holds(other, d)) {
-      keep(other_ref);
+      keep(other_ref, alternates);
       return other_id;
     }
   }
   std::uint32_t id = 0;
-  const entry* const found = in_tree(h, k, id);
+  const entry* const found = in_tree(hash_of(k), k, id);
   if (found == nullptr) return 0;
-  keep(ref_of(*found));
+  keep(ref_of(found), mark);
   return id;
 }
 
@@ -145,9 +154,9 @@ void stack_cache::begin_half_anew() noexcept
 {
   half_ = static_cast<std::uint8_t>(1 - half_);
   used_ = 0;
-  const std::uint32_t begin = ref_of(reinterpret_cast<const entry&>(log_[half_]));
-  const auto is_gone = [&](std::uint32_t ref) { return ref - begin < half_bytes; };
-  for (auto* const refs : {&guesses_, &turns_})
+  const std::uint32_t begin = ref_of(log_[half_].data());
+  const auto is_gone = [&](std::uint32_t ref) { return ref - begin < half_bytes; };  // marked or not
+  for (auto* const refs : {&guesses_, &sequels_, &turns_})
     for (std::uint32_t& ref : *refs)
       if (is_gone(ref)) ref = 0;
   for (bucket& b : buckets_) {
@@ -173,24 +182,27 @@ GPA_NO_SANITIZE void stack_cache::remember(const key& k, const walked_stack& s, 
   busy_ = true;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   const stack_layout& l = s.layout;
-  const std::size_t word_count = l.count;
-  const std::size_t words_end = sizeof(entry) + word_count * sizeof(std::uint64_t);
-  std::byte* const place = append(words_end + l.stop_count * sizeof(module_stop));
-  new (place) entry{k.sp,
-                    site_of(k.pc, k.limit) | (l.stop_count != 0 || k.caller != k.pc ? unusual : 0),
-                    k.caller,
-                    id,
-                    static_cast<std::uint16_t>(words_end),
-                    l.stop_count};
-  auto* const words = reinterpret_cast<std::uint64_t*>(place + sizeof(entry));
-  for (std::size_t i = 0; i != word_count; ++i) words[i] = l.values[i] << place_bits | l.places[i];
-  std::copy_n(l.stops.begin(), l.stop_count, reinterpret_cast<module_stop*>(place + words_end));
+  const int word_count = std::max(int{l.count}, fewest_words);
+  auto* const words = reinterpret_cast<std::uint64_t*>(
+      append(static_cast<std::size_t>(word_count) * sizeof(std::uint64_t) + sizeof(entry) +
+             l.stop_count * sizeof(module_stop)));
+  for (std::size_t i = 0; i != l.count; ++i) words[i] = packed(l.values[i], l.places[i]);
+  std::fill(words + l.count, words + word_count, packed(k.pc, stack_layout::place_of_pc));
+  auto* const e = new (words + word_count)
+      entry{k.sp,
+            site_of(k.pc, k.limit) | (l.stop_count != 0 || k.caller != k.pc ? unusual : 0),
+            k.caller,
+            id,
+            static_cast<std::int16_t>(-word_count),
+            l.stop_count};
+  std::copy_n(l.stops.begin(), l.stop_count, reinterpret_cast<module_stop*>(e + 1));
   std::atomic_signal_fence(std::memory_order_seq_cst);  // what a handler finds is whole
 
   // Down the tree, as find() will come, to where there is none yet or none that leads further.
   std::uint64_t h = hash_of(k);
-  const std::uint32_t ref = ref_of(*reinterpret_cast<const entry*>(place));
-  guesses_[guess_of(h)] = ref;
+  const std::uint32_t ref = ref_of(e);
+  guesses_[guess_of(k.sp, site_of(k.pc, k.limit))] = ref;
+  note_last(*e);
   difference before{};
   for (unsigned step = 0; step != most_steps - 1; ++step) {
     const entry* const other = entry_of(h);

@@ -7,15 +7,18 @@
 // fiber's).
 //
 //    guesses   the entry found last for such a call site                            2 KiB, looked at first
+//    sequels   the one that came there after the thread's last capture              2 KiB, instead, where stacks alternate
 //    turns     the entry that stood there when such a guess last failed so          2 KiB, looked at next
 //    buckets   | 8 tags | 8 entries |  ...  entries by hash, the last used first    8 KiB
 //    walks     what the last walk met                                               4 KiB
-//    log       | call site, number, words | ...                                     2 x 118 KiB
+//    log       | words, call site, number | ...                                     2 x 118 KiB
 //
 // Stacks with one call site that differ further up hang together as a tree: an entry whose word i is another one now,
 // w, leads to the entry found by (hash so far, i, w). So the right one of many is a step for each place where they part,
-// and no search. Programs that recurse go to and fro between a few of them: which one came the last time that the guess
-// was another, and differed in this word, is tried before the tree.
+// and no search. Programs that recurse, or call one function from two places, go to and fro between a few of them: which
+// one came the last time that the guess was another, and differed in this word, is tried before the tree. Where that is
+// right, the call site is marked: from then on the guess is what came after the thread's last capture, as programs do
+// things in the same order again. (A parser that assigns names and values: one of six guesses failed, now none.)
 //
 // Entries are appended to one half of the log while the other is kept; a full half makes the other one begin anew, and
 // what pointed into it is forgotten. Few stacks touch few pages.
@@ -51,9 +54,10 @@ class stack_cache {
   /// here.
   [[nodiscard]] std::uint32_t find(const key& k) noexcept;
 
-  /// The same where the caller is who called: inlined, and ready to say 0 of what is not the last one found there.
-  [[nodiscard, gnu::always_inline]] std::uint32_t find_at_once(std::uintptr_t sp, std::uintptr_t pc,
-                                                               std::size_t limit) const noexcept;
+  /// The same where the caller is who called: inlined, and ready to say 0 of what is not expected there. `base`, a
+  /// pointer or what becomes one, is where it keeps its caller's rbp, below the return address.
+  template <class Base>
+  [[nodiscard, gnu::always_inline]] std::uint32_t find_at_once(Base base, std::size_t limit) noexcept;
 
   /// What the thread's walks remember from one to the next.
   [[nodiscard]] walk_memory& walks() noexcept { return walks_; }
@@ -66,6 +70,7 @@ class stack_cache {
   static constexpr std::size_t ways = 8;
   static constexpr std::size_t bucket_count = 128;
   static constexpr std::size_t guess_count = 512;
+  static constexpr std::size_t sequel_count = 512;
   static constexpr std::size_t turn_count = 512;
   static constexpr std::size_t half_bytes = std::size_t{118} << 10;
   static constexpr unsigned most_steps = 8;
@@ -74,28 +79,34 @@ class stack_cache {
   static constexpr unsigned limit_shift = 48;
   static constexpr std::uint64_t unusual = std::uint64_t{1} << 62;  // modules to look at, or a caller further up
 
-  // A word of a stack, and where it stands, in words from the base: all are addresses, of 48 bits.
-  static constexpr unsigned place_bits = 16;
-  static constexpr std::size_t words_a_turn = 4;
+  static constexpr std::uint32_t alternates = 1;  // in a guess, whose entry is at a multiple of eight
 
+  // A word of a stack, and where it stands, in words from the base, in one number: all are addresses, of 48 bits.
+  static constexpr unsigned place_bits = 16;
+  [[nodiscard]] static constexpr std::uint64_t packed(std::uintptr_t word, std::uint16_t place) noexcept
+  {
+    return word << place_bits | place;
+  }
+
+  // Its words are looked at four at a time, first what four leave over. Fewer than four are filled up with the call
+  // site's own return address.
+  static constexpr int fewest_words = 4;
+
+  // Its words stand before it: they are found by an index that counts up to 0.
   struct entry {
     std::uintptr_t sp;
     std::uint64_t site;
     std::uintptr_t caller;
-    std::uint32_t id;         // not 0
-    std::uint16_t words_end;  // in bytes from the entry's begin; stops stand there
+    std::uint32_t id;    // not 0
+    std::int16_t first;  // less than 0
     std::uint16_t stop_count;
-    // behind it: words; stops
+    // behind it: stops
 
-    [[nodiscard]] const std::uint64_t* begin() const noexcept
+    [[nodiscard]] const std::uint64_t* words_end() const noexcept
     {
-      return reinterpret_cast<const std::uint64_t*>(this + 1);
+      return reinterpret_cast<const std::uint64_t*>(this);
     }
-    [[nodiscard]] const std::uint64_t* end() const noexcept
-    {
-      return reinterpret_cast<const std::uint64_t*>(reinterpret_cast<const std::byte*>(this) + words_end);
-    }
-    [[nodiscard]] const module_stop* stops() const noexcept { return reinterpret_cast<const module_stop*>(end()); }
+    [[nodiscard]] const module_stop* stops() const noexcept { return reinterpret_cast<const module_stop*>(this + 1); }
   };
   static_assert(sizeof(entry) == 32);
 
@@ -128,7 +139,19 @@ class stack_cache {
   {
     return base[static_cast<std::uint16_t>(word)] == word >> place_bits;
   }
-  [[nodiscard]] static std::size_t guess_of(std::uint64_t h) noexcept { return h >> 55; }
+  // Whether each word of the entry is there; as `holds`, for what has no stops.
+  template <class Base>
+  [[nodiscard, gnu::always_inline]] GPA_NO_SANITIZE static bool stands(Base base, const entry& e) noexcept;
+
+  // Less good than hash_of(), and two instructions less: it may lead to an entry of another call site.
+  [[nodiscard]] static std::size_t guess_of(std::uintptr_t sp, std::uint64_t site) noexcept
+  {
+    return (site + 4 * sp) * 0x9E3779B97F4A7C15U >> 55;
+  }
+  [[nodiscard]] std::size_t sequel_of(std::size_t guess) const noexcept
+  {
+    return (guess ^ last_ >> 3) % sequel_count;
+  }
   [[nodiscard]] static std::size_t turn_of(std::uint32_t ref, const difference& d) noexcept
   {
     return hash_behind(ref, d) >> 55;
@@ -147,9 +170,13 @@ class stack_cache {
   {
     return *reinterpret_cast<const entry*>(reinterpret_cast<const std::byte*>(this) + ref);
   }
-  [[nodiscard]] std::uint32_t ref_of(const entry& e) const noexcept
+  [[nodiscard]] std::uint32_t ref_of(const void* in_log) const noexcept
   {
-    return static_cast<std::uint32_t>(reinterpret_cast<const std::byte*>(&e) - reinterpret_cast<const std::byte*>(this));
+    return static_cast<std::uint32_t>(static_cast<const std::byte*>(in_log) - reinterpret_cast<const std::byte*>(this));
+  }
+  void note_last(const entry& e) noexcept
+  {
+    last_ = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(&e));
   }
   [[nodiscard]] static bool is_at(const entry& e, const key& k) noexcept;
   [[nodiscard]] static bool holds(const entry& e, difference& d) noexcept;
@@ -161,8 +188,10 @@ class stack_cache {
 
   [[maybe_unused]] entry none_;  // at 0, all zero: what no call site matches
   std::array<std::uint32_t, guess_count> guesses_;
+  std::array<std::uint32_t, sequel_count> sequels_;
   std::array<std::uint32_t, turn_count> turns_;
   std::array<bucket, bucket_count> buckets_;
+  std::uint32_t last_;  // the entry of the last capture: its address, cut short; never followed
   std::uint32_t used_;  // of the half that is filled
   std::uint8_t half_;
   bool busy_;  // a signal handler that captures meanwhile remembers nothing
@@ -170,32 +199,66 @@ class stack_cache {
   alignas(64) std::array<std::array<std::byte, half_bytes>, 2> log_;
 };
 
-GPA_NO_SANITIZE inline std::uint32_t stack_cache::find_at_once(std::uintptr_t sp, std::uintptr_t pc,
-                                                               std::size_t limit) const noexcept
+// Two loads and five operations of the CPU a word. Compilers want registers for it that have to be saved.
+template <class Base>
+GPA_NO_SANITIZE inline bool stack_cache::stands(Base base, const entry& e) noexcept
 {
-  const std::uint64_t site = site_of(pc, limit);
-  const entry& e = at(guesses_[guess_of(hash_of(sp, site))]);
+  std::ptrdiff_t i = e.first;
+#if defined(__x86_64__)
+  std::uintptr_t word;
+  std::uintptr_t place;
+  static_assert(place_bits == 16);
+#define GPA_LOOK_AT_WORD(n)                             \
+  "movq 8*" #n "(%[words],%[i],8), %[word]\n\t"         \
+  "movzwl %w[word], %k[place]\n\t"                     \
+  "shrq $16, %[word]\n\t"                              \
+  "cmpq %[word], (%[base],%[place],8)\n\t"             \
+  "jne %l[another]\n\t"
+  asm volatile goto("testb $1, %b[i]\n\t"
+                    "jz 1f\n\t"
+                    GPA_LOOK_AT_WORD(0)
+                    "addq $1, %[i]\n"
+                    "1:\n\t"
+                    "testb $2, %b[i]\n\t"
+                    "jz 2f\n\t"
+                    GPA_LOOK_AT_WORD(0)
+                    GPA_LOOK_AT_WORD(1)
+                    "addq $2, %[i]\n"
+                    "2:\n\t"
+                    GPA_LOOK_AT_WORD(0)
+                    GPA_LOOK_AT_WORD(1)
+                    GPA_LOOK_AT_WORD(2)
+                    GPA_LOOK_AT_WORD(3)
+                    "addq $4, %[i]\n\t"
+                    "jnz 2b"
+                    : [i] "+r"(i), [word] "=&r"(word), [place] "=&r"(place)
+                    : [words] "r"(e.words_end()), [base] "r"(static_cast<const std::uintptr_t*>(base))
+                    : "cc"
+                    : another);
+#undef GPA_LOOK_AT_WORD
+  return true;
+another:
+  return false;
+#else
+  for (; i != 0; ++i)
+    if (!stands_at(base, e.words_end()[i])) return false;
+  return true;
+#endif
+}
+
+template <class Base>
+GPA_NO_SANITIZE inline std::uint32_t stack_cache::find_at_once(Base base, std::size_t limit) noexcept
+{
+  const std::uintptr_t sp = stack_layout::sp_of(base);
+  const std::uint64_t site = site_of(static_cast<const std::uintptr_t*>(base)[stack_layout::place_of_pc], limit);
+  const std::size_t guess = guess_of(sp, site);
+  std::uint32_t ref = guesses_[guess];
+  if ((ref & alternates) != 0) [[unlikely]] ref = sequels_[sequel_of(guess)];
+  const entry& e = at(ref);
   if (e.sp != sp || e.site != site) [[unlikely]] return 0;
-  const auto* const stack = reinterpret_cast<const std::uintptr_t*>(stack_layout::base_of(sp));
-  const std::uint64_t* const end = e.end();
-  const std::uint64_t* word = e.begin();
-  // Written out: every compiler at every level unrolls it so. What four leave over first, in one piece or two.
-  static_assert(words_a_turn == 4 && sizeof(entry) % (words_a_turn * sizeof *word) == 0);
-  if (const unsigned bytes = e.words_end; (bytes & 3 * sizeof *word) != 0) {
-    if ((bytes & sizeof *word) != 0) {
-      if (!stands_at(stack, word[0])) [[unlikely]] return 0;
-      word += 1;
-    }
-    if ((bytes & 2 * sizeof *word) != 0) {
-      if (!stands_at(stack, word[0]) || !stands_at(stack, word[1])) [[unlikely]] return 0;
-      word += 2;
-    }
-  }
-  for (; word != end; word += words_a_turn) {
-    if (!stands_at(stack, word[0]) || !stands_at(stack, word[1]) || !stands_at(stack, word[2]) ||
-        !stands_at(stack, word[3])) [[unlikely]]
-      return 0;
-  }
+
+  if (!stands(base, e)) [[unlikely]] return 0;
+  note_last(e);
   if (e.id == 0) __builtin_unreachable();
   return e.id;
 }

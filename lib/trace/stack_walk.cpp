@@ -3,8 +3,11 @@
 #include "base/attributes.hpp"
 #include "trace/rule_cache.hpp"
 
+#include <sys/auxv.h>
+
 #include <atomic>
 #include <limits>
+#include <span>
 
 namespace gpa::detail {
 
@@ -40,6 +43,16 @@ class surveyor {
     layout_.places[layout_.count++] = static_cast<std::uint16_t>(words);
   }
 
+  // The last of the frames has no caller.
+  void leave_out_bottom(std::span<const std::uintptr_t> frames) noexcept
+  {
+    const std::size_t needless = words_of_bottom(frames);
+    if (needless > layout_.count) return;
+    for (std::size_t i = 1; i <= needless; ++i)
+      if (layout_.values[layout_.count - i] != frames[frames.size() - i]) return;  // one that goes by rbp
+    layout_.count = static_cast<std::uint16_t>(layout_.count - needless);
+  }
+
   void note_module(std::uintptr_t pc, unsigned module) noexcept
   {
     if (module == module_) [[likely]]
@@ -58,6 +71,18 @@ class surveyor {
   }
 
  private:
+  // Of frames that are the C library's below the user's, all but the innermost need none.
+  static std::size_t words_of_bottom(std::span<const std::uintptr_t> frames) noexcept
+  {
+    const auto is_of_libc = [](std::uintptr_t pc) { return code_image::around(pc).is_c_library(); };
+    const std::size_t n = frames.size();
+    if (n < 3 || !is_of_libc(frames[n - 2])) return 0;
+    if (is_of_libc(frames[n - 1])) return 1;
+    constexpr std::uintptr_t longest_start = 64;  // _start of crt1.o has 34 bytes
+    const auto start = static_cast<std::uintptr_t>(::getauxval(AT_ENTRY));
+    return frames[n - 1] - start < longest_start && is_of_libc(frames[n - 3]) ? 2 : 0;
+  }
+
   std::uintptr_t base_;
   stack_layout& layout_;
   unsigned module_ = permanent_module;
@@ -167,6 +192,7 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
         if (!met) return false;
         out.count = count;
         out.fits = notes.fits();
+        if (out.fits) notes.leave_out_bottom({out.frames.data(), count});
         return true;
       default: return false;
     }

@@ -8,6 +8,11 @@
 // it. So a layout that lists, from the innermost outward, where each return address stood and what rbp was wherever it
 // mattered, decides exactly: if each of these words is found again, so would the whole walk be.
 //
+// What the C library put below main() or below a thread's function needs no words: those frames are the thread's, stand
+// there from its begin to its end and never again, and the function next to the user's is called from nowhere else
+// (__libc_start_call_main by __libc_start_main by _start; start_thread by clone3). So the word that leads into that
+// function decides for them all.
+//
 // Not thread-safe: a walk is its caller's.
 #pragma once
 
@@ -50,6 +55,11 @@ struct stack_layout {
   {
     return sp - 2 * sizeof(std::uintptr_t);
   }
+  [[nodiscard]] static std::uintptr_t sp_of(const std::uintptr_t* base) noexcept
+  {
+    return reinterpret_cast<std::uintptr_t>(base + 2);
+  }
+  static constexpr std::uint16_t place_of_pc = 1;  // of the call site's return address
 };
 
 struct walked_stack {

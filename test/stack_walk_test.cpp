@@ -1,0 +1,108 @@
+#define BOOST_TEST_MODULE stack_walk
+#include "trace/stack_walk.hpp"
+
+#include "support/oracle.hpp"
+
+#include <ucontext.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace gpa::detail;
+using gpa::test::oracle;
+using gpa::test::stack;
+
+struct walk {
+  walked_stack found;
+  stack expected;
+  bool whole;
+
+  // The return address that the n-th word from the end says is there.
+  [[nodiscard]] std::uintptr_t word_from_end(std::size_t n) const { return found.layout.values[found.layout.count - n]; }
+  [[nodiscard]] std::uintptr_t frame_from_end(std::size_t n) const { return found.frames[found.count - n]; }
+};
+
+[[gnu::noinline]] walk walk_here(std::size_t limit)
+{
+  const auto* const frame = static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
+  walk w{};
+  w.whole = walk_stack({stack_layout::sp_of(frame), frame[1], frame[0]}, frame[1], limit, nullptr, w.found);
+  const stack all = oracle();
+  w.expected.assign(std::find(all.begin(), all.end(), frame[1]), all.end());
+  return w;
+}
+
+void test_is_right(const walk& w)
+{
+  BOOST_TEST_REQUIRE(w.whole);
+  BOOST_TEST_REQUIRE(w.found.fits);
+  BOOST_TEST(stack(w.found.frames.data(), w.found.frames.data() + w.found.count) == w.expected,
+             boost::test_tools::per_element());
+}
+
+// What a fiber's function leaves here.
+walk* walked_in_fiber = nullptr;
+
+void fiber()
+{
+  *walked_in_fiber = walk_here(max_stack_frames);
+}
+
+walk walk_in_fiber()
+{
+  walk w{};
+  walked_in_fiber = &w;
+  std::vector<std::byte> memory(std::size_t{1} << 20);
+  ucontext_t back{};
+  ucontext_t there{};
+  BOOST_TEST_REQUIRE(::getcontext(&there) == 0);
+  there.uc_stack.ss_sp = memory.data();
+  there.uc_stack.ss_size = memory.size();
+  there.uc_link = &back;
+  ::makecontext(&there, &fiber, 0);
+  BOOST_TEST_REQUIRE(::swapcontext(&back, &there) == 0);
+  return w;
+}
+
+}  // namespace
+
+// __libc_start_call_main, __libc_start_main, _start: the word that leads into the first decides for all three.
+BOOST_AUTO_TEST_CASE(what_is_below_main_needs_one_word)
+{
+  const walk w = walk_here(max_stack_frames);
+  test_is_right(w);
+  BOOST_TEST(w.word_from_end(1) == w.frame_from_end(3));
+}
+
+// start_thread, clone3.
+BOOST_AUTO_TEST_CASE(what_is_below_a_threads_function_needs_one_word)
+{
+  walk w{};
+  std::thread([&w] { w = walk_here(max_stack_frames); }).join();
+  test_is_right(w);
+  BOOST_TEST(w.word_from_end(1) == w.frame_from_end(2));
+}
+
+// Which function a fiber runs is the program's affair, and so is how often.
+BOOST_AUTO_TEST_CASE(what_is_below_a_fibers_function_needs_its_word)
+{
+  const walk w = walk_in_fiber();
+  test_is_right(w);
+  BOOST_TEST(w.word_from_end(1) == w.frame_from_end(1));
+}
+
+BOOST_AUTO_TEST_CASE(a_stack_that_is_cut_needs_a_word_for_each_frame)
+{
+  const walk w = walk_here(3);
+  BOOST_TEST_REQUIRE(w.whole);
+  BOOST_TEST(w.found.count == 3u);
+  BOOST_TEST(w.word_from_end(1) == w.frame_from_end(1));
+}
