@@ -241,17 +241,19 @@ void deallocate_checked(std::pmr::memory_resource&, void* p, std::size_t bytes, 
   deallocate_traced(p, bytes, alignment, trace, k);
 }
 
-void* allocate_plain(std::pmr::memory_resource&, std::size_t bytes, std::size_t alignment, std::uint32_t none,
+// Nobody needs the number that comes along, but compilers need to see that it is none.
+
+void* allocate_plain(std::pmr::memory_resource&, std::size_t bytes, std::size_t alignment, std::uint32_t /*none*/,
                      checked_cache& k)
 {
-  return allocate_of_any_kind(bytes, alignment, none, k);
+  return allocate_of_any_kind(bytes, alignment, no_trace, k);
 }
 
-void deallocate_plain(std::pmr::memory_resource&, void* p, std::size_t bytes, std::size_t alignment, std::uint32_t none,
-                      checked_cache& k) noexcept
+void deallocate_plain(std::pmr::memory_resource&, void* p, std::size_t bytes, std::size_t alignment,
+                      std::uint32_t /*none*/, checked_cache& k) noexcept
 {
   if (bytes >= tiny_bytes) ask_for_redzone(p, bytes);
-  deallocate_of_any_kind(p, bytes, alignment, none, k);
+  deallocate_of_any_kind(p, bytes, alignment, no_trace, k);
 }
 
 }  // namespace gpa::detail

@@ -86,7 +86,8 @@ cache_header* core::make_cache() noexcept
     checked->frames = static_cast<std::uint32_t>(options_.stack_frames);
     checked->free_frames = keeps_stacks_of_frees(options_) ? checked->frames : 0;
     checked->exact_peak = !options_.thread_safe;
-    if (!checked->exact_peak) checked->path = checked->frames == 0 ? checked_path::plain : checked_path::traced;
+    checked->plain = checked->frames == 0 && !checked->exact_peak;
+    checked->traced = checked->frames != 0 && !checked->exact_peak;
     checked->birth = birth_;
     checked->handle = &handle_;
   }

@@ -33,7 +33,7 @@ struct with_front_door {
 GPA_NOINLINE void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                        std::size_t alignment, const void* caller) noexcept;
 
-/// A block of a cache whose path is plain, and of one whose is traced (checked_door.cpp). Arguments come in the same places
+/// A block of a cache that is `plain`, and of one that is `traced` (checked_door.cpp). Arguments come in the same places
 /// everywhere, so that none is moved from one register to another on the way.
 inline constexpr std::uint32_t no_trace = 0;
 [[nodiscard]] GPA_NOINLINE void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes,
@@ -75,9 +75,9 @@ template <class Caller>
   if (bytes < k.quick_below) [[likely]] {
     void* const p = fast_heap::allocate_quick(static_cast<fast_cache&>(k), bytes, alignment);
     if (p != nullptr) [[likely]] return p;
-  } else if (k.path == checked_path::plain) {
+  } else if (k.plain) {
     return allocate_plain(object, bytes, alignment, no_trace, static_cast<checked_cache&>(k));
-  } else if (k.path > checked_path::plain) {
+  } else if (k.traced) {
     return allocate_checked(object, bytes, alignment, caller, static_cast<checked_cache&>(k));
   }
   return allocate_cached(object, bytes, alignment, caller, k);
@@ -90,10 +90,10 @@ template <class Caller>
   if (bytes < k.quick_below) [[likely]] {
     if (!may_be_sampled(k, p) && fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment))
       [[likely]] return;
-  } else if (k.path == checked_path::plain) {
+  } else if (k.plain) {
     deallocate_plain(object, p, bytes, alignment, no_trace, static_cast<checked_cache&>(k));
     return;
-  } else if (k.path > checked_path::plain) {
+  } else if (k.traced) {
     deallocate_checked(object, p, bytes, alignment, caller, static_cast<checked_cache&>(k));
     return;
   }

@@ -132,17 +132,14 @@ struct tally {
   }
 };
 
-/// Which way blocks of a checked_cache go: without call stacks or with them, and then nothing else is to be done; else the
-/// careful one. In this order: one comparison tells all three apart.
-enum class checked_path : std::uint8_t { careful, plain, traced };
-
 /// What every cache begins with. Belongs to one thread at a time; the memory is the resource's. What hot paths look at
 /// stands in one line of the CPU's cache.
 struct cache_header {
   std::uint32_t frames = 0;        // call stacks: how deep
   std::uint16_t thread = 0;        // number of the thread it belongs to; 0 if nothing is checked
   bool checked = false;            // a checked_cache, else a fast_cache
-  checked_path path = checked_path::careful;
+  bool plain = false;              // checked, no call stacks, no exact peak: the shortest path will do
+  bool traced = false;             // as plain, but with call stacks
   bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
   bool sole = false;               // a fast_cache of a resource that has no other: one thread calls it at a time
   bool orphan = false;
