@@ -14,12 +14,8 @@ namespace {
 // registers they came in. Compilers drop an argument that nobody looks at, and move the others up.
 class no_object {
  public:
-#if defined(__x86_64__)
   [[gnu::always_inline]] no_object() noexcept { asm("" : "=D"(whatever_)); }
   [[gnu::always_inline]] void look_at() const noexcept { asm volatile("" : : "r"(whatever_)); }
-#else
-  void look_at() const noexcept {}
-#endif
 
  private:
   std::uintptr_t whatever_;

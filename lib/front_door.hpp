@@ -33,9 +33,10 @@ struct with_front_door {
 GPA_NOINLINE void deallocate_generally(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                        std::size_t alignment, const void* caller) noexcept;
 
+inline constexpr std::uint32_t no_trace = 0;  // the number of no call stack
+
 /// A block of a cache that is `plain`, and of one that is `traced` (checked_door.cpp). Arguments come in the same places
 /// everywhere, so that none is moved from one register to another on the way.
-inline constexpr std::uint32_t no_trace = 0;
 [[nodiscard]] GPA_NOINLINE void* allocate_plain(std::pmr::memory_resource& object, std::size_t bytes,
                                                 std::size_t alignment, std::uint32_t none, checked_cache& k);
 GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
@@ -51,8 +52,8 @@ GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p,
 GPA_NOINLINE void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                        std::size_t alignment, const void* caller) noexcept;
 
-/// The rest of a thread that has a cache: sampled blocks, and larger ones of the fast heap. What is left then goes the
-/// general path.
+/// The rest of a thread that has a cache: sampled blocks, larger ones of the fast heap, and resources whose every
+/// allocation looks at the peak. What is left then goes the general path.
 [[nodiscard]] GPA_NOINLINE void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes,
                                                  std::size_t alignment, const void* caller, cache_header& k);
 GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes,

@@ -49,6 +49,7 @@ class drawn_stack {
 
     walked.count = 4;
     walked.fits = true;
+    walked.cut = false;
     walked.frames = {word(3), word(7), word(11), word(15)};
     stack_layout& l = walked.layout;
     l.count = 0;
@@ -301,6 +302,54 @@ BOOST_FIXTURE_TEST_CASE(a_full_cache_forgets_and_never_mixes_up, fixture)
   }
   BOOST_TEST(remembered > 200u);
   BOOST_TEST(remembered < 5'000u);
+}
+
+// Call sites whose stacks alternate, among ever new ones: what a half held that began anew is forgotten everywhere.
+BOOST_FIXTURE_TEST_CASE(a_full_cache_forgets_what_it_expected, fixture)
+{
+  const auto key = s.key_of_the_door();
+  const auto stand = [&](std::uintptr_t outer) {
+    s.word(7) = s.walked.layout.values[3] = s.walked.frames[1] = 0x40'6000 + outer;
+    return depot_intern({s.walked.frames.data(), s.walked.count});
+  };
+  const auto capture = [&](std::uintptr_t outer) {
+    const std::uint32_t id = stand(outer);
+    std::uint32_t found = cache->find_at_once(s.base(), 32);
+    if (found == 0) found = cache->find(key);
+    if (found == 0) cache->remember(key, s.walked, found = id);
+    BOOST_TEST_REQUIRE(found == id);
+  };
+  for (std::uintptr_t i = 0; i != 20'000; ++i) {
+    for (std::uintptr_t round = 0; round != 3; ++round)
+      for (std::uintptr_t which = 0; which != 3; ++which) capture(which);
+    capture(16 + i);
+  }
+}
+
+// In a signal handler no half begins anew: what the thread looked at when it came may lie there.
+BOOST_FIXTURE_TEST_CASE(where_a_handler_may_run_a_full_half_stays_full, fixture)
+{
+  const auto stand = [&](std::uintptr_t i) {
+    s.word(3) = s.walked.layout.values[1] = s.walked.frames[0] = 0x50'0000 + i * 16;
+    return stack_cache::key{s.from().sp, drawn_stack::own_pc, s.word(3), 32};
+  };
+  cache = std::make_unique<stack_cache>();
+  s.walked.cut = true;
+  s.walked.rest = {s.place(16), drawn_stack::own_pc, s.place(20)};  // code of no module: no rule leads on
+  std::uintptr_t remembered = 0;
+  while (remembered != 5'000) {
+    const stack_cache::key k = stand(remembered);
+    cache->remember(k, s.walked, s.id);
+    if (cache->find(k) == 0) break;
+    ++remembered;
+  }
+  BOOST_TEST(remembered > 200u);
+  BOOST_TEST(remembered < 5'000u);
+  for (std::uintptr_t i = remembered - 100; i != remembered; ++i) BOOST_TEST(cache->find(stand(i)) == s.id);
+  s.walked.cut = false;
+  const stack_cache::key k = stand(remembered);
+  cache->remember(k, s.walked, s.id);
+  BOOST_TEST(cache->find(k) == s.id);
 }
 
 BOOST_AUTO_TEST_CASE(captures_are_right_before_while_and_after_a_thread_has_a_cache)

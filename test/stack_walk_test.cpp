@@ -3,6 +3,7 @@
 
 #include "support/oracle.hpp"
 
+#include <signal.h>
 #include <ucontext.h>
 
 #include <boost/test/unit_test.hpp>
@@ -48,6 +49,24 @@ void test_is_right(const walk& w)
              boost::test_tools::per_element());
 }
 
+[[gnu::noinline]] bool rest_leads_to_the_end(std::size_t limit)
+{
+  const auto* const frame = static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
+  walked_stack found;
+  BOOST_TEST_REQUIRE(walk_stack({stack_layout::sp_of(frame), frame[1], frame[0]}, frame[1], limit, nullptr, found));
+  BOOST_TEST_REQUIRE(found.cut);
+  return leads_to_the_end(found.rest);
+}
+
+enum class led { unknown, yes, no };
+led rest_led_from_handler = led::unknown;
+
+[[gnu::noinline]] bool from_depth(unsigned depth)
+{
+  volatile bool leads = depth == 0 ? rest_leads_to_the_end(1) : from_depth(depth - 1);
+  return leads;
+}
+
 // What a fiber's function leaves here.
 walk* walked_in_fiber = nullptr;
 
@@ -74,7 +93,8 @@ walk walk_in_fiber()
 
 }  // namespace
 
-// __libc_start_call_main, __libc_start_main, _start: the word that leads into the first decides for all three.
+// __libc_start_call_main, __libc_start_main, _start (glibc since 2.34): the word that leads into the first decides for all
+// three.
 BOOST_AUTO_TEST_CASE(what_is_below_main_needs_one_word)
 {
   const walk w = walk_here(max_stack_frames);
@@ -82,13 +102,13 @@ BOOST_AUTO_TEST_CASE(what_is_below_main_needs_one_word)
   BOOST_TEST(w.word_from_end(1) == w.frame_from_end(3));
 }
 
-// start_thread, clone3.
-BOOST_AUTO_TEST_CASE(what_is_below_a_threads_function_needs_one_word)
+// start_thread is called by clone3 or, where that is forbidden, by clone.
+BOOST_AUTO_TEST_CASE(what_is_below_a_threads_function_needs_its_words)
 {
   walk w{};
   std::thread([&w] { w = walk_here(max_stack_frames); }).join();
   test_is_right(w);
-  BOOST_TEST(w.word_from_end(1) == w.frame_from_end(2));
+  BOOST_TEST(w.word_from_end(1) == w.frame_from_end(1));
 }
 
 // Which function a fiber runs is the program's affair, and so is how often.
@@ -104,5 +124,29 @@ BOOST_AUTO_TEST_CASE(a_stack_that_is_cut_needs_a_word_for_each_frame)
   const walk w = walk_here(3);
   BOOST_TEST_REQUIRE(w.whole);
   BOOST_TEST(w.found.count == 3u);
+  BOOST_TEST(w.found.cut);
   BOOST_TEST(w.word_from_end(1) == w.frame_from_end(1));
+}
+
+// The rest is walked where the frames are still there.
+BOOST_AUTO_TEST_CASE(the_rest_of_a_stack_that_is_cut_leads_to_the_end)
+{
+  BOOST_TEST(rest_leads_to_the_end(3));
+  std::thread([] { BOOST_TEST(rest_leads_to_the_end(2)); }).join();
+  BOOST_TEST(!walk_here(max_stack_frames).found.cut);
+}
+
+BOOST_AUTO_TEST_CASE(the_rest_of_a_signal_handlers_stack_does_not)
+{
+  struct sigaction act = {};
+  act.sa_handler = [](int) { rest_led_from_handler = rest_leads_to_the_end(1) ? led::yes : led::no; };
+  BOOST_TEST_REQUIRE(::sigaction(SIGUSR1, &act, nullptr) == 0);
+  BOOST_TEST_REQUIRE(::raise(SIGUSR1) == 0);
+  BOOST_TEST((rest_led_from_handler == led::no));
+}
+
+BOOST_AUTO_TEST_CASE(a_rest_that_is_very_long_is_not_walked)
+{
+  BOOST_TEST(from_depth(3'000));
+  BOOST_TEST(!from_depth(5'000));
 }

@@ -19,15 +19,11 @@ struct own_frame {
 /// optimised code.
 [[nodiscard, gnu::always_inline]] inline bool is_own_caller(const void* caller) noexcept
 {
-#if defined(__x86_64__)
   // Compilers would keep what they compared in a register that is wanted for something else.
   const std::uintptr_t* const frame = own_frame();
   bool same = false;
   asm("cmpq %2, %1" : "=@cce"(same) : "m"(frame[stack_layout::place_of_pc]), "r"(caller));
   return same;
-#else
-  return __builtin_return_address(0) == caller;
-#endif
 }
 
 /// The stack of whoever called the function this becomes part of, if it is the one found last at this place; else 0,

@@ -71,15 +71,13 @@ const stack_cache::entry* stack_cache::entry_of(std::uint64_t h) noexcept
   return &at(b.refs[static_cast<std::size_t>(std::countr_zero(same))]);
 }
 
-// From the first of a call site's stacks, step by step where they part; null if it is not there. `id` is the entry's.
-GPA_NO_SANITIZE const stack_cache::entry* stack_cache::in_tree(std::uint64_t h, const key& k, std::uint32_t& id) noexcept
+// From the first of a call site's stacks, step by step where they part; null if it is not there.
+GPA_NO_SANITIZE const stack_cache::entry* stack_cache::in_tree(std::uint64_t h, const key& k) noexcept
 {
   difference before{};
   for (unsigned step = 0; step != most_steps; ++step) {
     const entry* const e = entry_of(h);
     if (e == nullptr || !is_at(*e, k)) return nullptr;
-    id = e->id;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
     difference d{};
     if (holds(*e, d)) return e;
     if (step != 0 && d.index <= before.index) return nullptr;
@@ -89,49 +87,35 @@ GPA_NO_SANITIZE const stack_cache::entry* stack_cache::in_tree(std::uint64_t h, 
   return nullptr;
 }
 
-// A signal handler that finds one while the thread makes room leaves no trace, as what it found may go; and where a handler
-// made room meanwhile, the thread leaves none. Of an entry its number is read before it is looked at.
+// A signal handler that comes while the thread makes room (remember()) leaves no trace, as what it finds may go.
 GPA_NO_SANITIZE std::uint32_t stack_cache::find(const key& k) noexcept
 {
-  const std::uint8_t half = half_;
   const std::size_t place = guess_of(k.sp, site_of(k.pc, k.limit));
   std::uint32_t& guess = guesses_[place];
   std::uint32_t& sequel = sequels_[sequel_of(place)];
+  const std::uint32_t plain_ref = guess & ~alternates;
   const std::uint32_t mark = guess & alternates;
+  const std::uint32_t sequel_ref = mark != 0 ? sequel : 0;
   std::uint32_t* turn = nullptr;
   const auto keep = [&](std::uint32_t ref, std::uint32_t new_mark) {
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (busy_ || half_ != half) return;
+    if (busy_) return at(ref).id;
     guess = ref | new_mark;
     if (new_mark != 0) sequel = ref;
     if (turn != nullptr) *turn = ref;
     note_last(at(ref));
+    return at(ref).id;
   };
-  std::uint32_t last_ref = mark != 0 ? sequel : guess;
-  if (mark != 0 && !is_at(at(last_ref), k)) last_ref = guess & ~alternates;
-  if (const entry& last = at(last_ref); is_at(last, k)) {
-    const std::uint32_t id = last.id;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    difference d{};
-    if (holds(last, d)) {
-      keep(last_ref, mark);
-      return id;
-    }
-    turn = &turns_[turn_of(last_ref, d)];
+  difference d{};
+  if (const entry& expected = at(sequel_ref); is_at(expected, k) && holds(expected, d)) return keep(sequel_ref, mark);
+  if (const entry& last = at(plain_ref); is_at(last, k)) {
+    // Better than what was expected instead: of so many captures before it the table cannot keep track.
+    if (holds(last, d)) return keep(plain_ref, sequel_ref == 0 ? mark : 0);
+    turn = &turns_[turn_of(plain_ref, d)];
     const std::uint32_t other_ref = *turn;
-    const entry& other = at(other_ref);
-    const std::uint32_t other_id = other.id;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (is_at(other, k) && holds(other, d)) {
-      keep(other_ref, alternates);
-      return other_id;
-    }
+    if (const entry& other = at(other_ref); is_at(other, k) && holds(other, d)) return keep(other_ref, alternates);
   }
-  std::uint32_t id = 0;
-  const entry* const found = in_tree(hash_of(k), k, id);
-  if (found == nullptr) return 0;
-  keep(ref_of(found), mark);
-  return id;
+  const entry* const found = in_tree(hash_of(k), k);
+  return found == nullptr ? 0 : keep(ref_of(found), mark);
 }
 
 // In place of an entry of the same hash, or first in its bucket.
@@ -168,24 +152,28 @@ void stack_cache::begin_half_anew() noexcept
   }
 }
 
-std::byte* stack_cache::append(std::size_t bytes) noexcept
+// Null where there is no room, and none may be made.
+std::byte* stack_cache::append(std::size_t bytes, const walked_stack& s) noexcept
 {
-  if (used_ + bytes > half_bytes) begin_half_anew();
+  if (used_ + bytes > half_bytes) {
+    if (s.cut && !leads_to_the_end(s.rest)) return nullptr;
+    begin_half_anew();
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // no handler finds what is written over now
+  }
   std::byte* const place = log_[half_].data() + used_;
   used_ += static_cast<std::uint32_t>(bytes);
   return place;
 }
 
-GPA_NO_SANITIZE void stack_cache::remember(const key& k, const walked_stack& s, std::uint32_t id) noexcept
+const stack_cache::entry* stack_cache::write(const key& k, const walked_stack& s, std::uint32_t id) noexcept
 {
-  if (!s.fits || id == 0 || busy_) return;
-  busy_ = true;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
   const stack_layout& l = s.layout;
   const int word_count = std::max(int{l.count}, fewest_words);
-  auto* const words = reinterpret_cast<std::uint64_t*>(
-      append(static_cast<std::size_t>(word_count) * sizeof(std::uint64_t) + sizeof(entry) +
-             l.stop_count * sizeof(module_stop)));
+  std::byte* const begin = append(static_cast<std::size_t>(word_count) * sizeof(std::uint64_t) + sizeof(entry) +
+                                      l.stop_count * sizeof(module_stop),
+                                  s);
+  if (begin == nullptr) return nullptr;
+  auto* const words = reinterpret_cast<std::uint64_t*>(begin);
   for (std::size_t i = 0; i != l.count; ++i) words[i] = packed(l.values[i], l.places[i]);
   std::fill(words + l.count, words + word_count, packed(k.pc, stack_layout::place_of_pc));
   auto* const e = new (words + word_count)
@@ -196,22 +184,32 @@ GPA_NO_SANITIZE void stack_cache::remember(const key& k, const walked_stack& s, 
             static_cast<std::int16_t>(-word_count),
             l.stop_count};
   std::copy_n(l.stops.begin(), l.stop_count, reinterpret_cast<module_stop*>(e + 1));
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // what a handler finds is whole
+  return e;
+}
 
-  // Down the tree, as find() will come, to where there is none yet or none that leads further.
-  std::uint64_t h = hash_of(k);
-  const std::uint32_t ref = ref_of(e);
-  guesses_[guess_of(k.sp, site_of(k.pc, k.limit))] = ref;
-  note_last(*e);
-  difference before{};
-  for (unsigned step = 0; step != most_steps - 1; ++step) {
-    const entry* const other = entry_of(h);
-    difference d{};
-    if (other == nullptr || !is_at(*other, k) || holds(*other, d) || (step != 0 && d.index <= before.index)) break;
-    before = d;
-    h = hash_behind(h, d);
+// What it wrote so far is whole whenever a handler comes, which then finds it or not.
+GPA_NO_SANITIZE void stack_cache::remember(const key& k, const walked_stack& s, std::uint32_t id) noexcept
+{
+  if (!s.fits || id == 0 || busy_) return;
+  busy_ = true;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (const entry* const e = write(k, s, id); e != nullptr) {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    const std::uint32_t ref = ref_of(e);
+    guesses_[guess_of(k.sp, site_of(k.pc, k.limit))] = ref;
+    note_last(*e);
+    // Down the tree, as find() will come, to where there is none yet or none that leads further.
+    std::uint64_t h = hash_of(k);
+    difference before{};
+    for (unsigned step = 0; step != most_steps - 1; ++step) {
+      const entry* const other = entry_of(h);
+      difference d{};
+      if (other == nullptr || !is_at(*other, k) || holds(*other, d) || (step != 0 && d.index <= before.index)) break;
+      before = d;
+      h = hash_behind(h, d);
+    }
+    put(h, ref);
   }
-  put(h, ref);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   busy_ = false;
 }

@@ -21,7 +21,9 @@
 // things in the same order again. (A parser that assigns names and values: one of six guesses failed, now none.)
 //
 // Entries are appended to one half of the log while the other is kept; a full half makes the other one begin anew, and
-// what pointed into it is forgotten. Few stacks touch few pages.
+// what pointed into it is forgotten. Few stacks touch few pages. No half begins anew in a signal handler, as what the
+// thread was just looking at could be in it: rules lead through no handler's frame, so a stack that was walked to its end
+// has none, and of one that was cut the rest is walked first. Else a handler may capture, find and remember at any moment.
 //
 // Costs a piece of 256 KiB of metadata memory a thread that captures, touched as stacks become known; and 8 bytes of
 // static thread-local storage. At its end a thread leaves it to the next one, beyond 16 to the metadata. A thread whose
@@ -181,9 +183,10 @@ class stack_cache {
   [[nodiscard]] static bool is_at(const entry& e, const key& k) noexcept;
   [[nodiscard]] static bool holds(const entry& e, difference& d) noexcept;
   [[nodiscard]] const entry* entry_of(std::uint64_t h) noexcept;
-  [[nodiscard]] const entry* in_tree(std::uint64_t h, const key& k, std::uint32_t& id) noexcept;
+  [[nodiscard]] const entry* in_tree(std::uint64_t h, const key& k) noexcept;
+  [[nodiscard]] const entry* write(const key& k, const walked_stack& s, std::uint32_t id) noexcept;
   void put(std::uint64_t h, std::uint32_t ref) noexcept;
-  [[nodiscard]] std::byte* append(std::size_t bytes) noexcept;
+  [[nodiscard]] std::byte* append(std::size_t bytes, const walked_stack& s) noexcept;
   void begin_half_anew() noexcept;
 
   [[maybe_unused]] entry none_;  // at 0, all zero: what no call site matches
@@ -204,7 +207,6 @@ template <class Base>
 GPA_NO_SANITIZE inline bool stack_cache::stands(Base base, const entry& e) noexcept
 {
   std::ptrdiff_t i = e.first;
-#if defined(__x86_64__)
   std::uintptr_t word;
   std::uintptr_t place;
   static_assert(place_bits == 16);
@@ -231,19 +233,14 @@ GPA_NO_SANITIZE inline bool stack_cache::stands(Base base, const entry& e) noexc
                     GPA_LOOK_AT_WORD(3)
                     "addq $4, %[i]\n\t"
                     "jnz 2b"
-                    : [i] "+r"(i), [word] "=&r"(word), [place] "=&r"(place)
+                    : [i] "+&r"(i), [word] "=&r"(word), [place] "=&r"(place)
                     : [words] "r"(e.words_end()), [base] "r"(static_cast<const std::uintptr_t*>(base))
-                    : "cc"
+                    : "cc", "memory"
                     : another);
 #undef GPA_LOOK_AT_WORD
   return true;
 another:
   return false;
-#else
-  for (; i != 0; ++i)
-    if (!stands_at(base, e.words_end()[i])) return false;
-  return true;
-#endif
 }
 
 template <class Base>

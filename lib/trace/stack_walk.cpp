@@ -71,16 +71,15 @@ class surveyor {
   }
 
  private:
-  // Of frames that are the C library's below the user's, all but the innermost need none.
+  // Of the frames below main(), all but the innermost need none.
   static std::size_t words_of_bottom(std::span<const std::uintptr_t> frames) noexcept
   {
     const auto is_of_libc = [](std::uintptr_t pc) { return code_image::around(pc).is_c_library(); };
-    const std::size_t n = frames.size();
-    if (n < 3 || !is_of_libc(frames[n - 2])) return 0;
-    if (is_of_libc(frames[n - 1])) return 1;
     constexpr std::uintptr_t longest_start = 64;  // _start of crt1.o has 34 bytes
     const auto start = static_cast<std::uintptr_t>(::getauxval(AT_ENTRY));
-    return frames[n - 1] - start < longest_start && is_of_libc(frames[n - 3]) ? 2 : 0;
+    const std::size_t n = frames.size();
+    return n >= 3 && frames[n - 1] - start < longest_start && is_of_libc(frames[n - 2]) && is_of_libc(frames[n - 3]) ? 2
+                                                                                                                     : 0;
   }
 
   std::uintptr_t base_;
@@ -145,33 +144,28 @@ constexpr std::uintptr_t moved(std::uintptr_t address, std::intptr_t bytes) noex
   return address + static_cast<std::uintptr_t>(bytes);
 }
 
-}  // namespace
+// Who has no need for the words.
+struct no_survey {
+  void note_word(std::uintptr_t, std::uintptr_t) noexcept {}
+};
 
-GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, std::size_t limit, walk_memory* memory,
-                                walked_stack& out) noexcept
-{
-  rule_reader rules;
-  recollection remembered(memory);
-  surveyor notes(from, out.layout);
-  std::uintptr_t slot = from.sp - word_size;  // where the return address `pc` stands
-  std::uintptr_t pc = from.pc;
-  std::uintptr_t bp = from.bp;
-  std::uintptr_t bp_at = slot - word_size;  // where rbp's value was found; at first, where the capture saved it
-  std::size_t own = 0;
-  std::size_t count = 0;
-  bool met = false;
+// A frame that a walk stands in: where its caller's registers are, once its rule is known.
+struct walker {
+  std::uintptr_t slot;   // where the return address `pc` stands
+  std::uintptr_t pc;
+  std::uintptr_t bp;
+  std::uintptr_t bp_at;  // where rbp's value was found; at first, where the capture saved it
 
-  for (;;) {
-    met = met || pc == caller;
-    if (met) {
-      out.frames[count++] = pc;
-      if (count == limit) break;
-    } else if (++own > most_own_frames) {
-      return false;
-    }
+  explicit walker(const call_site& from) noexcept
+      : slot(from.sp - word_size), pc(from.pc), bp(from.bp), bp_at(slot - word_size)
+  {}
 
-    const unwind_rule rule = remembered.rule_of(slot, pc, rules);
-    notes.note_module(pc, rule.module());
+  [[nodiscard]] call_site here() const noexcept { return {slot + word_size, pc, bp}; }
+
+  // To the caller's frame. False: by another rule than these, or not further out.
+  template <class Notes>
+  [[nodiscard, gnu::always_inline]] GPA_NO_SANITIZE bool go_out(unwind_rule rule, Notes& notes) noexcept
+  {
     const std::uintptr_t sp = slot + word_size;
     std::uintptr_t cfa = moved(sp, rule.offset());
     switch (rule.base()) {
@@ -188,12 +182,6 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
         notes.note_word(at, cfa);
         break;
       }
-      case cfa_base::end:
-        if (!met) return false;
-        out.count = count;
-        out.fits = notes.fits();
-        if (out.fits) notes.leave_out_bottom({out.frames.data(), count});
-        return true;
       default: return false;
     }
     if (cfa <= sp || cfa % word_size != 0) return false;
@@ -208,10 +196,62 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
     if (pc == 0) return false;
     notes.note_word(next, pc);
     slot = next;
+    return true;
+  }
+};
+
+}  // namespace
+
+GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, std::size_t limit, walk_memory* memory,
+                                walked_stack& out) noexcept
+{
+  rule_reader rules;
+  recollection remembered(memory);
+  surveyor notes(from, out.layout);
+  walker at(from);
+  std::size_t own = 0;
+  std::size_t count = 0;
+  bool met = false;
+  out.cut = false;
+
+  for (;;) {
+    met = met || at.pc == caller;
+    if (met) {
+      out.frames[count++] = at.pc;
+      if (count == limit) {
+        out.cut = true;
+        out.rest = at.here();
+        break;
+      }
+    } else if (++own > most_own_frames) {
+      return false;
+    }
+    const unwind_rule rule = remembered.rule_of(at.slot, at.pc, rules);
+    notes.note_module(at.pc, rule.module());
+    if (rule.base() == cfa_base::end) {
+      if (!met) return false;
+      if (notes.fits()) notes.leave_out_bottom({out.frames.data(), count});
+      break;
+    }
+    if (!at.go_out(rule, notes)) return false;
   }
   out.count = count;
   out.fits = notes.fits();
   return true;
+}
+
+GPA_NO_SANITIZE bool leads_to_the_end(const call_site& rest) noexcept
+{
+  constexpr std::size_t very_far = 4'096;
+  rule_reader rules;
+  no_survey none;
+  walker at(rest);
+  for (std::size_t frames = 0; frames != very_far; ++frames) {
+    const unwind_rule rule = rules.rule_of(at.pc);
+    if (rule.base() == cfa_base::end) return true;
+    if (!at.go_out(rule, none)) return false;
+  }
+  return false;
 }
 
 }  // namespace gpa::detail

@@ -8,10 +8,9 @@
 // it. So a layout that lists, from the innermost outward, where each return address stood and what rbp was wherever it
 // mattered, decides exactly: if each of these words is found again, so would the whole walk be.
 //
-// What the C library put below main() or below a thread's function needs no words: those frames are the thread's, stand
-// there from its begin to its end and never again, and the function next to the user's is called from nowhere else
-// (__libc_start_call_main by __libc_start_main by _start; start_thread by clone3). So the word that leads into that
-// function decides for them all.
+// What the C library put below main() needs no words but the innermost: __libc_start_call_main is called by
+// __libc_start_main alone, that by _start alone, and all three stand there from the program's begin to its end. Threads and
+// fibers begin in more than one way.
 //
 // Not thread-safe: a walk is its caller's.
 #pragma once
@@ -65,6 +64,8 @@ struct stack_layout {
 struct walked_stack {
   std::size_t count;
   bool fits;  // the layout says it all; else such a stack is walked each time
+  bool cut;   // there were more frames, from `rest` on
+  call_site rest;
   std::array<std::uintptr_t, max_stack_frames> frames;
   stack_layout layout;
 };
@@ -91,5 +92,9 @@ struct walk_memory {
 /// then `out` is void. `memory` may be null.
 [[nodiscard]] bool walk_stack(const call_site& from, std::uintptr_t caller, std::size_t limit, walk_memory* memory,
                               walked_stack& out) noexcept;
+
+/// Whether a walk that was cut would reach the outermost frame by rules, which never lead through a signal handler's. False
+/// as well when it is very far.
+[[nodiscard]] bool leads_to_the_end(const call_site& rest) noexcept;
 
 }  // namespace gpa::detail
