@@ -50,11 +50,17 @@ class permanent_modules {
       if (b.load(std::memory_order_relaxed) == begin) return true;
     return false;
   }
-  bool is_c_library(std::uintptr_t begin) noexcept
+  bool have_in_c_library(std::uintptr_t pc) noexcept
   {
     find_once();
-    const auto begin_of = [this](part p) { return begins_[p].load(std::memory_order_relaxed); };
-    return begin == begin_of(c_library) && begin != begin_of(program) && begin != begin_of(gpa_itself);
+    const std::uintptr_t begin = begins_[c_library].load(std::memory_order_relaxed);
+    return pc - begin < c_library_bytes_.load(std::memory_order_relaxed);
+  }
+  bool have_in_start(std::uintptr_t pc) noexcept
+  {
+    constexpr std::uintptr_t longest_start = 64;  // _start of crt1.o has 34 bytes
+    find_once();
+    return pc - start_.load(std::memory_order_relaxed) < longest_start;
   }
 
  private:
@@ -68,12 +74,21 @@ class permanent_modules {
     inside[gpa_itself] = number(this);
     inside[c_library] = number(::gnu_get_libc_version());
     inside[cpp_library] = number(typeid(int).name());
-    for (std::size_t i = 0; i != inside.size(); ++i)
-      begins_[i].store(code_image::around(inside[i]).begin(), std::memory_order_relaxed);
+    std::array<code_image, part_count> images;
+    for (std::size_t i = 0; i != inside.size(); ++i) {
+      images[i] = code_image::around(inside[i]);
+      begins_[i].store(images[i].begin(), std::memory_order_relaxed);
+    }
+    const code_image& libc = images[c_library];
+    const bool is_alone = libc != images[program] && libc != images[gpa_itself];
+    c_library_bytes_.store(is_alone ? libc.end() - libc.begin() : 0, std::memory_order_relaxed);
+    start_.store(inside[program], std::memory_order_relaxed);
     known_.store(true, std::memory_order_release);
   }
 
   std::array<std::atomic<std::uintptr_t>, part_count> begins_ = {};
+  std::atomic<std::uintptr_t> c_library_bytes_ = 0;  // where it is a module of its own
+  std::atomic<std::uintptr_t> start_ = 0;
   std::atomic<bool> known_ = false;
 };
 constinit permanent_modules permanent;
@@ -145,9 +160,14 @@ bool code_image::is_permanent() const noexcept
   return !empty() && permanent.hold(begin_);
 }
 
-bool code_image::is_c_library() const noexcept
+bool is_in_c_library(std::uintptr_t pc) noexcept
 {
-  return !empty() && permanent.is_c_library(begin_);
+  return permanent.have_in_c_library(pc);
+}
+
+bool is_in_start(std::uintptr_t pc) noexcept
+{
+  return permanent.have_in_start(pc);
 }
 
 }  // namespace gpa::detail

@@ -46,9 +46,6 @@ class code_image {
   /// libraries that gpa depends on. Other modules may be, as far as we can know.
   [[nodiscard]] bool is_permanent() const noexcept;
 
-  /// Whether it is the C library, and nothing else: false of a program that is linked statically.
-  [[nodiscard]] bool is_c_library() const noexcept;
-
   friend bool operator==(const code_image&, const code_image&) noexcept = default;
 
  private:
@@ -56,6 +53,12 @@ class code_image {
   std::uintptr_t end_ = 0;
   std::uintptr_t unwind_header_ = 0;
 };
+
+/// Whether `pc` lies in the C library: false in a program that is linked statically. Looks at two numbers.
+[[nodiscard]] bool is_in_c_library(std::uintptr_t pc) noexcept;
+
+/// Whether `pc` lies in _start, where the program begins.
+[[nodiscard]] bool is_in_start(std::uintptr_t pc) noexcept;
 
 /// The file of the module around `pc`. Lock-free; never allocates.
 [[nodiscard]] loaded_file file_around(std::uintptr_t pc) noexcept;

@@ -3,8 +3,6 @@
 #include "base/attributes.hpp"
 #include "trace/rule_cache.hpp"
 
-#include <sys/auxv.h>
-
 #include <atomic>
 #include <limits>
 #include <span>
@@ -74,12 +72,10 @@ class surveyor {
   // Of the frames below main(), all but the innermost need none.
   static std::size_t words_of_bottom(std::span<const std::uintptr_t> frames) noexcept
   {
-    const auto is_of_libc = [](std::uintptr_t pc) { return code_image::around(pc).is_c_library(); };
-    constexpr std::uintptr_t longest_start = 64;  // _start of crt1.o has 34 bytes
-    const auto start = static_cast<std::uintptr_t>(::getauxval(AT_ENTRY));
     const std::size_t n = frames.size();
-    return n >= 3 && frames[n - 1] - start < longest_start && is_of_libc(frames[n - 2]) && is_of_libc(frames[n - 3]) ? 2
-                                                                                                                     : 0;
+    const bool is_main =
+        n >= 3 && is_in_start(frames[n - 1]) && is_in_c_library(frames[n - 2]) && is_in_c_library(frames[n - 3]);
+    return is_main ? 2 : 0;
   }
 
   std::uintptr_t base_;
