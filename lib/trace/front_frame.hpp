@@ -6,7 +6,7 @@
 
 namespace gpa::detail {
 
-/// Where the function this becomes part of keeps its caller's rbp: in rbp already, if it is asked for where it is wanted.
+/// Where the function this becomes part of keeps its caller's rbp: rbp says so, if asked where it is wanted.
 struct own_frame {
   [[gnu::always_inline]] operator const std::uintptr_t*() const noexcept
   {
