@@ -139,7 +139,7 @@ BOOST_FIXTURE_TEST_CASE(the_front_door_finds_what_stood_there_last, fixture)
   BOOST_TEST(cache->find_at_once(s.base() + 2, 32) == 0u);
 }
 
-// However many there are: four are looked at at a time, a pair before them, and what is missing is filled up.
+// However many there are: four are looked at at a time, first what four leave over, and fewer than four are filled up.
 BOOST_FIXTURE_TEST_CASE(the_front_door_looks_at_all_words_of_any_number, fixture)
 {
   constexpr std::size_t first = 3;
@@ -187,7 +187,7 @@ BOOST_FIXTURE_TEST_CASE(the_front_door_expects_what_came_after_the_last_capture,
       if (found == 0) BOOST_TEST(cache->find(key) == ids[which]);
     }
   }
-  // What comes after the first depends on what came before it, further back than is remembered; all others are expected.
+  // What comes after the first depends on what came before it, further back than is remembered; others are expected.
   BOOST_TEST(missed == 20u);
 }
 

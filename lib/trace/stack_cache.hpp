@@ -7,7 +7,7 @@
 // fiber's).
 //
 //    guesses   the entry found last for such a call site                            2 KiB, looked at first
-//    sequels   the one that came there after the thread's last capture              2 KiB, instead, where stacks alternate
+//    sequels   the one that came there after the thread's last capture              2 KiB, instead, where they alternate
 //    turns     the entry that stood there when such a guess last failed so          2 KiB, looked at next
 //    buckets   | 8 tags | 8 entries |  ...  entries by hash, the last used first    8 KiB
 //    walks     what the last walk met                                               4 KiB
@@ -15,15 +15,18 @@
 //
 // Stacks with one call site that differ further up hang together as a tree: an entry whose word i is another one now,
 // w, leads to the entry found by (hash so far, i, w). So the right one of many is a step for each place where they part,
-// and no search. Programs that recurse, or call one function from two places, go to and fro between a few of them: which
-// one came the last time that the guess was another, and differed in this word, is tried before the tree. Where that is
-// right, the call site is marked: from then on the guess is what came after the thread's last capture, as programs do
-// things in the same order again. (A parser that assigns names and values: one of six guesses failed, now none.)
+// and no search. Programs that recurse, or call one function from two places, go to and fro between a few of them: the
+// one that came the last time that the guess was another, and differed in this word, is tried before the tree. Where
+// that is right, the call site is marked: from then on the guess is what came after the thread's last capture, as
+// programs do things in the same order again. (A parser that assigns names and values: one of six guesses failed, now
+// none.)
 //
 // Entries are appended to one half of the log while the other is kept; a full half makes the other one begin anew, and
 // what pointed into it is forgotten. Few stacks touch few pages. No half begins anew in a signal handler, as what the
-// thread was just looking at could be in it: rules lead through no handler's frame, so a stack that was walked to its end
-// has none, and of one that was cut the rest is walked first. Else a handler may capture, find and remember at any moment.
+// thread was just looking at could be in it: rules lead through no handler's frame, so a stack that was walked to its
+// end has none, and of one that was cut the rest is walked first. Else a handler may capture, find and remember at any
+// moment. (Not seen is a handler below code without unwind tables, where stacks end for libgcc, too; or one that runs a
+// fiber.)
 //
 // Costs a piece of 256 KiB of metadata memory a thread that captures, touched as stacks become known; and 8 bytes of
 // static thread-local storage. At its end a thread leaves it to the next one, beyond 16 to the metadata. A thread whose
