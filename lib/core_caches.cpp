@@ -157,6 +157,7 @@ void core::thread_ended(cache_header& k) noexcept
   const mutex_guard guard(lock_);
   if (dropped_) return;
   if (cache_header* const c = k.checked ? &k : k.partner; c != nullptr) checked_.leave(static_cast<checked_cache&>(*c));
+  if (!k.checked) fast_.leave(static_cast<fast_cache&>(k));
   const bool first = orphans_ == nullptr;
   if (!first && !k.checked && supply_.from_system() && life_.load(std::memory_order_relaxed) == life::alive)
     fast_.flush(static_cast<fast_cache&>(k));
@@ -286,7 +287,10 @@ void core::become_child(std::uint32_t survivor) noexcept
     }
     if (k->checked) checked_.salvage(static_cast<checked_cache&>(*k));
     if (k->partner != nullptr) checked_.salvage(static_cast<checked_cache&>(*k->partner));
-    if (!k->checked) fast_heap::reset_cache(static_cast<fast_cache&>(*k));
+    if (!k->checked) {
+      fast_.leave(static_cast<fast_cache&>(*k));
+      fast_heap::reset_cache(static_cast<fast_cache&>(*k));
+    }
     k->orphan = true;
     k->next_orphan = orphans_;
     orphans_ = k;

@@ -29,7 +29,8 @@ enum class region_kind : std::uint8_t { checked_slab, fast_slab, checked_large, 
 /// A range of granules with one owner and one purpose: the common head of slabs and large blocks.
 struct region {
   detail::owner* owner = nullptr;
-  std::atomic<const void*> sole{nullptr};  // of a checked slab: the only cache that frees here (checked/claim.hpp)
+  // Of a checked slab: the only cache that frees here (checked/claim.hpp). Of a fast one: the cache it was made for.
+  std::atomic<const void*> sole{nullptr};
   std::byte* base = nullptr;
   std::size_t bytes = 0;  // a multiple of 64 KiB
   region_kind kind{};

@@ -39,6 +39,7 @@ struct alignas(32) fast_bin {  // a size that needs no multiplication
   void** end = nullptr;
   std::uint32_t capacity = 0;  // end - base, but while much memory lies free in slabs
   bool refilled = false;       // since it last overflowed: this thread allocates what it frees
+  bool has_its_own = false;    // a slab was made for it, and its thread runs
 
   [[nodiscard]] std::uint32_t room() const noexcept { return static_cast<std::uint32_t>(end - base); }
   [[nodiscard]] std::uint32_t count() const noexcept { return static_cast<std::uint32_t>(top - base); }

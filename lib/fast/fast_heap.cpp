@@ -164,115 +164,129 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
   fast_bin& b = k.bins[c];
   if (b.base == nullptr && !grow_array(k, c)) return false;
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(batch_slots(slot_size(c)), b.room()));
-  for (;;) {
-    std::uint32_t taken = 0;
-    {
-      const mutex_guard guard(lock_);
-      taken = take_slots(c, b.base + wanted, wanted);
-    }
+  for (bool from_others = false;;) {
+    const std::uint32_t taken = take_slots(k, c, b.base + wanted, wanted, from_others);
     if (taken != 0) {
       if (taken != wanted) std::memmove(b.base, b.base + (wanted - taken), taken * sizeof(void*));
       b.top = b.base + taken;
       b.refilled = true;
       return true;
     }
-    span* const s = new_slab(c);
-    if (s == nullptr) return false;
-    const mutex_guard guard(lock_);
-    free_in_slabs_ += std::size_t{s->slot_count} * s->slot_bytes;
-    list(*s);
+    if (span* const s = new_slab(c); s != nullptr) {
+      add_slab(*s, k);
+    } else if (from_others) {
+      return false;
+    } else {
+      from_others = true;
+    }
   }
 }
 
 // Writes slots in front of `end`, the lowest address last: it is handed out first.
-std::uint32_t fast_heap::take_slots(unsigned c, void** end, std::uint32_t wanted) noexcept
+std::uint32_t fast_heap::take_slots(fast_cache& k, unsigned c, void** end, std::uint32_t wanted,
+                                    bool from_others) noexcept
 {
-  const std::size_t slot = slot_size(c);
+  from_others |= !supply_.from_system();
   std::uint32_t left = wanted;
-  while (left != 0 && with_free_[c] != nullptr) {
-    span& s = *with_free_[c];
-    std::uint32_t here = std::min(left, s.free_slots);
-    s.free_slots -= here;
-    free_in_slabs_ -= here * slot;
+  class_slabs& all = classes_[c];
+  const mutex_guard guard(all.lock);
+  while (left != 0) {
+    span* const s = all.slab_with_free(k);
+    if (s == nullptr) break;
+    if (!from_others && !is_of(*s, k) && (left != wanted || all.has_room_for_its_own(*s))) break;
+    const std::uint32_t here = std::min(left, s->free_slots);
+    take_from(*s, end, here);
+    end -= here;
     left -= here;
-    for (;; ++s.cursor) {
-      std::uint64_t bits = s.free_bits[s.cursor];
-      std::byte* p = s.base + std::size_t{s.cursor} * 64 * slot;
-      if (bits == ~std::uint64_t{0} && here >= 64) {
-        for (unsigned i = 0; i != 64; ++i, p += slot) *--end = p;
-        bits = 0;
-        here -= 64;
-      }
-      for (; bits != 0 && here != 0; bits &= bits - 1, --here)
-        *--end = p + static_cast<unsigned>(std::countr_zero(bits)) * slot;
-      s.free_bits[s.cursor] = bits;
-      if (here == 0) break;
-    }
-    if (s.free_slots == 0) unlist(s);
+    all.free -= here;
+    if (s->free_slots == 0) all.unlist(*s);
   }
+  free_in_slabs_.fetch_sub((wanted - left) * slot_size(c), std::memory_order_relaxed);
   return wanted - left;
 }
 
-// `count` at most a batch. What was allocated together is often freed together: the slab last used is kept at hand, and
-// eight slots in the order of their addresses, or against it, are one step.
+inline void fast_heap::take_from(span& s, void** end, std::uint32_t count) noexcept
+{
+  const std::size_t slot = s.slot_bytes;
+  s.free_slots -= count;
+  for (;; ++s.cursor) {
+    std::uint64_t bits = s.free_bits[s.cursor];
+    std::byte* p = s.base + std::size_t{s.cursor} * 64 * slot;
+    if (bits == ~std::uint64_t{0} && count >= 64) {
+      for (unsigned i = 0; i != 64; ++i, p += slot) *--end = p;
+      bits = 0;
+      count -= 64;
+    }
+    for (; bits != 0 && count != 0; bits &= bits - 1, --count)
+      *--end = p + static_cast<unsigned>(std::countr_zero(bits)) * slot;
+    s.free_bits[s.cursor] = bits;
+    if (count == 0) return;
+  }
+}
+
+// `count` at most a batch. All are of one class, but where the user freed with a wrong size.
 void fast_heap::put_slots(void* const* slots, std::size_t count) noexcept
 {
   span* emptied = nullptr;
+  for (std::size_t i = 0; i != count;) {
+    const span* const s = span_of(slots[i], region_kind::fast_slab);
+    i += s == nullptr ? 1 : put_slots_of(s->size_class, slots + i, count - i, emptied);
+  }
+  delete_slabs(emptied);
+}
+
+// Up to the first that is of another class; how many. What was allocated together is often freed together: the slab last
+// used is kept at hand, and eight slots in the order of their addresses, or against it, are one step.
+std::size_t fast_heap::put_slots_of(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept
+{
+  const bool buried = buried_.load(std::memory_order_relaxed);
+  std::size_t i = 0;
+  std::size_t now_free = 0;  // slots; without those of a slab that goes
+  class_slabs& all = classes_[c];
   {
-    const mutex_guard guard(lock_);
-    for (std::size_t i = 0; i != count;) {
+    const mutex_guard guard(all.lock);
+    while (i != count) {
       span* const s = span_of(slots[i], region_kind::fast_slab);
-      if (s == nullptr) [[unlikely]] {  // the user's mistake, and undefined here
-        ++i;
-        continue;
-      }
+      if (s == nullptr || s->size_class != c) [[unlikely]] break;
       const auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(slots[i]) - s->base);
       const std::uint64_t index = divide(offset, s->slot_reciprocal).index;
       std::uint64_t& word = s->free_bits[index / 64];
       s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(index / 64));
       std::uint64_t run = 0;
       if (is_run_of_eight(slots + i, count - i, s->slot_bytes)) run = run_mask(index % 64, slots[i + 1] > slots[i]);
+      std::uint32_t fresh = 8;
       if (run != 0 && (word & run) == 0) {
         word |= run;
         i += 8;
-        add_free(*s, 8, emptied);
       } else {
         // One that was freed twice must not count twice: two users would be given the same slab.
-        const auto fresh = static_cast<std::uint32_t>(~word >> index % 64 & 1);
+        fresh = static_cast<std::uint32_t>(~word >> index % 64 & 1);
         word |= std::uint64_t{1} << index % 64;
         ++i;
-        add_free(*s, fresh, emptied);
+      }
+      now_free += fresh;
+      all.free += fresh;
+      const std::uint32_t before = s->free_slots;
+      s->free_slots = before + fresh;
+      if (before == 0 && fresh != 0) [[unlikely]] all.list(*s);
+      // The only one with free slots stays.
+      if (fresh != 0 && before + fresh == s->slot_count && (buried || all.with_free != s || s->next != nullptr))
+          [[unlikely]] {
+        all.remove(*s);
+        now_free -= s->slot_count;
+        s->next = emptied;
+        emptied = s;
       }
     }
   }
-  delete_slabs(emptied);
+  free_in_slabs_.fetch_add(now_free * slot_size(c), std::memory_order_relaxed);
+  return i;
 }
 
-inline void fast_heap::add_free(span& s, std::uint32_t count, span*& emptied) noexcept
+bool fast_heap::much_is_free() const noexcept
 {
-  free_in_slabs_ += std::size_t{count} * s.slot_bytes;
-  const std::uint32_t before = s.free_slots;
-  s.free_slots = before + count;
-  if (before == 0 && count != 0) [[unlikely]]
-    list(s);
-  if (count != 0 && before + count == s.slot_count) [[unlikely]]
-    retire(s, emptied);
-}
-
-void fast_heap::retire(span& s, span*& emptied) noexcept
-{
-  const bool only_one = with_free_[s.size_class] == &s && s.next == nullptr;
-  if (only_one && !buried_) return;
-  unlist(s);
-  free_in_slabs_ -= std::size_t{s.slot_count} * s.slot_bytes;
-  s.next = emptied;
-  emptied = &s;
-}
-
-bool fast_heap::much_is_free() noexcept
-{
-  const mutex_guard guard(lock_);
-  return free_in_slabs_ > std::max(spans_.held_bytes() / 5, much_free);
+  const std::size_t allowed = much_free + std::min(for_owners_.load(std::memory_order_relaxed), most_for_owners);
+  return free_in_slabs_.load(std::memory_order_relaxed) > std::max(spans_.held_bytes() / 5, allowed);
 }
 
 // The array is full, or there is none yet.
@@ -345,7 +359,10 @@ bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
 
 void fast_heap::reset_cache(fast_cache& k) noexcept
 {
-  for (fast_bin& b : k.bins) b.top = b.base;
+  for (fast_bin& b : k.bins) {
+    b.top = b.base;
+    b.has_its_own = false;
+  }
   k.large = {};
   k.kept_large = 0;
 }

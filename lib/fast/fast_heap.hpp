@@ -3,7 +3,7 @@
 //
 //    fast_cache     a thread's arrays of free slots             no lock, no atomic read-modify-write
 //       |  batches of at most 64 slots
-//    slabs          one free bit a slot; lowest address first   one lock, for a batch
+//    slabs          one free bit a slot; lowest address first   a lock for each class, once a batch
 //       |
 //    span_cache     granules of 64 KiB, melted when free        a lock of its own; blocks above 32 KiB come from here
 //       |
@@ -27,6 +27,7 @@
 #include "fast/span_cache.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -59,6 +60,8 @@ class fast_heap {
   [[nodiscard]] bool resize(fast_cache& k, void* p, std::size_t old_bytes, std::size_t new_bytes,
                             std::size_t alignment) noexcept;
 
+  /// Its thread has ended: slabs made for it are anybody's.
+  void leave(fast_cache& k) noexcept;
   /// What the cache keeps goes to the slabs.
   void flush(fast_cache& k) noexcept;
   /// Gives back what is free, whole pages within slabs too. What caches keep is not free.
@@ -87,31 +90,55 @@ class fast_heap {
     return r != nullptr && r->owner == &owner_ && r->kind == kind ? static_cast<span*>(r) : nullptr;
   }
   static constexpr std::size_t much_free = std::size_t{8} << 20;
+  static constexpr std::size_t most_for_owners = std::size_t{12} << 20;
   [[nodiscard]] GPA_NOINLINE bool refill(fast_cache& k, unsigned c) noexcept;
   GPA_NOINLINE void make_room(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] bool grow_array(fast_cache& k, unsigned c) noexcept;
-  [[nodiscard]] std::uint32_t take_slots(unsigned c, void** end, std::uint32_t wanted) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] std::uint32_t take_slots(fast_cache& k, unsigned c, void** end, std::uint32_t wanted,
+                                         bool from_others) noexcept;
+  void take_from(span& s, void** end, std::uint32_t count) noexcept;
   void put_slots(void* const* slots, std::size_t count) noexcept;
-  void add_free(span& s, std::uint32_t count, span*& emptied) noexcept GPA_REQUIRES(lock_);
-  void retire(span& s, span*& emptied) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] std::size_t put_slots_of(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept;
   void put_all(fast_bin& b) noexcept;
   [[nodiscard]] void* take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void put_large(fast_cache& k, void* p) noexcept;
   void put_all_large(fast_cache& k) noexcept;
-  /// Whether what lies free in slabs is more than a burst should leave: a quarter of what is live, or 8 MiB.
-  [[nodiscard]] bool much_is_free() noexcept;
-  void list(span& s) noexcept GPA_REQUIRES(lock_);
-  void unlist(span& s) noexcept GPA_REQUIRES(lock_);
+  /// Whether what lies free in slabs is more than a burst should leave: a quarter of what is live, or 8 MiB, and a slab
+  /// for every further thread that has its own of a class (12 MiB at most).
+  [[nodiscard]] bool much_is_free() const noexcept;
   [[nodiscard]] span* new_slab(unsigned c) noexcept;
   void delete_slabs(span* first) noexcept;
+
+  // Threads that refill at once seldom do so for the same class: with one lock for all, one in twelve of two threads'
+  // batches in the churn of bench/ had to sleep.
+  struct class_slabs {
+    small_mutex lock;
+    std::uint32_t owners GPA_GUARDED_BY(lock) = 0;    // caches that had a slab made for themselves; of threads that run
+    span* with_free GPA_GUARDED_BY(lock) = nullptr;   // slabs with free slots
+    std::size_t slots GPA_GUARDED_BY(lock) = 0;       // of all slabs
+    std::size_t free GPA_GUARDED_BY(lock) = 0;        // of these, those with no thread
+
+    void list(span& s) noexcept GPA_REQUIRES(lock);
+    void unlist(span& s) noexcept GPA_REQUIRES(lock);
+    /// Without a block; it is unlisted and no more counted.
+    void remove(span& s) noexcept GPA_REQUIRES(lock);
+    void add(span& s) noexcept GPA_REQUIRES(lock);
+    [[nodiscard]] span* slab_with_free(const fast_cache& k) noexcept GPA_REQUIRES(lock);
+    [[nodiscard]] bool has_room_for_its_own(const span& other) const noexcept GPA_REQUIRES(lock);
+  };
+  void add_slab(span& s, fast_cache& k) noexcept;
+  [[nodiscard]] static bool is_of(const span& s, const fast_cache& k) noexcept
+  {
+    return s.sole.load(std::memory_order_relaxed) == &k;
+  }
 
   owner& owner_;
   span_cache spans_;
   supply& supply_;
-  mutex lock_;
-  std::size_t free_in_slabs_ GPA_GUARDED_BY(lock_) = 0;  // bytes of free slots
-  bool buried_ GPA_GUARDED_BY(lock_) = false;
-  std::array<span*, class_count> with_free_ GPA_GUARDED_BY(lock_){};  // slabs with free slots
+  std::array<class_slabs, class_count> classes_;
+  std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots
+  std::atomic<std::size_t> for_owners_{0};     // bytes of a slab for each owner of a class but the first
+  std::atomic<bool> buried_{false};
 };
 
 /// 1, 2, 4, 8 or 16.

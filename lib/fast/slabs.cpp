@@ -80,52 +80,62 @@ void fast_heap::delete_slabs(span* first) noexcept
   }
 }
 
-void fast_heap::list(span& s) noexcept
+void fast_heap::class_slabs::list(span& s) noexcept
 {
-  span*& first = with_free_[s.size_class];
   s.previous = nullptr;
-  s.next = first;
-  if (first != nullptr) first->previous = &s;
-  first = &s;
+  s.next = with_free;
+  if (with_free != nullptr) with_free->previous = &s;
+  with_free = &s;
 }
 
-void fast_heap::unlist(span& s) noexcept
+void fast_heap::class_slabs::unlist(span& s) noexcept
 {
-  (s.previous != nullptr ? s.previous->next : with_free_[s.size_class]) = s.next;
+  (s.previous != nullptr ? s.previous->next : with_free) = s.next;
   if (s.next != nullptr) s.next->previous = s.previous;
   s.next = s.previous = nullptr;
+}
+
+void fast_heap::class_slabs::add(span& s) noexcept
+{
+  slots += s.slot_count;
+  free += s.slot_count;
+  list(s);
+}
+
+void fast_heap::class_slabs::remove(span& s) noexcept
+{
+  slots -= s.slot_count;
+  free -= s.slot_count;
+  unlist(s);
 }
 
 void fast_heap::trim() noexcept
 {
   span* emptied = nullptr;
-  {
-    const mutex_guard guard(lock_);
-    for (span* s : with_free_) {
-      while (s != nullptr) {
-        span& one = *s;
-        s = s->next;
-        if (one.free_slots != one.slot_count) {
-          if (supply_.from_system()) discard_around_used(one);
-          continue;
-        }
-        unlist(one);
-        free_in_slabs_ -= std::size_t{one.slot_count} * one.slot_bytes;
-        one.next = emptied;
-        emptied = &one;
+  std::size_t removed = 0;  // bytes
+  for (class_slabs& all : classes_) {
+    const mutex_guard guard(all.lock);
+    for (span* s = all.with_free; s != nullptr;) {
+      span& one = *s;
+      s = s->next;
+      if (one.free_slots != one.slot_count) {
+        if (supply_.from_system()) discard_around_used(one);
+        continue;
       }
+      all.remove(one);
+      removed += std::size_t{one.slot_count} * one.slot_bytes;
+      one.next = emptied;
+      emptied = &one;
     }
   }
+  free_in_slabs_.fetch_sub(removed, std::memory_order_relaxed);
   delete_slabs(emptied);
   spans_.trim();
 }
 
 void fast_heap::bury() noexcept
 {
-  {
-    const mutex_guard guard(lock_);
-    buried_ = true;
-  }
+  buried_.store(true, std::memory_order_relaxed);
   spans_.keep_nothing();
   trim();
 }
@@ -141,34 +151,40 @@ void fast_heap::free_buried(void* p) noexcept
 
 void fast_heap::release() noexcept
 {
-  {
-    const mutex_guard guard(lock_);
-    with_free_ = {};
-    free_in_slabs_ = 0;
-    spans_.for_each_used([](span& s) {
-      if (s.free_bits != nullptr) metadata_free(s.free_bits, free_bits_bytes(s.slot_count));
-    });
+  for (class_slabs& all : classes_) {
+    const mutex_guard guard(all.lock);
+    all.with_free = nullptr;
+    all.slots = all.free = all.owners = 0;
   }
+  free_in_slabs_.store(0, std::memory_order_relaxed);
+  for_owners_.store(0, std::memory_order_relaxed);
+  spans_.for_each_used([](span& s) {
+    if (s.free_bits != nullptr) metadata_free(s.free_bits, free_bits_bytes(s.slot_count));
+  });
   spans_.release();
 }
 
 void fast_heap::lock_for_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
-  lock_.lock();
+  for (class_slabs& all : classes_) all.lock.lock();
   spans_.lock_for_fork();
 }
 
 void fast_heap::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   spans_.unlock_after_fork();
-  lock_.unlock();
+  for (class_slabs& all : classes_) all.lock.unlock();
 }
 
 void fast_heap::check() noexcept
 {
   spans_.check();
-  const mutex_guard guard(lock_);
-  std::array<std::size_t, class_count> slabs_with_free{};
+  struct seen {
+    std::size_t slabs_with_free = 0;
+    std::size_t slots = 0;
+    std::size_t free = 0;
+  };
+  std::array<seen, class_count> of_class;
   std::size_t free_bytes = 0;
   spans_.for_each_used([&](const span& s) {
     if (s.size_class == 0) return;
@@ -178,16 +194,22 @@ void fast_heap::check() noexcept
     for (std::size_t w = 0; w != s.cursor; ++w) GPA_ASSERT(s.free_bits[w] == 0);
     GPA_ASSERT(bits == s.free_slots && bits <= s.slot_count);
     free_bytes += std::size_t{bits} * s.slot_bytes;
-    if (bits != 0) ++slabs_with_free[s.size_class];
+    seen& c = of_class[s.size_class];
+    c.slots += s.slot_count;
+    c.free += bits;
+    if (bits != 0) ++c.slabs_with_free;
   });
   for (unsigned c = 1; c != class_count; ++c) {
-    for (const span* s = with_free_[c]; s != nullptr; s = s->next) {
+    class_slabs& all = classes_[c];
+    const mutex_guard guard(all.lock);
+    for (const span* s = all.with_free; s != nullptr; s = s->next) {
       GPA_ASSERT(s->size_class == c && s->free_slots != 0);
-      --slabs_with_free[c];
+      --of_class[c].slabs_with_free;
     }
-    GPA_ASSERT(slabs_with_free[c] == 0);
+    GPA_ASSERT(of_class[c].slabs_with_free == 0);
+    GPA_ASSERT(of_class[c].slots == all.slots && of_class[c].free == all.free);
   }
-  GPA_ASSERT(free_bytes == free_in_slabs_);
+  GPA_ASSERT(free_bytes == free_in_slabs_.load(std::memory_order_relaxed));
 }
 
 }  // namespace gpa::detail
