@@ -14,7 +14,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <new>
+#include <span>
 
 namespace gpa::detail {
 
@@ -25,19 +27,38 @@ constexpr std::size_t most_name = 63;
 // Longer ones push what the program uses out of the cache, however large it is: lib/README.md has the figures.
 std::size_t usual_quarantine() noexcept { return std::min(second_level_cache_bytes() / 2, std::size_t{256} << 10); }
 
-gpa::options decided(const gpa::options& given, build b, bool& has_usual_quarantine)
+core::decided_options decide(const gpa::options& given, build b)
 {
   gpa::options o = given;
   apply_environment(o);
   o.name = interned_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
-  has_usual_quarantine = o.quarantine_bytes == default_quarantine;
-  if (has_usual_quarantine)
-    o.quarantine_bytes = o.checks.is_never() ? 0 : usual_quarantine();  // two microseconds, the first time
+  const bool usual = o.quarantine_bytes == default_quarantine;
+  if (usual) o.quarantine_bytes = o.checks.is_never() ? 0 : usual_quarantine();  // two microseconds, the first time
   if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);
   o.poison_bytes = std::max(o.poison_bytes, default_poison);
   o.stack_frames = std::min(o.stack_frames, max_stack_frames);
-  return o;
+  return {o, usual};
+}
+
+// The tables of size classes lie behind the core, of the heaps it uses: a resource without checks has none of the checked
+// heap, and the other way round.
+template <class Heap>
+constexpr std::size_t table_bytes = sizeof(typename Heap::class_slabs) * class_count;
+
+std::size_t core_bytes(const checks& c) noexcept
+{
+  return sizeof(core) + (c.is_never() ? 0 : table_bytes<checked_heap>) + (c.is_always() ? 0 : table_bytes<fast_heap>);
+}
+
+template <class Heap>
+std::span<typename Heap::class_slabs> make_table(std::byte*& at, bool wanted) noexcept
+{
+  if (!wanted) return {};
+  auto* const first = reinterpret_cast<typename Heap::class_slabs*>(at);
+  std::uninitialized_default_construct_n(first, class_count);
+  at += table_bytes<Heap>;
+  return {first, class_count};
 }
 
 std::pmr::memory_resource* upstream_or_pages(std::pmr::memory_resource* upstream) noexcept
@@ -47,8 +68,8 @@ std::pmr::memory_resource* upstream_or_pages(std::pmr::memory_resource* upstream
 
 }  // namespace
 
-core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b)
-    : options_(decided(o, b, has_usual_quarantine_)),
+core::core(front& f, const decided_options& decided, std::pmr::memory_resource* upstream, std::byte* tables)
+    : options_(decided.options),
       upstream_(upstream_or_pages(upstream)),
       birth_(next_number()),
       object_(&f),
@@ -60,8 +81,9 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
               options_.checks.is_never() ? fast_heap::least_huge : huge_page_size,
               options_.checks.is_always() ? stock::closed : stock::open),
       checked_(*this, is_sampled() ? sampled_supply_ : supply_,
-               quarantine_rule::of(options_.quarantine_bytes, has_usual_quarantine_), options_.poison_bytes),
-      fast_(*this, supply_)
+               quarantine_rule::of(options_.quarantine_bytes, decided.has_usual_quarantine), options_.poison_bytes,
+               make_table<checked_heap>(tables, !options_.checks.is_never())),
+      fast_(*this, supply_, make_table<fast_heap>(tables, !options_.checks.is_always()))
 {
   if (options_.profile && !options_.checks.is_never()) profile_.emplace();
   name_ = options_.name;
@@ -75,15 +97,17 @@ core::core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream,
 
 core* core::create(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b)
 {
-  void* const place = metadata_allocate(sizeof(core));
+  const decided_options decided = decide(o, b);
+  const std::size_t bytes = core_bytes(decided.options.checks);
+  void* const place = metadata_allocate(bytes);
   if (place == nullptr) throw std::bad_alloc();
   core* made = nullptr;
   try {
-    made = new (place) core(f, o, upstream, b);
+    made = new (place) core(f, decided, upstream, static_cast<std::byte*>(place) + sizeof(core));
     register_core(*made);
   } catch (...) {
     if (made != nullptr) made->~core();
-    metadata_free(place, sizeof(core));
+    metadata_free(place, bytes);
     throw;
   }
   watch_exit_status(made->options_.leak_exit_status);
@@ -94,8 +118,9 @@ core* core::create(front& f, const gpa::options& o, std::pmr::memory_resource* u
 
 void core::destroy(core& c) noexcept
 {
+  const std::size_t bytes = core_bytes(c.options_.checks);
   c.~core();
-  metadata_free(&c, sizeof(core));
+  metadata_free(&c, bytes);
 }
 
 void core::publish_id(std::uint64_t id) noexcept

@@ -47,6 +47,10 @@ enum class life : std::uint8_t { alive, deinitialised, dead };
 
 class core final : public owner {
  public:
+  struct decided_options {
+    gpa::options options;
+    bool has_usual_quarantine;
+  };
   /// Throws std::bad_alloc.
   [[nodiscard]] static core* create(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b);
   /// The resource object is about to go.
@@ -109,7 +113,8 @@ class core final : public owner {
 
  private:
   friend class cache_lease;
-  core(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b);
+  /// `tables`: where those of the heaps it uses have room.
+  core(front& f, const decided_options& decided, std::pmr::memory_resource* upstream, std::byte* tables);
   ~core() = default;
 
   struct totals {
@@ -153,8 +158,7 @@ class core final : public owner {
   void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] std::uint64_t number_allocation(std::size_t bytes, std::size_t alignment) noexcept;
 
-  bool has_usual_quarantine_ = false;  // said while options_ is made
-  gpa::options options_;
+  const gpa::options options_;
   std::pmr::memory_resource* const upstream_;
   const std::uint64_t birth_;
   std::atomic<front*> object_;  // the resource's; null once it is gone

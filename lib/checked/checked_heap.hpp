@@ -32,7 +32,6 @@
 #include "os/containers.hpp"
 #include "trace/capture.hpp"
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -53,11 +52,25 @@ struct block_notes {
 
 class checked_heap {
  public:
-  checked_heap(owner& o, supply& s, quarantine_rule rule, std::size_t poison_bytes) noexcept
+  // A thread that lost its CPU while it holds a lock makes those wait who want the same: with one for each class, and the
+  // threads at work on blocks of many sizes, hardly anybody does. It guards the bits of the class's slabs, what is
+  // counted of them, and which of them have pages.
+  struct class_slabs {
+    small_mutex lock;
+    std::uint32_t owners GPA_GUARDED_BY(lock) = 0;   // caches that had a slab made for themselves; of threads that run
+    slab* with_free GPA_GUARDED_BY(lock) = nullptr;  // slabs with free bits, last listed first
+    std::size_t slots GPA_GUARDED_BY(lock) = 0;      // of all slabs
+    std::size_t free GPA_GUARDED_BY(lock) = 0;       // free bits of all slabs
+  };
+
+  /// `classes`: one for each size class, or none for a heap that nobody calls.
+  checked_heap(owner& o, supply& s, quarantine_rule rule, std::size_t poison_bytes,
+               std::span<class_slabs> classes) noexcept
       : owner_(o),
         supply_(s),
         rule_(rule),
         poison_(poison_rule::up_to(poison_bytes)),
+        classes_(classes),
         large_(o, s, rule.bytes)
   {
   }
@@ -210,17 +223,7 @@ class checked_heap {
   const poison_rule poison_;
   std::atomic<std::size_t> held_{0};
 
-  // A thread that lost its CPU while it holds a lock makes those wait who want the same: with one for each class, and the
-  // threads at work on blocks of many sizes, hardly anybody does. It guards the bits of the class's slabs, what is
-  // counted of them, and which of them have pages.
-  struct class_slabs {
-    small_mutex lock;
-    std::uint32_t owners GPA_GUARDED_BY(lock) = 0;   // caches that had a slab made for themselves; of threads that run
-    slab* with_free GPA_GUARDED_BY(lock) = nullptr;  // slabs with free bits, last listed first
-    std::size_t slots GPA_GUARDED_BY(lock) = 0;      // of all slabs
-    std::size_t free GPA_GUARDED_BY(lock) = 0;       // free bits of all slabs
-  };
-  std::array<class_slabs, class_count> classes_;
+  const std::span<class_slabs> classes_;
   mutable mutex slabs_lock_;                           // taken before one of those above, if both are
   slab* slabs_ GPA_GUARDED_BY(slabs_lock_) = nullptr;  // all of them, newest first
   std::atomic<std::size_t> idle_{0};                   // bytes of slots that became free since their slab was thinned

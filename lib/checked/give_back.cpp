@@ -352,7 +352,7 @@ void checked_heap::check() const noexcept GPA_THREAD_SAFETY(no_thread_safety_ana
     free_bits[s->size_class] += bits;
   }
   GPA_ASSERT(taken == taken_.load(std::memory_order_relaxed));
-  for (unsigned c = 1; c != class_count; ++c) GPA_ASSERT(slots[c] == classes_[c].slots && free_bits[c] == classes_[c].free);
+  for (std::size_t c = 0; c != classes_.size(); ++c) GPA_ASSERT(slots[c] == classes_[c].slots && free_bits[c] == classes_[c].free);
 }
 
 }  // namespace gpa::detail

@@ -26,16 +26,37 @@
 #include "fast/fast_cache.hpp"
 #include "fast/span_cache.hpp"
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace gpa::detail {
 
 class fast_heap {
  public:
-  fast_heap(owner& o, supply& s) noexcept : owner_(o), spans_(o, s), supply_(s) {}
+  // Threads that refill at once seldom do so for the same class: with one lock for all, one in twelve of two threads'
+  // batches in the churn of bench/ had to sleep.
+  struct class_slabs {
+    small_mutex lock;
+    std::uint32_t owners GPA_GUARDED_BY(lock) = 0;    // caches that had a slab made for themselves; of threads that run
+    span* with_free GPA_GUARDED_BY(lock) = nullptr;   // slabs with free slots
+    std::size_t slots GPA_GUARDED_BY(lock) = 0;       // of all slabs
+    std::size_t free GPA_GUARDED_BY(lock) = 0;        // of these, those with no thread
+
+    void list(span& s) noexcept GPA_REQUIRES(lock);
+    void unlist(span& s) noexcept GPA_REQUIRES(lock);
+    /// Without a block; it is unlisted and no more counted.
+    void remove(span& s) noexcept GPA_REQUIRES(lock);
+    void add(span& s) noexcept GPA_REQUIRES(lock);
+    [[nodiscard]] span* slab_with_free(const fast_cache& k) noexcept GPA_REQUIRES(lock);
+    [[nodiscard]] bool has_room_for_its_own(const span& other) const noexcept GPA_REQUIRES(lock);
+  };
+
+  /// `classes`: one for each size class, or none for a heap that nobody calls.
+  fast_heap(owner& o, supply& s, std::span<class_slabs> classes) noexcept
+      : owner_(o), spans_(o, s), supply_(s), classes_(classes)
+  {}
   ~fast_heap() { release(); }
   fast_heap(const fast_heap&) = delete;
   fast_heap& operator=(const fast_heap&) = delete;
@@ -109,23 +130,6 @@ class fast_heap {
   [[nodiscard]] span* new_slab(unsigned c) noexcept;
   void delete_slabs(span* first) noexcept;
 
-  // Threads that refill at once seldom do so for the same class: with one lock for all, one in twelve of two threads'
-  // batches in the churn of bench/ had to sleep.
-  struct class_slabs {
-    small_mutex lock;
-    std::uint32_t owners GPA_GUARDED_BY(lock) = 0;    // caches that had a slab made for themselves; of threads that run
-    span* with_free GPA_GUARDED_BY(lock) = nullptr;   // slabs with free slots
-    std::size_t slots GPA_GUARDED_BY(lock) = 0;       // of all slabs
-    std::size_t free GPA_GUARDED_BY(lock) = 0;        // of these, those with no thread
-
-    void list(span& s) noexcept GPA_REQUIRES(lock);
-    void unlist(span& s) noexcept GPA_REQUIRES(lock);
-    /// Without a block; it is unlisted and no more counted.
-    void remove(span& s) noexcept GPA_REQUIRES(lock);
-    void add(span& s) noexcept GPA_REQUIRES(lock);
-    [[nodiscard]] span* slab_with_free(const fast_cache& k) noexcept GPA_REQUIRES(lock);
-    [[nodiscard]] bool has_room_for_its_own(const span& other) const noexcept GPA_REQUIRES(lock);
-  };
   void add_slab(span& s, fast_cache& k) noexcept;
   [[nodiscard]] static bool is_of(const span& s, const fast_cache& k) noexcept
   {
@@ -135,7 +139,7 @@ class fast_heap {
   owner& owner_;
   span_cache spans_;
   supply& supply_;
-  std::array<class_slabs, class_count> classes_;
+  const std::span<class_slabs> classes_;
   std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots
   std::atomic<std::size_t> for_owners_{0};     // bytes of a slab for each owner of a class but the first
   std::atomic<bool> buried_{false};

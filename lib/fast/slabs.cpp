@@ -199,7 +199,7 @@ void fast_heap::check() noexcept
     c.free += bits;
     if (bits != 0) ++c.slabs_with_free;
   });
-  for (unsigned c = 1; c != class_count; ++c) {
+  for (std::size_t c = 0; c != classes_.size(); ++c) {
     class_slabs& all = classes_[c];
     const mutex_guard guard(all.lock);
     for (const span* s = all.with_free; s != nullptr; s = s->next) {

@@ -8,6 +8,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -25,8 +26,10 @@ struct fast_heaps {
   recording_upstream upstream;
   detail::supply from_system{nullptr};
   detail::supply from_upstream{&upstream};
-  detail::fast_heap pages{owner, from_system};
-  detail::fast_heap above{owner, from_upstream};
+  std::array<detail::fast_heap::class_slabs, detail::class_count> classes_of_pages;
+  std::array<detail::fast_heap::class_slabs, detail::class_count> classes_of_above;
+  detail::fast_heap pages{owner, from_system, classes_of_pages};
+  detail::fast_heap above{owner, from_upstream, classes_of_above};
   detail::fast_cache k;
   detail::fast_cache other;
 
