@@ -55,6 +55,27 @@ extern constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root;
   return leaf->regions[(address >> 16) & 0xFFFF].load(std::memory_order_acquire);
 }
 
+/// The same for many addresses, of which most lie within 4 GiB.
+class region_finder {
+ public:
+  [[nodiscard]] region* of(const void* p) noexcept
+  {
+    const auto address = reinterpret_cast<std::uintptr_t>(p);
+    if (address >> 32 != branch_) [[unlikely]] {
+      const std::size_t branch = address >> 32;
+      leaf_ = branch < page_map_root.size() ? page_map_root[branch].load(std::memory_order_acquire) : nullptr;
+      branch_ = leaf_ != nullptr ? branch : none;
+      if (leaf_ == nullptr) return nullptr;
+    }
+    return leaf_->regions[(address >> 16) & 0xFFFF].load(std::memory_order_acquire);
+  }
+
+ private:
+  static constexpr std::size_t none = ~std::size_t{0};
+  std::size_t branch_ = none;
+  const page_map_leaf* leaf_ = nullptr;
+};
+
 /// Enters every granule of `r`. False, and nothing entered, when memory for a leaf is refused.
 [[nodiscard]] bool enter_region(region& r) noexcept;
 /// Makes sure that enter_region() and grow_region() cannot fail for that range. False: memory was refused.

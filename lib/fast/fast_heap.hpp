@@ -110,6 +110,14 @@ class fast_heap {
     region* const r = region_of(p);
     return r != nullptr && r->owner == &owner_ && r->kind == kind ? static_cast<span*>(r) : nullptr;
   }
+  /// If it is a slab of ours and this class; else null.
+  [[nodiscard]] span* as_slab(region* r, unsigned c) const noexcept
+  {
+    const unsigned both = static_cast<unsigned>(region_kind::fast_slab) | c << 8;  // one comparison for two bytes
+    if (r == nullptr || r->owner != &owner_ || (static_cast<unsigned>(r->kind) | unsigned{r->size_class} << 8) != both)
+      return nullptr;
+    return static_cast<span*>(r);
+  }
   static constexpr std::size_t much_free = std::size_t{8} << 20;
   static constexpr std::size_t most_for_owners = std::size_t{12} << 20;
   [[nodiscard]] GPA_NOINLINE bool refill(fast_cache& k, unsigned c) noexcept;
@@ -120,6 +128,10 @@ class fast_heap {
   void take_from(span& s, void** end, std::uint32_t count) noexcept;
   void put_slots(void* const* slots, std::size_t count) noexcept;
   [[nodiscard]] std::size_t put_slots_of(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept;
+  [[nodiscard]] bool put_run(unsigned c, void* const* slots, span*& emptied) noexcept GPA_REQUIRES(classes_[c].lock);
+  [[nodiscard]] GPA_NOINLINE std::size_t put_each(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept
+      GPA_REQUIRES(classes_[c].lock);
+  GPA_NOINLINE void settle(span& s, std::uint32_t fresh, span*& emptied) noexcept;
   void put_all(fast_bin& b) noexcept;
   [[nodiscard]] void* take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void put_large(fast_cache& k, void* p) noexcept;

@@ -11,6 +11,7 @@
 // A block above 32 MiB, or aligned to more than a granule, has a segment of its own (`single`): one span, never cut.
 #pragma once
 
+#include "base/bits.hpp"
 #include "base/size_class.hpp"
 #include "blocks/page_map.hpp"
 
@@ -37,6 +38,12 @@ struct span : region {
   span* previous = nullptr;  // as next
   span* older = nullptr;     // free and dirty: in the order they were freed
   span* newer = nullptr;
+
+  /// Of a slab: which of its slots holds `p`.
+  [[nodiscard]] std::uint64_t index_of(const void* p) const noexcept
+  {
+    return divide(static_cast<std::uint64_t>(static_cast<const std::byte*>(p) - base), slot_reciprocal).index;
+  }
 };
 static_assert(sizeof(span) == 128, "what a slab or a large block costs, beside a slab's bits");
 
