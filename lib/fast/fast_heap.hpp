@@ -128,10 +128,12 @@ class fast_heap {
   void take_from(span& s, void** end, std::uint32_t count) noexcept;
   void put_slots(void* const* slots, std::size_t count) noexcept;
   [[nodiscard]] std::size_t put_slots_of(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept;
-  [[nodiscard]] bool put_run(unsigned c, void* const* slots, span*& emptied) noexcept GPA_REQUIRES(classes_[c].lock);
-  [[nodiscard]] GPA_NOINLINE std::size_t put_each(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept
-      GPA_REQUIRES(classes_[c].lock);
-  GPA_NOINLINE void settle(span& s, std::uint32_t fresh, span*& emptied) noexcept;
+  [[nodiscard]] bool put_run(class_slabs& all, unsigned c, void* const* slots, span*& emptied) noexcept
+      GPA_REQUIRES(all.lock);
+  [[nodiscard]] GPA_NOINLINE std::size_t put_each(class_slabs& all, unsigned c, void* const* slots, std::size_t count,
+                                                  span*& emptied) noexcept GPA_REQUIRES(all.lock);
+  GPA_NOINLINE void settle(class_slabs& all, span& s, std::uint32_t fresh, span*& emptied) noexcept
+      GPA_REQUIRES(all.lock);
   void put_all(fast_bin& b) noexcept;
   [[nodiscard]] void* take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void put_large(fast_cache& k, void* p) noexcept;

@@ -53,13 +53,13 @@ std::size_t fast_heap::put_slots_of(unsigned c, void* const* slots, std::size_t 
     const mutex_guard guard(all.lock);
     const std::size_t before = all.free;
     for (std::size_t part = 8; i != count;) {
-      if (count - i >= 8 && put_run(c, slots + i, emptied)) {
+      if (count - i >= 8 && put_run(all, c, slots + i, emptied)) {
         i += 8;
         part = 8;
         continue;
       }
       const std::size_t end = std::min(count, i + part);
-      i += put_each(c, slots + i, end - i, emptied);
+      i += put_each(all, c, slots + i, end - i, emptied);
       if (i != end) break;
       part *= 2;
     }
@@ -70,7 +70,7 @@ std::size_t fast_heap::put_slots_of(unsigned c, void* const* slots, std::size_t 
 }
 
 // Eight slots, if they follow each other. False: nothing was done.
-inline bool fast_heap::put_run(unsigned c, void* const* slots, span*& emptied) noexcept
+inline bool fast_heap::put_run(class_slabs& all, unsigned c, void* const* slots, span*& emptied) noexcept
 {
   if (!is_run_of_eight(slots, slot_size(c))) return false;
   region* const r = region_of(slots[0]);
@@ -83,13 +83,14 @@ inline bool fast_heap::put_run(unsigned c, void* const* slots, span*& emptied) n
   word |= run;
   s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(index / 64));
   s->free_slots += 8;
-  classes_[c].free += 8;
-  if (s->free_slots == 8 || s->free_slots == s->slot_count) settle(*s, 8, emptied);
+  all.free += 8;
+  if (s->free_slots == 8 || s->free_slots == s->slot_count) settle(all, *s, 8, emptied);
   return true;
 }
 
 // How many: up to the first that is of another class.
-std::size_t fast_heap::put_each(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept
+std::size_t fast_heap::put_each(class_slabs& all, unsigned c, void* const* slots, std::size_t count,
+                                span*& emptied) noexcept
 {
   region_finder regions;
   std::size_t twice = 0;
@@ -108,16 +109,15 @@ std::size_t fast_heap::put_each(unsigned c, void* const* slots, std::size_t coun
     word |= bit;
     s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(index / 64));
     const std::uint32_t now = ++s->free_slots;
-    if (now == 1 || now == s->slot_count) [[unlikely]] settle(*s, 1, emptied);
+    if (now == 1 || now == s->slot_count) [[unlikely]] settle(all, *s, 1, emptied);
   }
-  classes_[c].free += i - twice;
+  all.free += i - twice;
   return i;
 }
 
 // The slab had no free slot, or has no other now; `fresh` are new. The only one with free slots stays.
-void fast_heap::settle(span& s, std::uint32_t fresh, span*& emptied) noexcept
+void fast_heap::settle(class_slabs& all, span& s, std::uint32_t fresh, span*& emptied) noexcept
 {
-  class_slabs& all = classes_[s.size_class];
   if (s.free_slots == fresh) all.list(s);
   const bool only_one = all.with_free == &s && s.next == nullptr;
   if (s.free_slots != s.slot_count || (only_one && !buried_.load(std::memory_order_relaxed))) return;
