@@ -45,6 +45,7 @@ core::decided_options decide(const gpa::options& given, build b)
 // heap, and the other way round.
 template <class Heap>
 constexpr std::size_t table_bytes = sizeof(typename Heap::class_slabs) * class_count;
+static_assert(alignof(core) == 64 && table_bytes<checked_heap> % alignof(fast_heap::class_slabs) == 0);
 
 std::size_t core_bytes(const checks& c) noexcept
 {

@@ -55,7 +55,7 @@ class checked_heap {
   // A thread that lost its CPU while it holds a lock makes those wait who want the same: with one for each class, and the
   // threads at work on blocks of many sizes, hardly anybody does. It guards the bits of the class's slabs, what is
   // counted of them, and which of them have pages.
-  struct class_slabs {
+  struct alignas(32) class_slabs {  // two a line
     small_mutex lock;
     std::uint32_t owners GPA_GUARDED_BY(lock) = 0;   // caches that had a slab made for themselves; of threads that run
     slab* with_free GPA_GUARDED_BY(lock) = nullptr;  // slabs with free bits, last listed first

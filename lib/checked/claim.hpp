@@ -43,7 +43,7 @@ void sharing_unlock() noexcept;
 /// The owner's side: what `work` does, it does alone. Another thread may be waiting for its end: it takes no lock, calls
 /// nothing, and of user memory it reads the redzone of a live block, and writes at most the block it freed, if that is
 /// small. False with nothing done if the slab is not `k`'s alone, else what `work` returns. Any region will do: of another
-/// heap, or no slab at all, it is nobody's alone.
+/// heap, or no slab at all, it is never a checked cache's alone.
 template <class Work>
 [[nodiscard, gnu::always_inline]] inline bool do_alone(checked_cache& k, const slab& s, Work work) noexcept
 {

@@ -30,7 +30,7 @@
 
 namespace gpa::detail {
 
-/// Slots that move between a thread and the heap under one hold of its lock.
+/// Slots that move between a thread and the heap under one hold of their class's lock.
 inline constexpr std::uint32_t most_in_batch = 64;
 
 struct alignas(32) fast_bin {  // a size that needs no multiplication
@@ -39,7 +39,7 @@ struct alignas(32) fast_bin {  // a size that needs no multiplication
   void** end = nullptr;
   std::uint32_t capacity = 0;  // end - base, but while much memory lies free in slabs
   bool refilled = false;       // since it last overflowed: this thread allocates what it frees
-  bool has_its_own = false;    // a slab was made for it, and its thread runs
+  bool has_its_own = false;    // a slab was made for it since its thread began
 
   [[nodiscard]] std::uint32_t room() const noexcept { return static_cast<std::uint32_t>(end - base); }
   [[nodiscard]] std::uint32_t count() const noexcept { return static_cast<std::uint32_t>(top - base); }

@@ -143,7 +143,7 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
   fast_bin& b = k.bins[c];
   if (b.base == nullptr && !grow_array(k, c)) return false;
   const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(batch_slots(slot_size(c)), b.room()));
-  for (bool from_others = false;;) {
+  for (bool from_others = !supply_.from_system() || own_refused_.load(std::memory_order_relaxed);;) {
     const std::uint32_t taken = take_slots(k, c, b.base + wanted, wanted, from_others);
     if (taken != 0) {
       if (taken != wanted) std::memmove(b.base, b.base + (wanted - taken), taken * sizeof(void*));
@@ -153,10 +153,12 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
     }
     if (span* const s = new_slab(c); s != nullptr) {
       add_slab(*s, k);
+      own_refused_.store(false, std::memory_order_relaxed);
     } else if (from_others) {
       return false;
     } else {
       from_others = true;
+      own_refused_.store(true, std::memory_order_relaxed);
     }
   }
 }
@@ -165,14 +167,13 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
 std::uint32_t fast_heap::take_slots(fast_cache& k, unsigned c, void** end, std::uint32_t wanted,
                                     bool from_others) noexcept
 {
-  from_others |= !supply_.from_system();
   std::uint32_t left = wanted;
   class_slabs& all = classes_[c];
   const mutex_guard guard(all.lock);
   while (left != 0) {
     span* const s = all.slab_with_free(k);
     if (s == nullptr) break;
-    if (!from_others && !is_of(*s, k) && (left != wanted || all.has_room_for_its_own(*s))) break;
+    if (!from_others && !is_of(*s, k) && (left != wanted || may_have_its_own(all, *s))) break;
     const std::uint32_t here = std::min(left, s->free_slots);
     take_from(*s, end, here);
     end -= here;

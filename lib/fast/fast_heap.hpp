@@ -13,8 +13,8 @@
 // allocates one after the other lies side by side. The class of a block follows from the arguments of its free: its
 // slab is looked up when the slot leaves the thread, never before.
 //
-// What it costs: one bit and, while a thread keeps it, eight bytes a slot; an empty slab stays if it is the only one of
-// its class with free slots.
+// What it costs: one bit and, while a thread keeps it, eight bytes a slot; a slab a class for each thread, while 12 MiB of
+// them are not exceeded; an empty slab stays if it is the only one of its class with free slots.
 //
 // Thread-safe; a cache belongs to one thread at a time.
 #pragma once
@@ -37,7 +37,7 @@ class fast_heap {
  public:
   // Threads that refill at once seldom do so for the same class. With one lock for all, two threads slept for it some six
   // times in 100 000 pairs of bench/'s churn each, which was a quarter of the time.
-  struct class_slabs {
+  struct alignas(32) class_slabs {  // two a line
     small_mutex lock;
     std::uint32_t owners GPA_GUARDED_BY(lock) = 0;    // caches that had a slab made for themselves; of threads that run
     span* with_free GPA_GUARDED_BY(lock) = nullptr;   // slabs with free slots
@@ -50,7 +50,8 @@ class fast_heap {
     void remove(span& s) noexcept GPA_REQUIRES(lock);
     void add(span& s) noexcept GPA_REQUIRES(lock);
     [[nodiscard]] span* slab_with_free(const fast_cache& k) noexcept GPA_REQUIRES(lock);
-    [[nodiscard]] bool has_room_for_its_own(const span& other) const noexcept GPA_REQUIRES(lock);
+    /// Of how many slabs slots may lie free so that owners have their own.
+    [[nodiscard]] std::size_t for_owners() const noexcept GPA_REQUIRES(lock);
   };
 
   /// `classes`: one for each size class, or none for a heap that nobody calls.
@@ -81,7 +82,7 @@ class fast_heap {
   [[nodiscard]] bool resize(fast_cache& k, void* p, std::size_t old_bytes, std::size_t new_bytes,
                             std::size_t alignment) noexcept;
 
-  /// Its thread has ended: slabs made for it are anybody's.
+  /// Its thread has ended: fewer slots may lie free from now on.
   void leave(fast_cache& k) noexcept;
   /// What the cache keeps goes to the slabs.
   void flush(fast_cache& k) noexcept;
@@ -145,6 +146,8 @@ class fast_heap {
   void delete_slabs(span* first) noexcept;
 
   void add_slab(span& s, fast_cache& k) noexcept;
+  [[nodiscard]] bool may_have_its_own(const class_slabs& all, const span& other) const noexcept
+      GPA_REQUIRES(all.lock);
   [[nodiscard]] static bool is_of(const span& s, const fast_cache& k) noexcept
   {
     return s.sole.load(std::memory_order_relaxed) == &k;
@@ -154,8 +157,10 @@ class fast_heap {
   span_cache spans_;
   supply& supply_;
   const std::span<class_slabs> classes_;
-  std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots
-  std::atomic<std::size_t> for_owners_{0};     // bytes of a slab for each owner of a class but the first
+  // Apart from what each refill reads. Of a class's slabs they change under its lock, so that a fork finds them right.
+  alignas(64) std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots
+  std::atomic<std::size_t> for_owners_{0};                 // bytes of a slab for each owner of a class but the first
+  std::atomic<bool> own_refused_{false};                   // there was no memory for a slab that somebody might have had
   std::atomic<bool> buried_{false};
 };
 

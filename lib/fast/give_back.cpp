@@ -48,24 +48,20 @@ std::size_t fast_heap::put_slots_of(unsigned c, void* const* slots, std::size_t 
 {
   class_slabs& all = classes_[c];
   std::size_t i = 0;
-  std::size_t now_free = 0;
-  {
-    const mutex_guard guard(all.lock);
-    const std::size_t before = all.free;
-    for (std::size_t part = 8; i != count;) {
-      if (count - i >= 8 && put_run(all, c, slots + i, emptied)) {
-        i += 8;
-        part = 8;
-        continue;
-      }
-      const std::size_t end = std::min(count, i + part);
-      i += put_each(all, c, slots + i, end - i, emptied);
-      if (i != end) break;
-      part *= 2;
+  const mutex_guard guard(all.lock);
+  const std::size_t before = all.free;
+  for (std::size_t part = 8; i != count;) {
+    if (count - i >= 8 && put_run(all, c, slots + i, emptied)) {
+      i += 8;
+      part = 8;
+      continue;
     }
-    now_free = all.free - before;
+    const std::size_t end = std::min(count, i + part);
+    i += put_each(all, c, slots + i, end - i, emptied);
+    if (i != end) break;
+    part *= 2;
   }
-  free_in_slabs_.fetch_add(now_free * slot_size(c), std::memory_order_relaxed);
+  free_in_slabs_.fetch_add((all.free - before) * slot_size(c), std::memory_order_relaxed);
   return i;
 }
 

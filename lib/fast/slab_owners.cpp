@@ -2,25 +2,28 @@
 // side, each on twice as many pages, and lines of both in the pairs a CPU fetches.
 #include "fast/fast_heap.hpp"
 
+#include <algorithm>
+
 namespace gpa::detail {
 
 namespace {
 
-constexpr unsigned most_looked_at = 8;  // slabs, for one of the cache's own
+constexpr unsigned most_looked_at = 8;       // slabs, for one of the cache's own
+constexpr std::uint32_t most_owners = 16;  // of a class, for whom slots may lie free
 
 }  // namespace
 
 void fast_heap::add_slab(span& s, fast_cache& k) noexcept
 {
-  s.sole.store(&k, std::memory_order_relaxed);
   fast_bin& b = k.bins[s.size_class];
   class_slabs& all = classes_[s.size_class];
-  free_in_slabs_.fetch_add(std::size_t{s.slot_count} * s.slot_bytes, std::memory_order_relaxed);
+  if (supply_.from_system()) s.sole.store(&k, std::memory_order_relaxed);
   const mutex_guard guard(all.lock);
+  free_in_slabs_.fetch_add(std::size_t{s.slot_count} * s.slot_bytes, std::memory_order_relaxed);
   all.add(s);
-  if (b.has_its_own) return;
+  if (b.has_its_own || !supply_.from_system()) return;
   b.has_its_own = true;
-  if (all.owners++ != 0) for_owners_.fetch_add(s.bytes, std::memory_order_relaxed);
+  if (all.owners++ != 0) for_owners_.fetch_add(slab_size(s.size_class), std::memory_order_relaxed);
 }
 
 // Of the slabs with free slots that stand first in the list one that is this cache's, now the first; else the first one,
@@ -39,12 +42,16 @@ span* fast_heap::class_slabs::slab_with_free(const fast_cache& k) noexcept
   return first;
 }
 
-// Whether a cache may have a new slab although this one of somebody else has free slots. So many slots may lie free for
-// that: a slab for each who has one of its own, one more, and an eighth of what is used.
-bool fast_heap::class_slabs::has_room_for_its_own(const span& other) const noexcept
+// One for each that has one of its own, and one more. Threads that had blocks of this class once, and none any more, count
+// as well: so not all do.
+std::size_t fast_heap::class_slabs::for_owners() const noexcept { return std::min(owners, most_owners) + std::size_t{1}; }
+
+// Whether a cache may have a new slab although this one of somebody else has free slots: so many may lie free for owners,
+// and an eighth of what is used. Where there are more threads and classes than much_is_free() allows for, slabs are shared.
+bool fast_heap::may_have_its_own(const class_slabs& all, const span& other) const noexcept
 {
-  const std::size_t for_owners = (owners + std::size_t{1}) * other.slot_count;
-  return free <= for_owners + (slots - free) / 8;
+  return for_owners_.load(std::memory_order_relaxed) < most_for_owners &&
+         all.free <= all.for_owners() * other.slot_count + (all.slots - all.free) / 8;
 }
 
 void fast_heap::leave(fast_cache& k) noexcept

@@ -112,9 +112,9 @@ void fast_heap::class_slabs::remove(span& s) noexcept
 void fast_heap::trim() noexcept
 {
   span* emptied = nullptr;
-  std::size_t removed = 0;  // bytes
   for (class_slabs& all : classes_) {
     const mutex_guard guard(all.lock);
+    std::size_t removed = 0;  // bytes
     for (span* s = all.with_free; s != nullptr;) {
       span& one = *s;
       s = s->next;
@@ -127,8 +127,8 @@ void fast_heap::trim() noexcept
       one.next = emptied;
       emptied = &one;
     }
+    free_in_slabs_.fetch_sub(removed, std::memory_order_relaxed);
   }
-  free_in_slabs_.fetch_sub(removed, std::memory_order_relaxed);
   delete_slabs(emptied);
   spans_.trim();
 }
@@ -186,6 +186,7 @@ void fast_heap::check() noexcept
   };
   std::array<seen, class_count> of_class;
   std::size_t free_bytes = 0;
+  std::size_t for_owners = 0;
   spans_.for_each_used([&](const span& s) {
     if (s.size_class == 0) return;
     std::uint32_t bits = 0;
@@ -208,7 +209,9 @@ void fast_heap::check() noexcept
     }
     GPA_ASSERT(of_class[c].slabs_with_free == 0);
     GPA_ASSERT(of_class[c].slots == all.slots && of_class[c].free == all.free);
+    if (all.owners > 1) for_owners += (all.owners - 1) * slab_size(static_cast<unsigned>(c));
   }
+  GPA_ASSERT(for_owners == for_owners_.load(std::memory_order_relaxed));
   GPA_ASSERT(free_bytes == free_in_slabs_.load(std::memory_order_relaxed));
 }
 
