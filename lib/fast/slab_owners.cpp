@@ -8,7 +8,7 @@ namespace gpa::detail {
 
 namespace {
 
-constexpr unsigned most_looked_at = 8;       // slabs, for one of the cache's own
+constexpr unsigned most_looked_at = 8;      // slabs, for one of the cache's own
 constexpr std::uint32_t most_owners = 16;  // of a class, for whom slots may lie free
 
 }  // namespace
