@@ -219,7 +219,7 @@ BOOST_FIXTURE_TEST_CASE(a_refusal_of_an_upstream_is_asked_for_once, fixture)
   BOOST_TEST(upstream.asked() <= 2 * for_a_span);
 }
 
-// As the fork of a program with a thread that frees and allocates meanwhile, of slabs that stay.
+// The fork waits for what another thread is doing to a class, and so bits, slabs and their sums agree in the child.
 BOOST_FIXTURE_TEST_CASE(a_forked_child_counts_right, fixture)
 {
   taken all{pages, other, 400};
@@ -265,8 +265,7 @@ BOOST_FIXTURE_TEST_CASE(a_slab_that_a_single_batch_empties_goes_or_stays_whole, 
     std::byte* const last = two_slabs.blocks.back();
     two_slabs.give_all();
     pages.check();
-    fast_heap& heap = pages;
-    if (gpa::detail::region_of(last) != nullptr) heap.free_buried(last);  // twice: undefined, but nothing else is hurt
+    if (gpa::detail::region_of(last) != nullptr) pages.free_buried(last);  // twice: undefined, but nothing else is hurt
     pages.check();
     two_slabs.more(2 * slots);
     BOOST_TEST(std::set<std::byte*>(two_slabs.blocks.begin(), two_slabs.blocks.end()).size() == 2 * slots);

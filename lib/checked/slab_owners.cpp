@@ -2,6 +2,7 @@
 // (claim.hpp).
 #include "checked/checked_heap.hpp"
 
+#include "blocks/slab_owners.hpp"
 #include "os/barrier.hpp"
 
 namespace gpa::detail {
@@ -62,15 +63,11 @@ void checked_heap::leave(checked_cache& k) noexcept
   }
 }
 
-// Whether a cache may have a new slab although this one of somebody else has free slots: from then on it frees there
-// without a locked instruction, and waits for nobody. So many slots may lie free for that: a slab for each who has one of
-// its own, one more, and an eighth of what is used.
+// From then on the cache frees there without a locked instruction, and waits for nobody.
 bool checked_heap::may_have_its_own(const slab& other, unsigned c) noexcept
 {
-  const std::size_t free = classes_[c].free;
-  const std::size_t used = classes_[c].slots - free;
-  const std::size_t for_owners = (classes_[c].owners + std::size_t{1}) * other.slot_count;
-  return process_barrier_available() && supply_.from_system() && free <= for_owners + used / 8;
+  return process_barrier_available() && supply_.from_system() &&
+         room_for_an_own_slab(classes_[c].slots, classes_[c].free, classes_[c].owners, other.slot_count);
 }
 
 }  // namespace gpa::detail

@@ -1,15 +1,13 @@
 // From whose slab a thread takes slots: its own first. Two threads that take turns at one slab would have blocks side by
 // side, each on twice as many pages, and lines of both in the pairs a CPU fetches.
+#include "blocks/slab_owners.hpp"
 #include "fast/fast_heap.hpp"
-
-#include <algorithm>
 
 namespace gpa::detail {
 
 namespace {
 
-constexpr unsigned most_looked_at = 8;      // slabs, for one of the cache's own
-constexpr std::uint32_t most_owners = 16;  // of a class, for whom slots may lie free
+constexpr unsigned most_looked_at = 8;  // slabs, for one of the cache's own
 
 }  // namespace
 
@@ -42,16 +40,11 @@ span* fast_heap::class_slabs::slab_with_free(const fast_cache& k) noexcept
   return first;
 }
 
-// One for each that has one of its own, and one more. Threads that had blocks of this class once, and none any more, count
-// as well: so not all do.
-std::size_t fast_heap::class_slabs::for_owners() const noexcept { return std::min(owners, most_owners) + std::size_t{1}; }
-
-// Whether a cache may have a new slab although this one of somebody else has free slots: so many may lie free for owners,
-// and an eighth of what is used. Where there are more threads and classes than much_is_free() allows for, slabs are shared.
+// Where there are more threads and classes than much_is_free() allows for, slabs are shared.
 bool fast_heap::may_have_its_own(const class_slabs& all, const span& other) const noexcept
 {
   return for_owners_.load(std::memory_order_relaxed) < most_for_owners &&
-         all.free <= all.for_owners() * other.slot_count + (all.slots - all.free) / 8;
+         room_for_an_own_slab(all.slots, all.free, all.owners, other.slot_count);
 }
 
 void fast_heap::leave(fast_cache& k) noexcept
