@@ -82,7 +82,7 @@ core::core(front& f, const decided_options& decided, std::pmr::memory_resource* 
               options_.checks.is_never() ? fast_heap::least_huge : huge_page_size,
               options_.checks.is_always() ? stock::closed : stock::open),
       checked_(*this, is_sampled() ? sampled_supply_ : supply_,
-               quarantine_rule::of(options_.quarantine_bytes, decided.has_usual_quarantine), options_.poison_bytes,
+               quarantine_rule::of(options_.quarantine_bytes, decided.has_usual_quarantine), options_,
                make_table<checked_heap>(tables, !options_.checks.is_never())),
       fast_(*this, supply_, make_table<fast_heap>(tables, !options_.checks.is_always()))
 {

@@ -78,6 +78,15 @@ bool parse(std::string_view value, when& result) noexcept
                       result);
 }
 
+bool parse(std::string_view value, gpa::protect_large& result) noexcept
+{
+  return parse_choice(value,
+                      std::array{choice<gpa::protect_large>{"auto", gpa::protect_large::automatic},
+                                 choice<gpa::protect_large>{"always", gpa::protect_large::always},
+                                 choice<gpa::protect_large>{"never", gpa::protect_large::never}},
+                      result);
+}
+
 bool parse(std::string_view value, view& result) noexcept
 {
   return parse_choice(value, std::array{choice<view>{"user", view::user}, choice<view>{"all", view::all}}, result);
@@ -149,6 +158,8 @@ constexpr std::array keys{
     key{"leak_exit_status", "0..255", "0", "of a process that leaked and would return 0",
         read_number<&settings::leak_exit_status, 255>},
     key{"profile", "0|1", "0", "history of call sites: peaks, totals, lifetimes", read<&settings::profile>},
+    key{"protect_large", "auto|always|never", "auto", "whether an access to a freed block above 32k faults",
+        read<&settings::protect_large>},
     key{"max_reports", "number|unlimited", "20", "reports of a kind to show; the others are counted",
         read<&settings::max_reports>},
     key{"color", "auto|always|never", "auto", "auto: on a terminal, without NO_COLOR", read<&settings::color>},
@@ -369,6 +380,7 @@ void apply_environment(gpa::options& o) noexcept
   set(o.log_operations, s.log_operations);
   set(o.leak_exit_status, s.leak_exit_status);
   set(o.profile, s.profile);
+  set(o.protect_large, s.protect_large);
 }
 
 }  // namespace gpa::detail

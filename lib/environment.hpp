@@ -35,6 +35,7 @@ struct settings {
   std::optional<bool> log_operations;
   std::optional<int> leak_exit_status;
   std::optional<bool> profile;
+  std::optional<gpa::protect_large> protect_large;
 
   // Of reports.
   std::size_t max_reports = 20;  // texts of a kind

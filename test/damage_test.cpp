@@ -140,13 +140,13 @@ BOOST_AUTO_TEST_CASE(a_double_free_of_a_block_written_after_its_free_is_told_as_
   BOOST_TEST(w.count() == 3u);
 }
 
-BOOST_AUTO_TEST_CASE(a_write_to_a_freed_large_block_faults_and_so_does_a_read)
+BOOST_AUTO_TEST_CASE(a_write_to_a_protected_large_block_faults_and_so_does_a_read)
 {
   for (const std::size_t bytes : {200'000u, 5u << 20}) {
     for (const std::size_t offset : {std::size_t{0}, bytes / 2, bytes - 1}) {
       const auto act = [&](bool writes) {
         return in_child([&] {
-          gpa::resource r;
+          gpa::resource r({.protect_large = gpa::protect_large::always});
           void* const p = obtain(r, bytes);
           discard(r, p, bytes);
           if (writes) stray_write(p, static_cast<std::ptrdiff_t>(offset));

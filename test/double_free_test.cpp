@@ -253,9 +253,10 @@ BOOST_AUTO_TEST_CASE(with_unlimited_quarantine_no_address_is_used_twice_and_ever
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_large_block_freed_long_ago_is_still_a_double_free)
+BOOST_AUTO_TEST_CASE(a_protected_large_block_freed_long_ago_is_still_a_double_free)
 {
-  for (const gpa::options& o : checked_modes()) {
+  for (gpa::options o : checked_modes()) {
+    o.protect_large = gpa::protect_large::always;
     witness w;
     gpa::resource r(w.listening(o));
     constexpr std::size_t bytes = 5 << 20;

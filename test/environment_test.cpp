@@ -4,6 +4,7 @@
 
 #include "support/accomplices.hpp"
 #include "support/governed.hpp"
+#include "support/mappings.hpp"
 #include "support/resident.hpp"
 #include "support/suspects.hpp"
 
@@ -169,6 +170,22 @@ BOOST_AUTO_TEST_CASE(poison_bytes_decides_which_writes_after_free_are_seen)
   BOOST_TEST(under("poison_bytes=512", work(gpa::unlimited)).out == "no");
   BOOST_TEST(under("poison_bytes=4k", work(gpa::default_poison)).out == "yes");
   BOOST_TEST(under("poison_bytes=unlimited", work(gpa::default_poison)).out == "yes");
+}
+
+BOOST_AUTO_TEST_CASE(protect_large_decides_whether_a_freed_large_block_can_be_read)
+{
+  const auto work = [](gpa::protect_large protect) {
+    return [protect] {
+      gpa::resource r({.checks = gpa::checks::always(), .protect_large = protect});
+      void* const p = r.allocate(100'000, 8);
+      r.deallocate(p, 100'000, 8);
+      print_answer(is_accessible(p));
+    };
+  };
+  BOOST_TEST(under("protect_large=never", work(gpa::protect_large::always)).out == "yes");
+  BOOST_TEST(under("protect_large=always", work(gpa::protect_large::never)).out == "no");
+  BOOST_TEST(under("protect_large=auto", work(gpa::protect_large::never)).out == "no");  // the first 16 MiB
+  BOOST_TEST(under("", work(gpa::protect_large::never)).out == "yes");
 }
 
 BOOST_AUTO_TEST_CASE(stack_frames_decides_how_much_of_a_stack_is_kept)

@@ -1,4 +1,4 @@
-// Large checked blocks by the thousand: what stays inaccessible, what is forgotten, and what the kernel has to keep.
+// Large checked blocks by the thousand, protected: what stays inaccessible, what is forgotten, and what the kernel has to keep.
 #define BOOST_TEST_MODULE large_blocks
 #include <gpa/resource.hpp>
 
@@ -24,7 +24,10 @@ using gpa::mistake;
 
 constexpr std::size_t kib = 1024;
 
-gpa::options without_stacks() { return {.checks = gpa::checks::always(), .stack_frames = 0}; }
+gpa::options without_stacks()
+{
+  return {.checks = gpa::checks::always(), .stack_frames = 0, .protect_large = gpa::protect_large::always};
+}
 
 // `count` blocks one after the other, eight live at a time; the freed ones in the order of their frees.
 std::vector<void*> freed_blocks(gpa::resource& r, std::size_t bytes, int count)

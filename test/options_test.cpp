@@ -90,7 +90,8 @@ BOOST_AUTO_TEST_CASE(what_was_given_is_in_effect)
                    .after_mistake = gpa::after_mistake::carry_on,
                    .on_report = [](const gpa::report&) {},
                    .leak_exit_status = 3,
-                   .poison_bytes = 4'000});
+                   .poison_bytes = 4'000,
+                   .protect_large = gpa::protect_large::never});
   const gpa::options& o = r.options();
   BOOST_TEST(o.name == "parser");
   BOOST_TEST((o.checks == checks::one_in(7)));
@@ -103,6 +104,7 @@ BOOST_AUTO_TEST_CASE(what_was_given_is_in_effect)
   BOOST_TEST(!!o.on_report);
   BOOST_TEST(o.leak_exit_status == 3);
   BOOST_TEST(o.poison_bytes == 4'000u);
+  BOOST_TEST((o.protect_large == gpa::protect_large::never));
 }
 
 BOOST_AUTO_TEST_CASE(options_out_of_range_are_brought_into_it)

@@ -75,6 +75,14 @@ enum class after_mistake : std::uint8_t {
   carry_on,  ///< the wrong call is ignored and the program goes on, its heap intact
 };
 
+/// What becomes of a freed block above 32 KiB. One above 8 MiB becomes inaccessible in any case; so do all of checks::one_in,
+/// and all with an unlimited quarantine. None do over an upstream.
+enum class protect_large : std::uint8_t {
+  automatic,  ///< always; but on machines where moving a page takes microseconds, only the first 16 MiB of a process
+  always,     ///< it becomes inaccessible: every access faults at once
+  never,      ///< it stays accessible, poisoned in places, and is used again after its quarantine
+};
+
 /// Whether the environment variable GPA_OPTIONS has a say in a resource's options. README, "GPA_OPTIONS".
 enum class environment : std::uint8_t {
   wins,     ///< a field whose name GPA_OPTIONS gives a value has that value, whatever stands here
@@ -93,7 +101,7 @@ struct options {
   std::size_t memory_limit = unlimited;
   /// Bytes of freed blocks a thread keeps from reuse, at most 16 384 blocks; unlimited = an address is never reused. By
   /// default half of the L2 cache, at most 256 KiB, of all of the thread's resources that have the default together.
-  /// Blocks above 32 KiB have a quarantine of their own, of addresses.
+  /// Blocks above 32 KiB have a quarantine of their own: of addresses, or of these bytes where protect_large says so.
   std::size_t quarantine_bytes = default_quarantine;
   /// Frames of the call stacks kept for each allocation and each free; 0 = none; at most 64.
   std::size_t stack_frames = 32;
@@ -109,12 +117,15 @@ struct options {
   /// Who decides where GPA_OPTIONS says something else.
   gpa::environment environment = gpa::environment::wins;
   /// Freed blocks of up to this many bytes are poisoned whole, larger ones up to 32 KiB in their first 128 bytes, 64 in the
-  /// middle and the last 48: there a write after free is seen. At least 512; unlimited = every byte of each.
+  /// middle and the last 48, still larger ones that are not protected in 64 bytes a page: there a write after free is seen.
+  /// At least 512; unlimited = every byte of each.
   std::size_t poison_bytes = default_poison;
   /// Keeps the history of every call site, from the first allocation on: peak, total, temporary blocks, lifetimes (see
   /// <gpa/snapshot.hpp>). Of checked blocks; costs about 0.1 microseconds for an allocation and its free, and 8 bytes a
   /// slot.
   bool profile = false;
+  /// Whether an access to a freed block above 32 KiB faults.
+  gpa::protect_large protect_large = gpa::protect_large::automatic;
 };
 
 }  // namespace gpa

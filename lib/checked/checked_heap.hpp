@@ -64,14 +64,14 @@ class checked_heap {
   };
 
   /// `classes`: one for each size class, or none for a heap that nobody calls.
-  checked_heap(owner& o, supply& s, quarantine_rule rule, std::size_t poison_bytes,
+  checked_heap(owner& o, supply& s, quarantine_rule rule, const gpa::options& decided,
                std::span<class_slabs> classes) noexcept
       : owner_(o),
         supply_(s),
         rule_(rule),
-        poison_(poison_rule::up_to(poison_bytes)),
+        poison_(poison_rule::up_to(decided.poison_bytes)),
         classes_(classes),
-        large_(o, s, rule.bytes)
+        large_(o, s, rule.bytes, poison_, decided.protect_large)
   {
   }
   ~checked_heap();

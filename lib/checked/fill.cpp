@@ -34,9 +34,9 @@ GPA_NO_SANITIZE bool all_poison(const std::byte* begin, const std::byte* end) no
 }
 
 template <class Expected>
-GPA_NO_SANITIZE damage find_damage(const std::byte* slot, std::size_t begin, std::size_t end, Expected expected) noexcept
+GPA_NO_SANITIZE void add_damage(damage& found, const std::byte* slot, std::size_t begin, std::size_t end,
+                                Expected expected) noexcept
 {
-  damage found;
   const auto* const seen = reinterpret_cast<const volatile std::uint8_t*>(slot);
   for (std::size_t i = begin; i != end; ++i) {
     if (expected(i, seen[i])) continue;
@@ -45,6 +45,13 @@ GPA_NO_SANITIZE damage find_damage(const std::byte* slot, std::size_t begin, std
     ++found.count;
     if (i - found.first < 64) found.changed |= std::uint64_t{1} << (i - found.first);
   }
+}
+
+template <class Expected>
+damage find_damage(const std::byte* slot, std::size_t begin, std::size_t end, Expected expected) noexcept
+{
+  damage found;
+  add_damage(found, slot, begin, end, expected);
   return found;
 }
 
@@ -53,6 +60,11 @@ GPA_NO_SANITIZE damage find_damage(const std::byte* slot, std::size_t begin, std
 bool slack_intact(const std::byte* slot, std::size_t bytes, std::size_t size, poison_rule rule) noexcept
 {
   return all_poison(slot + behind::of(bytes, size, rule).poison_begin, slot + size);
+}
+
+void add_damage_of_poison(damage& found, const std::byte* slot, std::size_t begin, std::size_t end) noexcept
+{
+  add_damage(found, slot, begin, end, [](std::size_t, std::uint8_t seen) { return seen == poison_byte; });
 }
 
 damage find_damage_of_poison(const std::byte* slot, std::size_t size, std::size_t bytes, poison_rule rule) noexcept

@@ -59,6 +59,8 @@ struct damage {
 /// Changed bytes of a freed slot, whose block had `bytes`.
 [[nodiscard]] damage find_damage_of_poison(const std::byte* slot, std::size_t size, std::size_t bytes,
                                            poison_rule rule) noexcept;
+/// Those of a part that is poison everywhere, and that lies behind what `found` is about.
+void add_damage_of_poison(damage& found, const std::byte* slot, std::size_t begin, std::size_t end) noexcept;
 /// Changed bytes behind a live block: its redzone and the poison behind that.
 [[nodiscard]] damage find_damage_behind(const std::byte* slot, std::size_t bytes, std::size_t size,
                                         poison_rule rule) noexcept;

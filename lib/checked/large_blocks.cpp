@@ -2,7 +2,6 @@
 
 #include "base/bits.hpp"
 #include "base/tools.hpp"
-#include "checked/fill.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 
@@ -60,6 +59,14 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   if (!encodable_large(bytes, alignment)) return nullptr;
   const std::size_t range = range_size(bytes);
   const std::size_t range_alignment = std::max(alignment, granule_size);
+  if (large_block* const b = take_waiting(range, range_alignment)) {
+    b->filled = false;
+    b->life.store(0, std::memory_order_relaxed);
+    hand_out(*b, bytes, alignment, trace, thread);
+    const mutex_guard guard(lock_);
+    live_.add(*b);
+    return b->base;
+  }
   void* const place = metadata_allocate(sizeof(large_block));
   if (place == nullptr) return nullptr;
   auto& b = *new (place) large_block;
@@ -71,12 +78,7 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
     delete_record(b);
     return nullptr;
   }
-  std::byte* const base = b.base;
-  b.alloc_trace.store(trace, std::memory_order_relaxed);
-  b.alloc_thread.store(thread, std::memory_order_relaxed);
-  write_redzone(base, bytes, range);
-  tools_close(base, range);  // core opens what is the user's
-  b.word.store(encode_large(slot_state::live, bytes, alignment), std::memory_order_release);
+  hand_out(b, bytes, alignment, trace, thread);
   b.entered = enter_region(b);
   if (!b.entered) {
     give_range_back(b);
@@ -86,7 +88,18 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   held_.fetch_add(range, std::memory_order_relaxed);
   const mutex_guard guard(lock_);
   live_.add(b);
-  return base;
+  return b.base;
+}
+
+void large_blocks::hand_out(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                            std::uint16_t thread) noexcept
+{
+  b.alloc_trace.store(trace, std::memory_order_relaxed);
+  b.alloc_thread.store(thread, std::memory_order_relaxed);
+  tools_open(b.base, b.bytes);
+  write_redzone(b.base, bytes, b.bytes);
+  tools_close(b.base, b.bytes);  // core opens what is the user's
+  b.word.store(encode_large(slot_state::live, bytes, alignment), std::memory_order_release);
 }
 
 bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread) noexcept
@@ -104,7 +117,12 @@ bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace,
   const bool damaged = !is_told(word) && !redzone_intact(b.base, bytes, b.bytes);
   gpa::report r;
   if (damaged) r = overflow_report(b, word, gpa::stack_trace(trace, thread), "found when the block was freed");
-  close(b);
+  b.filled = !protects(b);
+  if (b.filled) {
+    fill(b, bytes);
+  } else {
+    close(b, true);
+  }
   b.word.store(large_with_state(word, slot_state::poisoned), std::memory_order_release);
   {
     const mutex_guard guard(lock_);

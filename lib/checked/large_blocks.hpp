@@ -7,22 +7,29 @@
 // quarantine is counted in address space and in number (65 536), not in memory. The physical pages move on: to the
 // address where the next block of that size will be (mremap with MREMAP_DONTUNMAP, then PROT_NONE over the old range:
 // two system calls a free, none an allocation in steady state, and no page fault). At most 32 MiB of such ranges wait, and
-// when there is no room for another as large as one that waits, pages go back to the system: one call.
+// when there is no room for another as large as one that waits, pages go back to the system: one call (large_ranges.cpp).
 //
 // The kernel allows 65 530 mappings. What is closed is one mapping with its closed neighbours, so it is live blocks
 // that cost some, not freed ones (large_ranges.cpp). Past a quarter of that many a freed block stays accessible and reads
 // as zeros; that is said once.
 //
+// With protect_large::never, and with automatic where moving a page takes microseconds (os/page_cost.hpp), a freed block of
+// at most 8 MiB stays accessible instead and holds poison (large_poison.hpp). Once options::quarantine_bytes were freed after
+// it, it waits to become the next block of its size, record and all; what waits in excess of 32 MiB is closed after all.
+//
 // Over a user's upstream, whose memory cannot be protected or moved, a freed block is filled with poison and waits in
-// a quarantine of bytes as small ones do, verified when it leaves.
+// a quarantine of bytes as small ones do, verified when it leaves (large_quarantine.cpp).
 //
 // Thread-safe: one lock, held for list operations only.
 #pragma once
+
+#include <gpa/options.hpp>
 
 #include "base/mutex.hpp"
 #include "blocks/owner.hpp"
 #include "blocks/supply.hpp"
 #include "checked/address_stock.hpp"
+#include "checked/large_poison.hpp"
 #include "checked/large_record.hpp"
 
 #include <array>
@@ -47,8 +54,8 @@ struct inspection {
 
 class large_blocks {
  public:
-  large_blocks(owner& o, supply& s, std::size_t quarantine_bytes) noexcept
-      : owner_(o), supply_(s), quarantine_bytes_(quarantine_bytes)
+  large_blocks(owner& o, supply& s, std::size_t quarantine_bytes, poison_rule rule, gpa::protect_large p) noexcept
+      : owner_(o), supply_(s), quarantine_bytes_(quarantine_bytes), poison_(rule, !s.from_system()), protect_(p)
   {
   }
   ~large_blocks();
@@ -80,7 +87,7 @@ class large_blocks {
   /// Memory was refused: forgets the freed blocks, whose addresses may be what is missing. False when there were none, or
   /// when no address may be used twice.
   bool end_quarantine() noexcept;
-  /// Gives back ranges that wait for a next block.
+  /// Gives back the pages of ranges that wait for a next block.
   void trim() noexcept;
   /// Gives back everything that is not live; over a user's upstream, everything.
   void bury() noexcept;
@@ -120,31 +127,43 @@ class large_blocks {
   [[nodiscard]] std::byte* take_spare(std::size_t bytes) noexcept;
   /// Reserved, inaccessible addresses; into `merges`, whether they are one mapping with what is closed beside them.
   [[nodiscard]] std::byte* take_addresses(std::size_t bytes, bool& merges) noexcept;
-  void close(large_block& b) noexcept;
+  void hand_out(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                std::uint16_t thread) noexcept;
+  [[nodiscard]] bool protects(const large_block& b) const noexcept;
+  void fill(large_block& b, std::size_t bytes) noexcept;
+  void close(large_block& b, bool keeps_pages) noexcept;
+  static void note_gone(const large_block& b) noexcept;
   [[nodiscard]] bool move_out(large_block& b) noexcept;
   [[nodiscard]] bool have_room_for_spare(std::size_t bytes) noexcept;
   void take_out(spare taken) noexcept GPA_REQUIRES(lock_);
   void drop_spare(const spare& s) noexcept;
+  void drop_spares() noexcept;
+  [[nodiscard]] large_block* take_waiting(std::size_t bytes, std::size_t alignment) noexcept;
+  void tell_if_written(const large_block& b, std::string_view reason) noexcept;
   void keep_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
   void leave_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
   void limit_quarantine() noexcept;
-  [[nodiscard]] bool forget_oldest(std::size_t most_blocks, std::size_t most_bytes) noexcept;
+  [[nodiscard]] bool protect_oldest(std::size_t most_bytes) noexcept;
+  [[nodiscard]] bool forget_oldest(block_list& list, std::size_t most_blocks, std::size_t most_bytes) noexcept;
   void remove(std::span<large_block*> gone) noexcept;
   static void delete_record(large_block& b) noexcept;
   [[nodiscard]] gpa::report overflow_report(const large_block& b, std::uint64_t word, gpa::stack_trace here,
                                             std::string_view reason) const noexcept;
   [[nodiscard]] gpa::report write_after_free_report(const large_block& b, gpa::stack_trace here,
                                                     std::string_view reason) const noexcept;
-  void remove_all(bool live) noexcept;
+  void remove_all(block_list& list) noexcept;
 
   owner& owner_;
   supply& supply_;
   const std::size_t quarantine_bytes_;
+  const large_poison poison_;
+  const gpa::protect_large protect_;
   std::atomic<std::size_t> held_{0};
 
   mutex lock_;
   block_list live_ GPA_GUARDED_BY(lock_);
-  block_list freed_ GPA_GUARDED_BY(lock_);
+  block_list freed_ GPA_GUARDED_BY(lock_);   // closed, or zeros
+  block_list filled_ GPA_GUARDED_BY(lock_);  // with poison
   std::array<spare, most_spares> spares_ GPA_GUARDED_BY(lock_){};
   std::size_t spare_bytes_ GPA_GUARDED_BY(lock_) = 0;  // with those on their way in, as the number
   std::size_t spare_count_ GPA_GUARDED_BY(lock_) = 0;

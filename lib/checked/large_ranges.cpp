@@ -1,4 +1,4 @@
-// Where the ranges of large blocks come from, what becomes of a freed one, and when it is forgotten.
+// Where the ranges of large blocks come from, and how a freed one is closed and its pages handed on.
 //
 // Mappings of a process, which the kernel counts: of reserved addresses, what is closed is one mapping with its closed
 // neighbours, so there are at most as many closed mappings as open ones between them (and one more), and at most as many
@@ -7,7 +7,6 @@
 
 #include "base/bits.hpp"
 #include "base/tools.hpp"
-#include "checked/fill.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/text.hpp"
@@ -19,13 +18,9 @@ namespace gpa::detail {
 
 namespace {
 
-constexpr std::size_t most_freed = 65536;                      // blocks whose addresses are kept
-constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;  // of address space
-constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
 constexpr std::size_t most_spare_bytes = std::size_t{32} << 20;
 constexpr std::size_t largest_spare = std::size_t{8} << 20;
 constexpr std::size_t largest_reserve = std::size_t{4} << 30;
-constexpr std::size_t most_forgotten_at_once = 64;
 // Linux on x86 takes up to 33 pages out of the CPU's address tables one by one, 150 ns each, and more of them all at
 // once: moving 32 pages takes 9 microseconds, 48 take 3. The addresses cost nothing.
 constexpr std::size_t least_range = 3 * granule_size;
@@ -54,13 +49,13 @@ void note_closed(large_block& b) noexcept
   add(b.merges ? closed_ranges : lone_ranges);
 }
 
-void note_gone(const large_block& b) noexcept
+}  // namespace
+
+void large_blocks::note_gone(const large_block& b) noexcept
 {
   if (b.closed) subtract(b.merges ? closed_ranges : lone_ranges);
   if (!b.closed && b.merges) subtract(open_ranges);
 }
-
-}  // namespace
 
 std::size_t large_blocks::range_size(std::size_t bytes) const noexcept
 {
@@ -111,15 +106,10 @@ std::byte* large_blocks::take_addresses(std::size_t bytes, bool& merges) noexcep
   return supply_.reserve(bytes);
 }
 
-// Makes a claimed block inaccessible, or fills it where that cannot be done.
-void large_blocks::close(large_block& b) noexcept
+// Makes a freed block inaccessible; its pages move to where the next one will be, or go. Where it cannot be closed, it is
+// zeros from now on.
+void large_blocks::close(large_block& b, bool keeps_pages) noexcept
 {
-  if (!supply_.from_system()) {
-    tools_open(b.base, b.bytes);
-    fill_with_poison(b.base, b.bytes);
-    tools_close(b.base, b.bytes);
-    return;
-  }
   tools_close(b.base, b.bytes);
   held_.fetch_sub(b.bytes, std::memory_order_relaxed);
   if (!may_close()) {
@@ -133,7 +123,7 @@ void large_blocks::close(large_block& b) noexcept
     }
     return;
   }
-  if (move_out(b) || close_pages(b.base, b.bytes))
+  if ((keeps_pages && move_out(b)) || close_pages(b.base, b.bytes))
     note_closed(b);
   else
     discard_pages(b.base, b.bytes);
@@ -250,6 +240,13 @@ void large_blocks::drop_spare(const spare& s) noexcept
 
 void large_blocks::trim() noexcept
 {
+  drop_spares();
+  while (supply_.from_system() && protect_oldest(0)) {
+  }
+}
+
+void large_blocks::drop_spares() noexcept
+{
   for (std::size_t i = 0; i != most_spares; ++i) {
     spare dropped;
     {
@@ -272,114 +269,6 @@ void large_blocks::become_child() noexcept
     ++spare_count_;
     spare_bytes_ += s.bytes;
   }
-}
-
-// ---- the quarantine ----
-
-void large_blocks::keep_freed(large_block& b) noexcept
-{
-  freed_.add(b);
-  if (b.closed && b.merges) stock_.note_closed(b.base, b.bytes);
-}
-
-void large_blocks::leave_freed(large_block& b) noexcept
-{
-  freed_.remove(b);
-  if (b.closed && b.merges) stock_.note_forgotten(b.base, b.bytes);
-}
-
-// The oldest freed blocks are forgotten when there are too many of them.
-void large_blocks::limit_quarantine() noexcept
-{
-  if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return;  // an address is never reused
-  const std::size_t most_bytes = !supply_.from_system()         ? quarantine_bytes_
-                                 : supply_.in_sampled_range() ? most_freed_sampled
-                                                              : most_freed_bytes;
-  while (forget_oldest(most_freed, most_bytes)) {
-  }
-}
-
-bool large_blocks::end_quarantine() noexcept
-{
-  if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return false;
-  trim();
-  bool any = false;
-  while (forget_oldest(0, 0)) any = true;
-  return any;
-}
-
-// Some of them at once: those that lie side by side are unmapped by one call. False: there are no more than that.
-bool large_blocks::forget_oldest(std::size_t most_blocks, std::size_t most_bytes) noexcept
-{
-  std::array<large_block*, most_forgotten_at_once> oldest;
-  const std::size_t most = supply_.from_system() ? oldest.size() : 1;
-  std::size_t count = 0;
-  {
-    const mutex_guard guard(lock_);
-    if (freed_.last == nullptr || (freed_.count <= most_blocks && freed_.bytes <= most_bytes)) return false;
-    for (; count != most && freed_.last != nullptr; ++count) {
-      if (count != 0 && freed_.bytes <= most_bytes && freed_.count <= most_blocks / 2) break;
-      large_block& b = *freed_.last;
-      oldest[count] = &b;
-      leave_freed(b);
-    }
-  }
-  if (!supply_.from_system() && !is_poison(oldest[0]->base, oldest[0]->bytes))
-    owner_.tell(write_after_free_report(*oldest[0], {}, "found when the block left its quarantine"));
-  remove({oldest.data(), count});
-  return true;
-}
-
-// Blocks that stand in no list any more lose their ranges and their records.
-void large_blocks::remove(std::span<large_block*> gone) noexcept
-{
-  std::ranges::sort(gone, {}, [](const large_block* b) { return address(b->base); });
-  for (std::size_t i = 0; i != gone.size();) {
-    std::byte* const base = gone[i]->base;
-    const std::size_t alignment = gone[i]->range_alignment;
-    std::size_t bytes = 0;
-    do {
-      large_block& b = *gone[i++];
-      const std::uint64_t word = b.word.load(std::memory_order_relaxed);
-      if (b.entered) clear_region(b);
-      note_gone(b);
-      const bool held = !supply_.from_system() || is_live(large_state(word));
-      if (held) held_.fetch_sub(b.bytes, std::memory_order_relaxed);
-      bytes += b.bytes;
-      delete_record(b);
-    } while (supply_.from_system() && i != gone.size() && gone[i]->base == base + bytes);
-    supply_.give_back(base, bytes, alignment);
-  }
-}
-
-void large_blocks::remove_all(bool live) noexcept
-{
-  for (;;) {
-    std::array<large_block*, most_forgotten_at_once> gone;
-    std::size_t count = 0;
-    {
-      const mutex_guard guard(lock_);
-      block_list& list = live ? live_ : freed_;
-      for (; count != gone.size() && list.first != nullptr; ++count) {
-        gone[count] = list.first;
-        if (live)
-          list.remove(*list.first);
-        else
-          leave_freed(*list.first);
-      }
-    }
-    if (count == 0) return;
-    remove({gone.data(), count});
-  }
-}
-
-void large_blocks::bury() noexcept
-{
-  trim();
-  remove_all(false);
-  if (!supply_.from_system()) remove_all(true);
-  const mutex_guard guard(lock_);
-  stock_.release();
 }
 
 }  // namespace gpa::detail

@@ -5,8 +5,7 @@
 //           | state |    0    | log2(a) |             bytes               |
 //           +-------+---------+---------+---------------------------------+
 //
-// States are those of record.hpp; `poisoned` means that the pages are gone or inaccessible (or, over a user's
-// upstream, filled with poison). The stack of the free follows the claim by a store, so a racing second free may find
+// States are those of record.hpp; `poisoned` means that the pages are gone or inaccessible, or hold poison. The stack of the free follows the claim by a store, so a racing second free may find
 // it empty.
 #pragma once
 
@@ -32,6 +31,7 @@ struct large_block : region {
   bool entered = false;             // into the page map; a spare that was dropped never is
   bool merges = false;              // what lies beside the range is the same resource's: closed, they are one mapping
   bool closed = false;              // freed and inaccessible
+  bool filled = false;              // freed and accessible, with poison
   large_block* previous = nullptr;  // in the list it stands in: live or freed
   large_block* next = nullptr;
 };

@@ -61,7 +61,7 @@ gpa::report large_blocks::write_after_free_report(const large_block& b, gpa::sta
                                                   std::string_view reason) const noexcept
 {
   const std::uint64_t word = b.word.load(std::memory_order_relaxed);
-  gpa::report r = report_about(b, word, owner_, here, reason, find_damage_of_poison(b.base, b.bytes, 0, poison_rule::everywhere()));
+  gpa::report r = report_about(b, word, owner_, here, reason, poison_.find_damage(b.base, large_bytes(word), b.bytes));
   r.kind = mistake::write_after_free;
   r.freed = gpa::stack_trace(b.free_trace.load(std::memory_order_relaxed),
                              b.free_thread.load(std::memory_order_relaxed));
@@ -84,13 +84,11 @@ std::size_t large_blocks::verify(const inspection& why) noexcept
       if (!b->word.compare_exchange_strong(word, large_with_state(word, told), std::memory_order_acq_rel)) continue;
       found.push_back(overflow_report(*b, word, why.here, why.words));
     }
-    for (large_block* b = supply_.from_system() ? nullptr : freed_.first; b != nullptr; b = b->next) {
-      std::uint64_t word = b->word.load(std::memory_order_acquire);
-      if (large_state(word) != slot_state::poisoned || is_poison(b->base, b->bytes)) continue;
+    for (large_block* b = filled_.first; b != nullptr; b = b->next) {
+      const std::size_t bytes = large_bytes(b->word.load(std::memory_order_relaxed));
+      if (poison_.stands(b->base, bytes, b->bytes)) continue;
       found.push_back(write_after_free_report(*b, why.here, why.words));
-      tools_open(b->base, b->bytes);
-      fill_with_poison(b->base, b->bytes);
-      tools_close(b->base, b->bytes);
+      fill(*b, bytes);
     }
   } catch (const std::bad_alloc&) {
     // What was found so far is told; the rest is found by the next call.
@@ -161,7 +159,7 @@ bool large_blocks::free_buried(large_block& b, std::uint64_t word) noexcept
 void large_blocks::release() noexcept
 {
   bury();
-  remove_all(true);
+  remove_all(live_);
 }
 
 }  // namespace gpa::detail

@@ -97,10 +97,12 @@ stray_read(const void* p, std::ptrdiff_t offset) noexcept
 }
 
 /// The checked modes that every mistake is tried in.
-[[nodiscard]] inline std::array<gpa::options, 2> checked_modes()
+[[nodiscard]] inline std::array<gpa::options, 3> checked_modes()
 {
   return {gpa::options{.name = "safe", .checks = gpa::checks::always()},
-          gpa::options{.name = "single", .checks = gpa::checks::always(), .thread_safe = false}};
+          gpa::options{.name = "single", .checks = gpa::checks::always(), .thread_safe = false},
+          gpa::options{
+              .name = "filling", .checks = gpa::checks::always(), .protect_large = gpa::protect_large::never}};
 }
 
 /// Whether 1 000 blocks of each of some sizes are disjoint and keep what is written to them; frees them.

@@ -1,0 +1,222 @@
+// What becomes of a freed large block, and when it is forgotten.
+#include "checked/large_blocks.hpp"
+
+#include "base/bits.hpp"
+#include "base/tools.hpp"
+#include "os/page_cost.hpp"
+#include "os/pages.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace gpa::detail {
+
+namespace {
+
+constexpr std::size_t most_freed = 65536;                      // closed blocks, whose addresses are kept
+constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;  // of address space
+constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
+constexpr std::size_t most_waiting_bytes = std::size_t{32} << 20;  // of accessible ones whose quarantine is over
+constexpr std::size_t largest_waiting = std::size_t{8} << 20;
+constexpr std::size_t most_forgotten_at_once = 64;
+constexpr std::size_t always_protected = std::size_t{16} << 20;  // of a process, with protect_large::automatic
+
+constexpr std::string_view found_at_end = "found when the block left its quarantine";
+
+constinit std::atomic<std::size_t> freed_automatically{0};  // bytes in this process, as long as it matters
+
+// The first blocks of a process are protected wherever it runs, so that a small program's mistake faults at once; when there
+// are many, the machine decides.
+bool decide_to_protect(std::size_t bytes) noexcept
+{
+  if (freed_automatically.load(std::memory_order_relaxed) < always_protected) {
+    freed_automatically.fetch_add(bytes, std::memory_order_relaxed);
+    return true;
+  }
+  return !moving_pages_is_dear();
+}
+
+}  // namespace
+
+// Whether a block that is being freed becomes inaccessible.
+bool large_blocks::protects(const large_block& b) const noexcept
+{
+  if (!supply_.from_system()) return false;
+  if (supply_.in_sampled_range() || quarantine_bytes_ == static_cast<std::size_t>(-1)) return true;
+  if (b.bytes > largest_waiting || b.range_alignment != granule_size) return true;
+  switch (protect_) {
+    case gpa::protect_large::always: return true;
+    case gpa::protect_large::never: return false;
+    case gpa::protect_large::automatic: break;
+  }
+  return decide_to_protect(b.bytes);
+}
+
+void large_blocks::fill(large_block& b, std::size_t bytes) noexcept
+{
+  tools_open(b.base, b.bytes);
+  poison_.write(b.base, bytes, b.bytes);
+  tools_close(b.base, b.bytes);
+}
+
+void large_blocks::keep_freed(large_block& b) noexcept
+{
+  if (b.filled) return filled_.add(b);
+  freed_.add(b);
+  if (b.closed && b.merges) stock_.note_closed(b.base, b.bytes);
+}
+
+void large_blocks::leave_freed(large_block& b) noexcept
+{
+  if (b.filled) return filled_.remove(b);
+  freed_.remove(b);
+  if (b.closed && b.merges) stock_.note_forgotten(b.base, b.bytes);
+}
+
+// A range that was filled, as large as wanted or a quarter larger, whose quarantine is over: the oldest one. It stands in
+// no list any more, and is still entered as a freed block.
+large_block* large_blocks::take_waiting(std::size_t bytes, std::size_t alignment) noexcept
+{
+  if (alignment != granule_size || !supply_.from_system()) return nullptr;
+  large_block* found = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    std::size_t younger = filled_.bytes;
+    for (large_block* b = filled_.last; b != nullptr; b = b->previous) {
+      younger -= b->bytes;
+      if (younger < quarantine_bytes_) return nullptr;
+      if (b->bytes < bytes || b->bytes > bytes + bytes / 4) continue;
+      leave_freed(*b);
+      found = b;
+      break;
+    }
+  }
+  if (found != nullptr) tell_if_written(*found, "found when the block was about to be handed out again");
+  return found;
+}
+
+void large_blocks::tell_if_written(const large_block& b, std::string_view reason) noexcept
+{
+  if (b.filled && !poison_.stands(b.base, large_bytes(b.word.load(std::memory_order_relaxed)), b.bytes))
+    owner_.tell(write_after_free_report(b, {}, reason));
+}
+
+// ---- the end of a quarantine ----
+
+// The oldest freed blocks are forgotten when there are too many of them; those that wait for a next block, closed.
+void large_blocks::limit_quarantine() noexcept
+{
+  if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return;  // an address is never reused
+  if (!supply_.from_system()) {
+    while (forget_oldest(filled_, ~std::size_t{0}, quarantine_bytes_)) {
+    }
+    return;
+  }
+  while (protect_oldest(quarantine_bytes_ + most_waiting_bytes)) {
+  }
+  const std::size_t most_bytes = supply_.in_sampled_range() ? most_freed_sampled : most_freed_bytes;
+  while (forget_oldest(freed_, most_freed, most_bytes)) {
+  }
+}
+
+bool large_blocks::end_quarantine() noexcept
+{
+  if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return false;
+  trim();
+  bool any = false;
+  while (forget_oldest(supply_.from_system() ? freed_ : filled_, 0, 0)) any = true;
+  return any;
+}
+
+// Of those that were filled over the system: its pages go, and it stays a freed block. False: there are no more than that.
+bool large_blocks::protect_oldest(std::size_t most_bytes) noexcept
+{
+  large_block* b = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    if (filled_.bytes <= most_bytes) return false;
+    b = filled_.last;
+    leave_freed(*b);
+  }
+  tell_if_written(*b, found_at_end);
+  b->filled = false;
+  close(*b, false);
+  const mutex_guard guard(lock_);
+  keep_freed(*b);
+  return true;
+}
+
+// Some of them at once: those that lie side by side are unmapped by one call. False: there are no more than that.
+bool large_blocks::forget_oldest(block_list& list, std::size_t most_blocks, std::size_t most_bytes) noexcept
+{
+  std::array<large_block*, most_forgotten_at_once> oldest;
+  const std::size_t most = supply_.from_system() ? oldest.size() : 1;
+  std::size_t count = 0;
+  {
+    const mutex_guard guard(lock_);
+    if (list.last == nullptr || (list.count <= most_blocks && list.bytes <= most_bytes)) return false;
+    for (; count != most && list.last != nullptr; ++count) {
+      if (count != 0 && list.bytes <= most_bytes && list.count <= most_blocks / 2) break;
+      large_block& b = *list.last;
+      oldest[count] = &b;
+      leave_freed(b);
+    }
+  }
+  for (std::size_t i = 0; i != count; ++i) tell_if_written(*oldest[i], found_at_end);
+  remove({oldest.data(), count});
+  return true;
+}
+
+// Blocks that stand in no list any more lose their ranges and their records.
+void large_blocks::remove(std::span<large_block*> gone) noexcept
+{
+  std::ranges::sort(gone, {}, [](const large_block* b) { return address(b->base); });
+  for (std::size_t i = 0; i != gone.size();) {
+    std::byte* const base = gone[i]->base;
+    const std::size_t alignment = gone[i]->range_alignment;
+    std::size_t bytes = 0;
+    do {
+      large_block& b = *gone[i++];
+      if (b.entered) clear_region(b);
+      note_gone(b);
+      const bool held = b.filled || is_live(large_state(b.word.load(std::memory_order_relaxed)));
+      if (held) held_.fetch_sub(b.bytes, std::memory_order_relaxed);
+      bytes += b.bytes;
+      delete_record(b);
+    } while (supply_.from_system() && i != gone.size() && gone[i]->base == base + bytes);
+    supply_.give_back(base, bytes, alignment);
+  }
+}
+
+void large_blocks::remove_all(block_list& list) noexcept
+{
+  for (;;) {
+    std::array<large_block*, most_forgotten_at_once> gone;
+    std::size_t count = 0;
+    {
+      const mutex_guard guard(lock_);
+      for (; count != gone.size() && list.first != nullptr; ++count) {
+        gone[count] = list.first;
+        if (&list == &live_) {
+          list.remove(*list.first);
+        } else {
+          leave_freed(*list.first);
+        }
+      }
+    }
+    if (count == 0) return;
+    remove({gone.data(), count});
+  }
+}
+
+void large_blocks::bury() noexcept
+{
+  drop_spares();
+  remove_all(filled_);
+  remove_all(freed_);
+  if (!supply_.from_system()) remove_all(live_);
+  const mutex_guard guard(lock_);
+  stock_.release();
+}
+
+}  // namespace gpa::detail
