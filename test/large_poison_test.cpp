@@ -18,9 +18,9 @@ namespace {
 using namespace gpa::detail;
 
 constexpr std::size_t range = std::size_t{256} << 10;
-const large_poison in_lines(poison_rule::up_to(gpa::default_poison), false);
-const large_poison whole_by_option(poison_rule::up_to(gpa::unlimited), false);
-const large_poison whole_of_upstream(poison_rule::up_to(gpa::default_poison), true);
+const large_poison in_lines(gpa::default_poison);
+const large_poison whole(gpa::unlimited);
+const large_poison whole_up_to(65'536);
 
 struct memory {
   memory() : base(static_cast<std::byte*>(map_pages(range)))
@@ -47,14 +47,14 @@ struct memory {
   std::byte* base;
 };
 
-constexpr std::array<std::size_t, 7> sizes = {4'097, 32'769, 65'535, 65'536, 65'537, 100'000, range - 1};
+constexpr std::array<std::size_t, 8> sizes = {4'097, 32'769, 33'376, 65'535, 65'536, 65'537, 100'000, range - 1};
 
 }  // namespace
 
 BOOST_FIXTURE_TEST_CASE(whole_poison_sees_every_byte_of_the_block_and_nothing_far_behind_it, memory)
 {
-  for (const large_poison& rule : {whole_by_option, whole_of_upstream}) {
-    for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, sizes[1], sizes[3]}) {
+  for (const large_poison& rule : {whole, whole_up_to}) {
+    for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, sizes[1], sizes[4]}) {
       std::fill_n(base, range, std::byte{0x41});
       rule.write(base, bytes, range);
       for (std::size_t i = 0; i < bytes; i += i < 200 || bytes - i < 200 ? 1 : 97) BOOST_TEST(sees(rule, bytes, i));
@@ -83,12 +83,19 @@ BOOST_FIXTURE_TEST_CASE(lines_see_the_first_128_bytes_the_end_and_one_line_of_ev
       unseen = seen[i] ? 0 : unseen + 16;
       longest = std::max(longest, unseen);
     }
-    BOOST_TEST(longest <= page_size);
+    BOOST_TEST(longest < page_size + poison_line);
     std::size_t written = 0;
     for (std::size_t i = 0; i < range; ++i)
       if (base[i] != std::byte{0x41}) ++written;
     BOOST_TEST(written <= (bytes / page_size + 3) * poison_line);  // what was not touched is left alone
   }
+}
+
+BOOST_FIXTURE_TEST_CASE(blocks_above_what_is_poisoned_whole_are_poisoned_in_lines, memory)
+{
+  whole_up_to.write(base, 65'537, range);
+  BOOST_TEST(!sees(whole_up_to, 65'537, 30'000));
+  BOOST_TEST(!sees(in_lines, 65'537, 30'000));
 }
 
 BOOST_FIXTURE_TEST_CASE(writes_a_power_of_two_apart_do_not_all_miss, memory)

@@ -63,6 +63,16 @@ BOOST_FIXTURE_TEST_CASE(however_slowly_it_comes_back_once_it_has_begun, fixture)
   BOOST_TEST(t.allowed(5 * mib, 100 * mib) == 130 * mib);
 }
 
+BOOST_FIXTURE_TEST_CASE(but_what_a_program_grows_by_long_after_is_not_what_it_gave_back, fixture)
+{
+  t.note_given_back(100 * mib);
+  for (int i = 0; i != 100; ++i) {
+    t.note_need(mib, 0);
+    now += 999;
+  }
+  BOOST_TEST(t.added_to(0) <= 15 * mib);
+}
+
 BOOST_FIXTURE_TEST_CASE(no_more_than_was_given_back, fixture)
 {
   burst(0, 0);

@@ -75,10 +75,11 @@ enum class after_mistake : std::uint8_t {
   carry_on,  ///< the wrong call is ignored and the program goes on, its heap intact
 };
 
-/// What becomes of a freed block above 32 KiB. One above 8 MiB becomes inaccessible in any case; so do all of checks::one_in,
-/// and all with an unlimited quarantine. None do over an upstream.
+/// What becomes of a freed block above 32 KiB. One above 8 MiB, one aligned to more than 64 KiB, and one of which less than
+/// half was touched becomes inaccessible in any case; so do all of checks::one_in, and all with an unlimited quarantine.
+/// None do over an upstream.
 enum class protect_large : std::uint8_t {
-  automatic,  ///< always; but on machines where moving a page takes microseconds, only the first 16 MiB of a process
+  automatic,  ///< always; but where the machine takes microseconds to move a page, only the first 16 MiB of a process
   always,     ///< it becomes inaccessible: every access faults at once
   never,      ///< it stays accessible, poisoned in places, and is used again after its quarantine
 };
@@ -101,7 +102,8 @@ struct options {
   std::size_t memory_limit = unlimited;
   /// Bytes of freed blocks a thread keeps from reuse, at most 16 384 blocks; unlimited = an address is never reused. By
   /// default half of the L2 cache, at most 256 KiB, of all of the thread's resources that have the default together.
-  /// Blocks above 32 KiB have a quarantine of their own: of addresses, or of these bytes where protect_large says so.
+  /// Blocks above 32 KiB have a quarantine of their own: of addresses; or where protect_large says so of these bytes,
+  /// counted in multiples of 64 KiB, 192 at least.
   std::size_t quarantine_bytes = default_quarantine;
   /// Frames of the call stacks kept for each allocation and each free; 0 = none; at most 64.
   std::size_t stack_frames = 32;
@@ -117,8 +119,8 @@ struct options {
   /// Who decides where GPA_OPTIONS says something else.
   gpa::environment environment = gpa::environment::wins;
   /// Freed blocks of up to this many bytes are poisoned whole, larger ones up to 32 KiB in their first 128 bytes, 64 in the
-  /// middle and the last 48, still larger ones that are not protected in 64 bytes a page: there a write after free is seen.
-  /// At least 512; unlimited = every byte of each.
+  /// middle and the last 48, still larger ones that are not protected in 64 bytes a page: there a write after free is
+  /// seen. At least 512; unlimited = every byte of each.
   std::size_t poison_bytes = default_poison;
   /// Keeps the history of every call site, from the first allocation on: peak, total, temporary blocks, lifetimes (see
   /// <gpa/snapshot.hpp>). Of checked blocks; costs about 0.1 microseconds for an allocation and its free, and 8 bytes a

@@ -1,9 +1,10 @@
 // How much free memory a heap keeps beyond its allowance: as much as it gave back a moment too early.
 //
 // What is given back and needed again within a second was no burst but how the program works: as much is tolerated from
-// then on, and a quarter more. The second begins anew with each need: where a page takes the system 12 microseconds, what
-// takes a second to come back is 300 MiB. Each second in which the heap looks, the tolerance is cut to the difference between the
-// most and the least that lay free in it: what a second of work did not use goes back. A pause is not such a second.
+// then on, and a quarter more. The second begins anew with each need, for ten seconds at most: where a page takes the
+// system 12 microseconds, what comes back in a second is 300 MiB. Each second in which the heap looks, the tolerance is
+// cut to the difference between the most and the least that lay free in it: what a second of work did not use goes back.
+// A pause is not such a second.
 //
 // Not thread-safe, but for tolerates(), note_more() and note_less(); of two threads in the latter at once one may go
 // unnoticed.
@@ -64,18 +65,18 @@ class tolerance {
   void note_given_back(std::size_t bytes) noexcept
   {
     given_back_ += bytes;
-    given_back_at_ = now_();
+    given_back_at_ = needed_at_ = now_();
   }
   /// Memory without pages is about to be used.
   void note_need(std::size_t bytes, std::size_t free) noexcept
   {
     if (given_back_ == 0) return;
     const std::int64_t t = now_();
-    if (t - given_back_at_ > a_second) {
+    if (t - needed_at_ > a_second || t - given_back_at_ > 10 * a_second) {
       given_back_ = 0;
       return;
     }
-    given_back_at_ = t;
+    needed_at_ = t;
     const std::size_t again = std::min(bytes, given_back_);
     given_back_ -= again;
     if (!tolerates()) begin_second(t, free);
@@ -104,6 +105,7 @@ class tolerance {
   const clock now_;
   std::size_t given_back_ = 0;  // and not needed again yet
   std::int64_t given_back_at_ = 0;
+  std::int64_t needed_at_ = 0;  // the last time that some of it was, or when it was given back
   std::atomic<std::size_t> tolerated_{0};
   std::int64_t second_began_ = 0;
   std::atomic<std::size_t> least_free_{0};  // since then

@@ -1,4 +1,5 @@
-// The addresses of one resource's checked large blocks: reserved, inaccessible, each used once.
+// The addresses of one resource's checked large blocks: reserved, inaccessible, each handed
+// out once by this.
 //
 //    | opened once, mostly closed again | being opened |      fresh      |
 //    begin                       swept  |  <= 128 MiB  next              end

@@ -71,7 +71,7 @@ class checked_heap {
         rule_(rule),
         poison_(poison_rule::up_to(decided.poison_bytes)),
         classes_(classes),
-        large_(o, s, rule.bytes, poison_, decided.protect_large)
+        large_(o, s, rule.bytes, decided.poison_bytes, decided.protect_large)
   {
   }
   ~checked_heap();

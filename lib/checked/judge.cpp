@@ -75,17 +75,19 @@ void judge_large(judgement& j, large_block& b, const void* p, std::size_t bytes,
   j.large = &b;
   j.block = b.base;
   j.offset = static_cast<std::size_t>(static_cast<const std::byte*>(p) - b.base);
-  j.word = b.word.load(std::memory_order_acquire);
+  slot_state state = slot_state::fresh;
+  do {  // so that the stacks are those of the block that the word is of
+    j.word = b.word.load(std::memory_order_acquire);
+    state = large_state(j.word);
+    j.alloc_trace = b.alloc_trace.load(std::memory_order_relaxed);
+    j.alloc_thread = b.alloc_thread.load(std::memory_order_relaxed);
+    j.free_trace = is_live(state) ? 0 : b.free_trace.load(std::memory_order_relaxed);
+    j.free_thread = is_live(state) ? std::uint16_t{0} : b.free_thread.load(std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_acquire);
+  } while (b.word.load(std::memory_order_relaxed) != j.word);
   j.bytes = large_bytes(j.word);
   j.alignment = large_alignment(j.word);
-  j.alloc_trace = b.alloc_trace.load(std::memory_order_relaxed);
-  j.alloc_thread = b.alloc_thread.load(std::memory_order_relaxed);
-  const slot_state state = large_state(j.word);
-  if (!is_live(state)) {
-    j.free_trace = b.free_trace.load(std::memory_order_relaxed);
-    j.free_thread = b.free_thread.load(std::memory_order_relaxed);
-  }
-  if (j.offset != 0) {
+  if (j.offset != 0 || state == slot_state::fresh) {
     j.place = place_in(state, j.offset, j.bytes);
     return;
   }

@@ -2,6 +2,7 @@
 
 #include "base/bits.hpp"
 #include "base/tools.hpp"
+#include "checked/fill.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 
@@ -59,13 +60,12 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   if (!encodable_large(bytes, alignment)) return nullptr;
   const std::size_t range = range_size(bytes);
   const std::size_t range_alignment = std::max(alignment, granule_size);
-  if (large_block* const b = take_waiting(range, range_alignment)) {
+  if (large_block* const b = take_waiting(range, range_alignment, {trace, thread})) {
     b->filled = false;
     b->life.store(0, std::memory_order_relaxed);
-    hand_out(*b, bytes, alignment, trace, thread);
-    const mutex_guard guard(lock_);
-    live_.add(*b);
-    return b->base;
+    b->free_trace.store(0, std::memory_order_relaxed);
+    b->free_thread.store(0, std::memory_order_relaxed);
+    return hand_out(*b, bytes, alignment, trace, thread);
   }
   void* const place = metadata_allocate(sizeof(large_block));
   if (place == nullptr) return nullptr;
@@ -78,7 +78,6 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
     delete_record(b);
     return nullptr;
   }
-  hand_out(b, bytes, alignment, trace, thread);
   b.entered = enter_region(b);
   if (!b.entered) {
     give_range_back(b);
@@ -86,20 +85,21 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
     return nullptr;
   }
   held_.fetch_add(range, std::memory_order_relaxed);
-  const mutex_guard guard(lock_);
-  live_.add(b);
-  return b.base;
+  return hand_out(b, bytes, alignment, trace, thread);
 }
 
-void large_blocks::hand_out(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
-                            std::uint16_t thread) noexcept
+void* large_blocks::hand_out(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                             std::uint16_t thread) noexcept
 {
   b.alloc_trace.store(trace, std::memory_order_relaxed);
   b.alloc_thread.store(thread, std::memory_order_relaxed);
   tools_open(b.base, b.bytes);
   write_redzone(b.base, bytes, b.bytes);
   tools_close(b.base, b.bytes);  // core opens what is the user's
+  const mutex_guard guard(lock_);  // a wrong free by whoever has an old pointer finds it live and in the list, or neither
   b.word.store(encode_large(slot_state::live, bytes, alignment), std::memory_order_release);
+  live_.add(b);
+  return b.base;
 }
 
 bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread) noexcept
@@ -117,7 +117,7 @@ bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace,
   const bool damaged = !is_told(word) && !redzone_intact(b.base, bytes, b.bytes);
   gpa::report r;
   if (damaged) r = overflow_report(b, word, gpa::stack_trace(trace, thread), "found when the block was freed");
-  b.filled = !protects(b);
+  b.filled = !protects(b, bytes);
   if (b.filled) {
     fill(b, bytes);
   } else {

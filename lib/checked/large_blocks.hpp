@@ -13,14 +13,15 @@
 // that cost some, not freed ones (large_ranges.cpp). Past a quarter of that many a freed block stays accessible and reads
 // as zeros; that is said once.
 //
-// With protect_large::never, and with automatic where moving a page takes microseconds (os/page_cost.hpp), a freed block of
-// at most 8 MiB stays accessible instead and holds poison (large_poison.hpp). Once options::quarantine_bytes were freed after
-// it, it waits to become the next block of its size, record and all; what waits in excess of 32 MiB is closed after all.
+// With protect_large::never, and with automatic where moving a page takes microseconds (os/page_cost.hpp), a freed
+// block of at most 8 MiB stays accessible instead and holds poison (large_poison.hpp). Once options::quarantine_bytes
+// of ranges were freed after it, it waits to become the next block of its size, record and all; what waits in excess of
+// 24 MiB, spares included, is closed after all.
 //
 // Over a user's upstream, whose memory cannot be protected or moved, a freed block is filled with poison and waits in
 // a quarantine of bytes as small ones do, verified when it leaves (large_quarantine.cpp).
 //
-// Thread-safe: one lock, held for list operations only.
+// Thread-safe: one lock, held for list operations, and while live and poisoned blocks are looked at.
 #pragma once
 
 #include <gpa/options.hpp>
@@ -54,8 +55,13 @@ struct inspection {
 
 class large_blocks {
  public:
-  large_blocks(owner& o, supply& s, std::size_t quarantine_bytes, poison_rule rule, gpa::protect_large p) noexcept
-      : owner_(o), supply_(s), quarantine_bytes_(quarantine_bytes), poison_(rule, !s.from_system()), protect_(p)
+  large_blocks(owner& o, supply& s, std::size_t quarantine_bytes, std::size_t poison_bytes,
+               gpa::protect_large p) noexcept
+      : owner_(o),
+        supply_(s),
+        quarantine_bytes_(quarantine_bytes),
+        poison_(s.from_system() ? poison_bytes : ~std::size_t{0}),
+        protect_(p)
   {
   }
   ~large_blocks();
@@ -127,9 +133,10 @@ class large_blocks {
   [[nodiscard]] std::byte* take_spare(std::size_t bytes) noexcept;
   /// Reserved, inaccessible addresses; into `merges`, whether they are one mapping with what is closed beside them.
   [[nodiscard]] std::byte* take_addresses(std::size_t bytes, bool& merges) noexcept;
-  void hand_out(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
-                std::uint16_t thread) noexcept;
-  [[nodiscard]] bool protects(const large_block& b) const noexcept;
+  [[nodiscard]] void* hand_out(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                               std::uint16_t thread) noexcept;
+  [[nodiscard]] bool protects_all() const noexcept;
+  [[nodiscard]] bool protects(const large_block& b, std::size_t bytes) const noexcept;
   void fill(large_block& b, std::size_t bytes) noexcept;
   void close(large_block& b, bool keeps_pages) noexcept;
   static void note_gone(const large_block& b) noexcept;
@@ -138,20 +145,22 @@ class large_blocks {
   void take_out(spare taken) noexcept GPA_REQUIRES(lock_);
   void drop_spare(const spare& s) noexcept;
   void drop_spares() noexcept;
-  [[nodiscard]] large_block* take_waiting(std::size_t bytes, std::size_t alignment) noexcept;
-  void tell_if_written(const large_block& b, std::string_view reason) noexcept;
+  [[nodiscard]] large_block* take_waiting(std::size_t bytes, std::size_t alignment, gpa::stack_trace here) noexcept;
+  void tell_if_written(const large_block& b, std::string_view reason, gpa::stack_trace here = {}) noexcept;
   void keep_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
   void leave_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
   void limit_quarantine() noexcept;
   [[nodiscard]] bool protect_oldest(std::size_t most_bytes) noexcept;
-  [[nodiscard]] bool forget_oldest(block_list& list, std::size_t most_blocks, std::size_t most_bytes) noexcept;
+  enum class kept : std::uint8_t { live, freed, filled };
+  [[nodiscard]] block_list& blocks_of(kept as) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] bool forget_oldest(kept as, std::size_t most_blocks, std::size_t most_bytes) noexcept;
   void remove(std::span<large_block*> gone) noexcept;
   static void delete_record(large_block& b) noexcept;
   [[nodiscard]] gpa::report overflow_report(const large_block& b, std::uint64_t word, gpa::stack_trace here,
                                             std::string_view reason) const noexcept;
   [[nodiscard]] gpa::report write_after_free_report(const large_block& b, gpa::stack_trace here,
                                                     std::string_view reason) const noexcept;
-  void remove_all(block_list& list) noexcept;
+  void remove_all(kept as) noexcept;
 
   owner& owner_;
   supply& supply_;

@@ -33,7 +33,7 @@ bool each_line(std::size_t size, At at) noexcept
 void large_poison::write(std::byte* base, std::size_t bytes, std::size_t range) const noexcept
 {
   const std::size_t size = extent(bytes, range);
-  if (is_whole(size)) return fill_with_poison(base, size);
+  if (bytes <= whole_) return fill_with_poison(base, size);
   each_line(size, [base](std::size_t line) {
     fill_with_poison(base + line, poison_line);
     return true;
@@ -43,7 +43,7 @@ void large_poison::write(std::byte* base, std::size_t bytes, std::size_t range) 
 bool large_poison::stands(const std::byte* base, std::size_t bytes, std::size_t range) const noexcept
 {
   const std::size_t size = extent(bytes, range);
-  if (is_whole(size)) return is_poison(base, size);
+  if (bytes <= whole_) return is_poison(base, size);
   return each_line(size, [base](std::size_t line) { return is_poison(base + line, poison_line); });
 }
 
@@ -51,7 +51,7 @@ damage large_poison::find_damage(const std::byte* base, std::size_t bytes, std::
 {
   const std::size_t size = extent(bytes, range);
   damage found;
-  if (is_whole(size)) {
+  if (bytes <= whole_) {
     add_damage_of_poison(found, base, 0, size);
   } else {
     each_line(size, [base, &found](std::size_t line) {

@@ -6,20 +6,23 @@
 //                                                               0     page 1     page 2     page 3      the block's end
 //
 // A page's line stands one further than that of the page before: lines exactly a page apart have one place in the
-// first-level cache, and writes that are a power of two apart would all miss them. So a write after free of 4 KiB or more
-// in a row is always seen, one of a few bytes once in 64 times. poison.hpp says why not every byte.
+// first-level cache, and writes that are a power of two apart would all miss them. So a write after free of a whole page,
+// or of 4 160 bytes in a row, is always seen, one of a few bytes once in 64 times. poison.hpp says why not every byte.
 #pragma once
 
 #include "checked/fill.hpp"
 #include "os/pages.hpp"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace gpa::detail {
 
 class large_poison {
  public:
-  large_poison(poison_rule rule, bool of_upstream) noexcept : whole_(of_upstream || !rule.sparse(small_limit + 1)) {}
+  /// Blocks of up to `whole` bytes are poisoned whole; those of a page always are, as a large block may be one of few
+  /// bytes that was greatly aligned, or was made smaller.
+  explicit large_poison(std::size_t whole) noexcept : whole_(std::max(whole, page_size)) {}
 
   /// For a block of `bytes` at the start of a range of `range` bytes, accessible, `base` a multiple of 64 KiB.
   void write(std::byte* base, std::size_t bytes, std::size_t range) const noexcept;
@@ -28,10 +31,7 @@ class large_poison {
   [[nodiscard]] damage find_damage(const std::byte* base, std::size_t bytes, std::size_t range) const noexcept;
 
  private:
-  // A large block may be one of few bytes that was greatly aligned, or was made smaller.
-  [[nodiscard]] bool is_whole(std::size_t bytes) const noexcept { return whole_ || bytes <= page_size; }
-
-  bool whole_;
+  std::size_t whole_;
 };
 
 }  // namespace gpa::detail

@@ -8,6 +8,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <span>
+#include <string_view>
 
 namespace gpa::detail {
 
@@ -16,8 +19,10 @@ namespace {
 constexpr std::size_t most_freed = 65536;                      // closed blocks, whose addresses are kept
 constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;  // of address space
 constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
-constexpr std::size_t most_waiting_bytes = std::size_t{32} << 20;  // of accessible ones whose quarantine is over
-constexpr std::size_t largest_waiting = std::size_t{8} << 20;
+constexpr std::size_t most_filled_bytes = std::size_t{64} << 20;   // of accessible ones in quarantine, however long
+constexpr std::size_t most_waiting_bytes = std::size_t{24} << 20;  // of those whose quarantine is over, with spares
+constexpr std::size_t largest_filled = (std::size_t{8} << 20) + granule_size;  // a range: of 8 MiB and its redzone
+constexpr std::size_t always_filled = 3 * granule_size;  // untouched pages are not counted
 constexpr std::size_t most_forgotten_at_once = 64;
 constexpr std::size_t always_protected = std::size_t{16} << 20;  // of a process, with protect_large::automatic
 
@@ -25,8 +30,8 @@ constexpr std::string_view found_at_end = "found when the block left its quarant
 
 constinit std::atomic<std::size_t> freed_automatically{0};  // bytes in this process, as long as it matters
 
-// The first blocks of a process are protected wherever it runs, so that a small program's mistake faults at once; when there
-// are many, the machine decides.
+// The first blocks of a process are protected wherever it runs, so that a small program's mistake faults at once; when
+// there are many, the machine decides.
 bool decide_to_protect(std::size_t bytes) noexcept
 {
   if (freed_automatically.load(std::memory_order_relaxed) < always_protected) {
@@ -38,18 +43,19 @@ bool decide_to_protect(std::size_t bytes) noexcept
 
 }  // namespace
 
-// Whether a block that is being freed becomes inaccessible.
-bool large_blocks::protects(const large_block& b) const noexcept
+bool large_blocks::protects_all() const noexcept
+{
+  return supply_.in_sampled_range() || protect_ == gpa::protect_large::always ||
+         quarantine_bytes_ == static_cast<std::size_t>(-1);
+}
+
+// Whether a block that is being freed becomes inaccessible. One that was hardly touched does: poison would touch it.
+bool large_blocks::protects(const large_block& b, std::size_t bytes) const noexcept
 {
   if (!supply_.from_system()) return false;
-  if (supply_.in_sampled_range() || quarantine_bytes_ == static_cast<std::size_t>(-1)) return true;
-  if (b.bytes > largest_waiting || b.range_alignment != granule_size) return true;
-  switch (protect_) {
-    case gpa::protect_large::always: return true;
-    case gpa::protect_large::never: return false;
-    case gpa::protect_large::automatic: break;
-  }
-  return decide_to_protect(b.bytes);
+  if (protects_all() || b.bytes > largest_filled || b.range_alignment != granule_size) return true;
+  if (protect_ == gpa::protect_large::automatic && decide_to_protect(bytes)) return true;
+  return !b.touched && b.bytes > always_filled && !mostly_resident(b.base, bytes);
 }
 
 void large_blocks::fill(large_block& b, std::size_t bytes) noexcept
@@ -57,6 +63,7 @@ void large_blocks::fill(large_block& b, std::size_t bytes) noexcept
   tools_open(b.base, b.bytes);
   poison_.write(b.base, bytes, b.bytes);
   tools_close(b.base, b.bytes);
+  b.touched = true;
 }
 
 void large_blocks::keep_freed(large_block& b) noexcept
@@ -75,9 +82,9 @@ void large_blocks::leave_freed(large_block& b) noexcept
 
 // A range that was filled, as large as wanted or a quarter larger, whose quarantine is over: the oldest one. It stands in
 // no list any more, and is still entered as a freed block.
-large_block* large_blocks::take_waiting(std::size_t bytes, std::size_t alignment) noexcept
+large_block* large_blocks::take_waiting(std::size_t bytes, std::size_t alignment, gpa::stack_trace here) noexcept
 {
-  if (alignment != granule_size || !supply_.from_system()) return nullptr;
+  if (!supply_.from_system() || protects_all() || bytes > largest_filled || alignment != granule_size) return nullptr;
   large_block* found = nullptr;
   {
     const mutex_guard guard(lock_);
@@ -91,14 +98,14 @@ large_block* large_blocks::take_waiting(std::size_t bytes, std::size_t alignment
       break;
     }
   }
-  if (found != nullptr) tell_if_written(*found, "found when the block was about to be handed out again");
+  if (found != nullptr) tell_if_written(*found, "found when the block was about to be handed out again", here);
   return found;
 }
 
-void large_blocks::tell_if_written(const large_block& b, std::string_view reason) noexcept
+void large_blocks::tell_if_written(const large_block& b, std::string_view reason, gpa::stack_trace here) noexcept
 {
   if (b.filled && !poison_.stands(b.base, large_bytes(b.word.load(std::memory_order_relaxed)), b.bytes))
-    owner_.tell(write_after_free_report(b, {}, reason));
+    owner_.tell(write_after_free_report(b, here, reason));
 }
 
 // ---- the end of a quarantine ----
@@ -108,14 +115,14 @@ void large_blocks::limit_quarantine() noexcept
 {
   if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return;  // an address is never reused
   if (!supply_.from_system()) {
-    while (forget_oldest(filled_, ~std::size_t{0}, quarantine_bytes_)) {
+    while (forget_oldest(kept::filled, ~std::size_t{0}, quarantine_bytes_)) {
     }
     return;
   }
-  while (protect_oldest(quarantine_bytes_ + most_waiting_bytes)) {
+  while (protect_oldest(std::min(quarantine_bytes_, most_filled_bytes) + most_waiting_bytes)) {
   }
   const std::size_t most_bytes = supply_.in_sampled_range() ? most_freed_sampled : most_freed_bytes;
-  while (forget_oldest(freed_, most_freed, most_bytes)) {
+  while (forget_oldest(kept::freed, most_freed, most_bytes)) {
   }
 }
 
@@ -124,19 +131,31 @@ bool large_blocks::end_quarantine() noexcept
   if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return false;
   trim();
   bool any = false;
-  while (forget_oldest(supply_.from_system() ? freed_ : filled_, 0, 0)) any = true;
+  while (forget_oldest(supply_.from_system() ? kept::freed : kept::filled, 0, 0)) any = true;
   return any;
 }
 
-// Of those that were filled over the system: its pages go, and it stays a freed block. False: there are no more than that.
+// Of what waits over the system: a spare is let go, if there is one, or a block that was filled is closed, and stays a
+// freed block. False: there is no more than that.
 bool large_blocks::protect_oldest(std::size_t most_bytes) noexcept
 {
   large_block* b = nullptr;
+  spare dropped;
   {
     const mutex_guard guard(lock_);
-    if (filled_.bytes <= most_bytes) return false;
-    b = filled_.last;
-    leave_freed(*b);
+    if (filled_.last == nullptr || filled_.bytes + spare_bytes_ <= most_bytes) return false;
+    for (const spare& s : spares_)
+      if (s.base != nullptr) dropped = s;
+    if (dropped.base != nullptr) {
+      take_out(dropped);
+    } else {
+      b = filled_.last;
+      leave_freed(*b);
+    }
+  }
+  if (b == nullptr) {
+    drop_spare(dropped);
+    return true;
   }
   tell_if_written(*b, found_at_end);
   b->filled = false;
@@ -147,17 +166,18 @@ bool large_blocks::protect_oldest(std::size_t most_bytes) noexcept
 }
 
 // Some of them at once: those that lie side by side are unmapped by one call. False: there are no more than that.
-bool large_blocks::forget_oldest(block_list& list, std::size_t most_blocks, std::size_t most_bytes) noexcept
+bool large_blocks::forget_oldest(kept as, std::size_t most_blocks, std::size_t most_bytes) noexcept
 {
   std::array<large_block*, most_forgotten_at_once> oldest;
   const std::size_t most = supply_.from_system() ? oldest.size() : 1;
   std::size_t count = 0;
   {
     const mutex_guard guard(lock_);
-    if (list.last == nullptr || (list.count <= most_blocks && list.bytes <= most_bytes)) return false;
-    for (; count != most && list.last != nullptr; ++count) {
-      if (count != 0 && list.bytes <= most_bytes && list.count <= most_blocks / 2) break;
-      large_block& b = *list.last;
+    const block_list& blocks = blocks_of(as);
+    if (blocks.last == nullptr || (blocks.count <= most_blocks && blocks.bytes <= most_bytes)) return false;
+    for (; count != most && blocks.last != nullptr; ++count) {
+      if (count != 0 && blocks.bytes <= most_bytes && blocks.count <= most_blocks / 2) break;
+      large_block& b = *blocks.last;
       oldest[count] = &b;
       leave_freed(b);
     }
@@ -188,19 +208,26 @@ void large_blocks::remove(std::span<large_block*> gone) noexcept
   }
 }
 
-void large_blocks::remove_all(block_list& list) noexcept
+large_blocks::block_list& large_blocks::blocks_of(kept as) noexcept
+{
+  return as == kept::live ? live_ : as == kept::freed ? freed_ : filled_;
+}
+
+void large_blocks::remove_all(kept as) noexcept
 {
   for (;;) {
     std::array<large_block*, most_forgotten_at_once> gone;
     std::size_t count = 0;
     {
       const mutex_guard guard(lock_);
-      for (; count != gone.size() && list.first != nullptr; ++count) {
-        gone[count] = list.first;
-        if (&list == &live_) {
-          list.remove(*list.first);
+      block_list& blocks = blocks_of(as);
+      for (; count != gone.size() && blocks.first != nullptr; ++count) {
+        large_block& b = *blocks.first;
+        gone[count] = &b;
+        if (as == kept::live) {
+          blocks.remove(b);
         } else {
-          leave_freed(*list.first);
+          leave_freed(b);
         }
       }
     }
@@ -212,9 +239,9 @@ void large_blocks::remove_all(block_list& list) noexcept
 void large_blocks::bury() noexcept
 {
   drop_spares();
-  remove_all(filled_);
-  remove_all(freed_);
-  if (!supply_.from_system()) remove_all(live_);
+  remove_all(kept::filled);
+  remove_all(kept::freed);
+  if (!supply_.from_system()) remove_all(kept::live);
   const mutex_guard guard(lock_);
   stock_.release();
 }

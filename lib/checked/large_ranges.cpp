@@ -241,7 +241,13 @@ void large_blocks::drop_spare(const spare& s) noexcept
 void large_blocks::trim() noexcept
 {
   drop_spares();
-  while (supply_.from_system() && protect_oldest(0)) {
+  if (!supply_.from_system()) return;
+  std::size_t count = 0;  // others may free faster than this goes
+  {
+    const mutex_guard guard(lock_);
+    count = filled_.count;
+  }
+  while (count-- != 0 && protect_oldest(0)) {
   }
 }
 

@@ -5,8 +5,8 @@
 //           | state |    0    | log2(a) |             bytes               |
 //           +-------+---------+---------+---------------------------------+
 //
-// States are those of record.hpp; `poisoned` means that the pages are gone or inaccessible, or hold poison. The stack of the free follows the claim by a store, so a racing second free may find
-// it empty.
+// States are those of record.hpp; `poisoned` means that the pages are gone or inaccessible, or hold poison. The stack of
+// the free follows the claim by a store, so a racing second free may find it empty.
 #pragma once
 
 #include "blocks/page_map.hpp"
@@ -32,7 +32,8 @@ struct large_block : region {
   bool merges = false;              // what lies beside the range is the same resource's: closed, they are one mapping
   bool closed = false;              // freed and inaccessible
   bool filled = false;              // freed and accessible, with poison
-  large_block* previous = nullptr;  // in the list it stands in: live or freed
+  bool touched = false;             // all over, by poison
+  large_block* previous = nullptr;  // in the list it stands in
   large_block* next = nullptr;
 };
 

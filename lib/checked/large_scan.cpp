@@ -1,7 +1,6 @@
 // Large blocks looked at as a whole: for damage, for leaks, and when everything ends.
 #include "checked/large_blocks.hpp"
 
-#include "base/tools.hpp"
 #include "checked/evidence.hpp"
 #include "checked/fill.hpp"
 #include "checked/leak_scan.hpp"
@@ -159,7 +158,7 @@ bool large_blocks::free_buried(large_block& b, std::uint64_t word) noexcept
 void large_blocks::release() noexcept
 {
   bury();
-  remove_all(live_);
+  remove_all(kept::live);
 }
 
 }  // namespace gpa::detail

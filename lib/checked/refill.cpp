@@ -117,6 +117,7 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
     }
     if (slab* const s = new_slab(c, !passed_over); s != nullptr) {
       add_slab(*s, k);
+      if (b.next != b.end) return true;  // damage was found on the way, and a handler told of it has allocated
     } else if (passed_over) {
       shares = true;
     } else {

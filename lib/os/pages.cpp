@@ -6,6 +6,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -194,6 +196,23 @@ bool is_readable(const void* p, std::size_t bytes) noexcept
     if (!page_is_readable(page)) return false;
     if (page == round_down(last, page_size)) return true;
   }
+}
+
+bool mostly_resident(const void* p, std::size_t bytes) noexcept
+{
+  const errno_keeper keep;
+  std::array<unsigned char, 1024> resident;
+  const std::uintptr_t begin = round_down(address(p), page_size);
+  const std::size_t pages = (round_up(address(p) + bytes, page_size) - begin) / page_size;
+  std::size_t count = 0;
+  for (std::size_t done = 0; done < pages;) {
+    const std::size_t part = std::min(pages - done, resident.size());
+    auto* const first = reinterpret_cast<void*>(begin + done * page_size);
+    if (::mincore(first, part * page_size, resident.data()) != 0) return true;
+    for (std::size_t i = 0; i != part; ++i) count += resident[i] & 1U;
+    done += part;
+  }
+  return count * 2 >= pages;
 }
 
 std::size_t second_level_cache_bytes() noexcept

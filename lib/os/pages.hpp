@@ -55,6 +55,10 @@ void prefer_huge_pages(void* p, std::size_t bytes) noexcept;
 /// moved and `from` stays accessible, reading as zeros.)
 bool move_pages(void* from, void* to, std::size_t bytes) noexcept;
 
+/// Whether at least half of the pages of a mapped range are in memory, as far as the system tells. A system call for
+/// each 4 MiB.
+[[nodiscard]] bool mostly_resident(const void* p, std::size_t bytes) noexcept;
+
 /// Whether `bytes` readable bytes start at `p`. A system call; never faults.
 [[nodiscard]] bool is_readable(const void* p, std::size_t bytes) noexcept;
 
