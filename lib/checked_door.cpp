@@ -168,10 +168,11 @@ GPA_NOINLINE void deallocate_tiny(no_object none, void* p, std::size_t bytes, st
   deallocate_larger<avx2_moves>(no_object(), p, bytes, alignment, trace, k);
 }
 
-// The redzone's line is the one most likely to be far away. Asking for it follows no pointer.
+// The redzone's line is the one most likely to be far away. Asking for it follows no pointer. Asked for to be read: to be
+// written, an AMD of family 26 waits for the address to be translated (churn and maps 2 to 3 % slower).
 [[gnu::always_inline]] inline void ask_for_redzone(const void* p, std::size_t bytes) noexcept
 {
-  __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 1);
+  __builtin_prefetch(static_cast<const std::byte*>(p) + bytes, 0, 2);
 }
 
 // The stack is not the one seen here last.

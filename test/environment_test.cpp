@@ -184,7 +184,7 @@ BOOST_AUTO_TEST_CASE(protect_large_decides_whether_a_freed_large_block_can_be_re
   };
   BOOST_TEST(under("protect_large=never", work(gpa::protect_large::always)).out == "yes");
   BOOST_TEST(under("protect_large=always", work(gpa::protect_large::never)).out == "no");
-  BOOST_TEST(under("protect_large=auto", work(gpa::protect_large::never)).out == "no");  // the first 16 MiB
+  BOOST_TEST(under("protect_large=auto", work(gpa::protect_large::never)).out == "no");  // the first 2 MiB
   BOOST_TEST(under("", work(gpa::protect_large::never)).out == "yes");
 }
 

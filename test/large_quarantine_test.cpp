@@ -95,11 +95,11 @@ BOOST_AUTO_TEST_CASE(a_block_that_was_hardly_touched_is_closed_and_its_pages_are
   BOOST_TEST(is_accessible(half));
 }
 
-BOOST_AUTO_TEST_CASE(the_first_16_mib_of_a_process_are_closed_and_then_the_machine_decides)
+BOOST_AUTO_TEST_CASE(the_first_2_mib_of_a_process_are_closed_and_then_the_machine_decides)
 {
   const ending e = in_child([] {
     gpa::resource r(with(automatic));
-    for (int i = 0; i != 15; ++i)
+    for (int i = 0; i != 2; ++i)
       if (is_accessible(allocated_and_freed(r, 1 * mib - 1))) ::_exit(1);
     for (int i = 0; i != 3; ++i) allocated_and_freed(r, 1 * mib - 1);
     const bool dear = gpa::detail::moving_pages_is_dear();

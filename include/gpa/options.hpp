@@ -79,7 +79,7 @@ enum class after_mistake : std::uint8_t {
 /// half was touched becomes inaccessible in any case; so do all of checks::one_in, and all with an unlimited quarantine.
 /// None do over an upstream.
 enum class protect_large : std::uint8_t {
-  automatic,  ///< always; but where the machine takes microseconds to move a page, only the first 16 MiB of a process
+  automatic,  ///< always; but where the machine takes microseconds to move a page, only the first 2 MiB of a process
   always,     ///< it becomes inaccessible: every access faults at once
   never,      ///< it stays accessible, poisoned in places, and is used again after its quarantine
 };

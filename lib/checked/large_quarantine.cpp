@@ -24,7 +24,7 @@ constexpr std::size_t most_waiting_bytes = std::size_t{24} << 20;  // of those w
 constexpr std::size_t largest_filled = (std::size_t{8} << 20) + granule_size;  // a range: of 8 MiB and its redzone
 constexpr std::size_t always_filled = 3 * granule_size;  // untouched pages are not counted
 constexpr std::size_t most_forgotten_at_once = 64;
-constexpr std::size_t always_protected = std::size_t{16} << 20;  // of a process, with protect_large::automatic
+constexpr std::size_t always_protected = std::size_t{2} << 20;  // of a process, with protect_large::automatic
 
 constexpr std::string_view found_at_end = "found when the block left its quarantine";
 
