@@ -56,7 +56,7 @@ BOOST_FIXTURE_TEST_CASE(what_is_needed_after_more_than_a_second_was_a_burst, fix
   BOOST_TEST(!t.tolerates());
 }
 
-BOOST_FIXTURE_TEST_CASE(however_slowly_it_comes_back_once_it_has_begun, fixture)
+BOOST_FIXTURE_TEST_CASE(it_may_take_ten_seconds_to_come_back_once_it_has_begun, fixture)
 {
   burst(0, 100);  // ten seconds
   BOOST_TEST(t.allowed(5 * mib, 100 * mib) == 130 * mib);

@@ -75,9 +75,9 @@ enum class after_mistake : std::uint8_t {
   carry_on,  ///< the wrong call is ignored and the program goes on, its heap intact
 };
 
-/// What becomes of a freed block above 32 KiB. One above 8 MiB, one aligned to more than 64 KiB, and one of which less than
-/// half was touched becomes inaccessible in any case; so do all of checks::one_in, and all with an unlimited quarantine.
-/// None do over an upstream.
+/// What becomes of a freed block above 32 KiB. One above 8 MiB or aligned to more than 64 KiB becomes inaccessible in any
+/// case, and so do all of checks::one_in and with a quarantine of more than 64 MiB; and one above 192 KiB of which less
+/// than half is in memory. None do over an upstream.
 enum class protect_large : std::uint8_t {
   automatic,  ///< always; but where the machine takes microseconds to move a page, only the first 2 MiB of a process
   always,     ///< it becomes inaccessible: every access faults at once

@@ -124,7 +124,7 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// Gives free pages back to the operating system, after checking them; the quarantine of the calling thread ends, and
   /// of threads that have ended. What they kept without checks goes back as well. Until then free memory of up to a
   /// quarter of what is held, or 32 MiB, stays for the next allocations; with checks, pages on which a block is in
-  /// quarantine stay too. That of a burst that came back within a second stays until something is freed after a second
+  /// quarantine stay too. That of a burst that came again within a second stays until something is freed after a second
   /// without it: an idle process keeps it. Memory that waits for resources to come goes back, too.
   /// Never throws. O(pages). Thread-safe.
   void trim() noexcept;

@@ -1,10 +1,10 @@
 // How much free memory a heap keeps beyond its allowance: as much as it gave back a moment too early.
 //
 // What is given back and needed again within a second was no burst but how the program works: as much is tolerated from
-// then on, and a quarter more. The second begins anew with each need, for ten seconds at most: where a page takes the
-// system 12 microseconds, what comes back in a second is 300 MiB. Each second in which the heap looks, the tolerance is
-// cut to the difference between the most and the least that lay free in it: what a second of work did not use goes back.
-// A pause is not such a second.
+// then on, and a quarter more. The second begins anew with each need, until ten seconds after something was given back:
+// where a page takes the system 12 microseconds, what comes back in a second is 300 MiB. Each second in which the heap
+// looks, the tolerance is cut to the difference between the most and the least that lay free in it: what a second of
+// work did not use goes back. A pause is not such a second.
 //
 // Not thread-safe, but for tolerates(), note_more() and note_less(); of two threads in the latter at once one may go
 // unnoticed.

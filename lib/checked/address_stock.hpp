@@ -1,5 +1,4 @@
-// The addresses of one resource's checked large blocks: reserved, inaccessible, each handed
-// out once by this.
+// The addresses of one resource's checked large blocks: reserved, inaccessible, each handed out once.
 //
 //    | opened once, mostly closed again | being opened |      fresh      |
 //    begin                       swept  |  <= 128 MiB  next              end

@@ -76,7 +76,7 @@ void judge_large(judgement& j, large_block& b, const void* p, std::size_t bytes,
   j.block = b.base;
   j.offset = static_cast<std::size_t>(static_cast<const std::byte*>(p) - b.base);
   slot_state state = slot_state::fresh;
-  do {  // so that the stacks are those of the block that the word is of
+  do {  // so that the stacks are those of the block that the word is of, as far as a word tells
     j.word = b.word.load(std::memory_order_acquire);
     state = large_state(j.word);
     j.alloc_trace = b.alloc_trace.load(std::memory_order_relaxed);

@@ -60,13 +60,8 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   if (!encodable_large(bytes, alignment)) return nullptr;
   const std::size_t range = range_size(bytes);
   const std::size_t range_alignment = std::max(alignment, granule_size);
-  if (large_block* const b = take_waiting(range, range_alignment, {trace, thread})) {
-    b->filled = false;
-    b->life.store(0, std::memory_order_relaxed);
-    b->free_trace.store(0, std::memory_order_relaxed);
-    b->free_thread.store(0, std::memory_order_relaxed);
-    return hand_out(*b, bytes, alignment, trace, thread);
-  }
+  if (large_block* const b = take_waiting(range, range_alignment); b != nullptr)
+    return hand_out_again(*b, bytes, alignment, trace, thread);
   void* const place = metadata_allocate(sizeof(large_block));
   if (place == nullptr) return nullptr;
   auto& b = *new (place) large_block;
@@ -88,18 +83,34 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   return hand_out(b, bytes, alignment, trace, thread);
 }
 
+void* large_blocks::hand_out_again(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                   std::uint16_t thread) noexcept
+{
+  gpa::report r;
+  const bool written = is_written(b);
+  if (written) r = write_after_free_report(b, {trace, thread}, "found when the block was about to be handed out again");
+  b.filled = false;
+  b.life.store(0, std::memory_order_relaxed);
+  b.free_trace.store(0, std::memory_order_relaxed);
+  b.free_thread.store(0, std::memory_order_relaxed);
+  void* const p = hand_out(b, bytes, alignment, trace, thread);
+  if (written) owner_.tell(r);
+  return p;
+}
+
 void* large_blocks::hand_out(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                              std::uint16_t thread) noexcept
 {
+  std::byte* const base = b.base;  // once it is live a wrong free may take it away
   b.alloc_trace.store(trace, std::memory_order_relaxed);
   b.alloc_thread.store(thread, std::memory_order_relaxed);
-  tools_open(b.base, b.bytes);
-  write_redzone(b.base, bytes, b.bytes);
-  tools_close(b.base, b.bytes);  // core opens what is the user's
+  tools_open(base, b.bytes);
+  write_redzone(base, bytes, b.bytes);
+  tools_close(base, b.bytes);  // core opens what is the user's
   const mutex_guard guard(lock_);  // a wrong free by whoever has an old pointer finds it live and in the list, or neither
   b.word.store(encode_large(slot_state::live, bytes, alignment), std::memory_order_release);
   live_.add(b);
-  return b.base;
+  return base;
 }
 
 bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread) noexcept
@@ -120,16 +131,17 @@ bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace,
   b.filled = !protects(b, bytes);
   if (b.filled) {
     fill(b, bytes);
+    fills_.store(true, std::memory_order_relaxed);
   } else {
-    close(b, true);
+    close(b, !fills_.load(std::memory_order_relaxed));
   }
   b.word.store(large_with_state(word, slot_state::poisoned), std::memory_order_release);
   {
     const mutex_guard guard(lock_);
     keep_freed(b);
   }
-  limit_quarantine();
   if (damaged) owner_.tell(r);
+  limit_quarantine();
   return true;
 }
 

@@ -16,7 +16,7 @@
 // With protect_large::never, and with automatic where moving a page takes microseconds (os/page_cost.hpp), a freed
 // block of at most 8 MiB stays accessible instead and holds poison (large_poison.hpp). Once options::quarantine_bytes
 // of ranges were freed after it, it waits to become the next block of its size, record and all; what waits in excess of
-// 24 MiB, spares included, is closed after all.
+// 24 MiB, spares included, is closed after all. Not with a quarantine of more than 64 MiB.
 //
 // Over a user's upstream, whose memory cannot be protected or moved, a freed block is filled with poison and waits in
 // a quarantine of bytes as small ones do, verified when it leaves (large_quarantine.cpp).
@@ -133,6 +133,8 @@ class large_blocks {
   [[nodiscard]] std::byte* take_spare(std::size_t bytes) noexcept;
   /// Reserved, inaccessible addresses; into `merges`, whether they are one mapping with what is closed beside them.
   [[nodiscard]] std::byte* take_addresses(std::size_t bytes, bool& merges) noexcept;
+  [[nodiscard]] void* hand_out_again(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                     std::uint16_t thread) noexcept;
   [[nodiscard]] void* hand_out(large_block& b, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                std::uint16_t thread) noexcept;
   [[nodiscard]] bool protects_all() const noexcept;
@@ -145,8 +147,8 @@ class large_blocks {
   void take_out(spare taken) noexcept GPA_REQUIRES(lock_);
   void drop_spare(const spare& s) noexcept;
   void drop_spares() noexcept;
-  [[nodiscard]] large_block* take_waiting(std::size_t bytes, std::size_t alignment, gpa::stack_trace here) noexcept;
-  void tell_if_written(const large_block& b, std::string_view reason, gpa::stack_trace here = {}) noexcept;
+  [[nodiscard]] large_block* take_waiting(std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] bool is_written(const large_block& b) const noexcept;
   void keep_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
   void leave_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
   void limit_quarantine() noexcept;
@@ -168,6 +170,7 @@ class large_blocks {
   const large_poison poison_;
   const gpa::protect_large protect_;
   std::atomic<std::size_t> held_{0};
+  std::atomic<bool> fills_{false};  // blocks of the system's were filled
 
   mutex lock_;
   block_list live_ GPA_GUARDED_BY(lock_);

@@ -19,9 +19,9 @@ namespace {
 constexpr std::size_t most_freed = 65536;                      // closed blocks, whose addresses are kept
 constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;  // of address space
 constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
-constexpr std::size_t most_filled_bytes = std::size_t{64} << 20;   // of accessible ones in quarantine, however long
+constexpr std::size_t longest_filled = std::size_t{64} << 20;      // a quarantine of accessible ones
 constexpr std::size_t most_waiting_bytes = std::size_t{24} << 20;  // of those whose quarantine is over, with spares
-constexpr std::size_t largest_filled = (std::size_t{8} << 20) + granule_size;  // a range: of 8 MiB and its redzone
+constexpr std::size_t largest_filled = std::size_t{8} << 20;
 constexpr std::size_t always_filled = 3 * granule_size;  // untouched pages are not counted
 constexpr std::size_t most_forgotten_at_once = 64;
 constexpr std::size_t always_protected = std::size_t{2} << 20;  // of a process, with protect_large::automatic
@@ -45,15 +45,14 @@ bool decide_to_protect(std::size_t bytes) noexcept
 
 bool large_blocks::protects_all() const noexcept
 {
-  return supply_.in_sampled_range() || protect_ == gpa::protect_large::always ||
-         quarantine_bytes_ == static_cast<std::size_t>(-1);
+  return supply_.in_sampled_range() || protect_ == gpa::protect_large::always || quarantine_bytes_ > longest_filled;
 }
 
 // Whether a block that is being freed becomes inaccessible. One that was hardly touched does: poison would touch it.
 bool large_blocks::protects(const large_block& b, std::size_t bytes) const noexcept
 {
   if (!supply_.from_system()) return false;
-  if (protects_all() || b.bytes > largest_filled || b.range_alignment != granule_size) return true;
+  if (protects_all() || bytes > largest_filled || b.range_alignment != granule_size) return true;
   if (protect_ == gpa::protect_large::automatic && decide_to_protect(bytes)) return true;
   return !b.touched && b.bytes > always_filled && !mostly_resident(b.base, bytes);
 }
@@ -63,7 +62,7 @@ void large_blocks::fill(large_block& b, std::size_t bytes) noexcept
   tools_open(b.base, b.bytes);
   poison_.write(b.base, bytes, b.bytes);
   tools_close(b.base, b.bytes);
-  b.touched = true;
+  if (bytes >= b.bytes / 2) b.touched = true;
 }
 
 void large_blocks::keep_freed(large_block& b) noexcept
@@ -82,30 +81,24 @@ void large_blocks::leave_freed(large_block& b) noexcept
 
 // A range that was filled, as large as wanted or a quarter larger, whose quarantine is over: the oldest one. It stands in
 // no list any more, and is still entered as a freed block.
-large_block* large_blocks::take_waiting(std::size_t bytes, std::size_t alignment, gpa::stack_trace here) noexcept
+large_block* large_blocks::take_waiting(std::size_t bytes, std::size_t alignment) noexcept
 {
-  if (!supply_.from_system() || protects_all() || bytes > largest_filled || alignment != granule_size) return nullptr;
-  large_block* found = nullptr;
-  {
-    const mutex_guard guard(lock_);
-    std::size_t younger = filled_.bytes;
-    for (large_block* b = filled_.last; b != nullptr; b = b->previous) {
-      younger -= b->bytes;
-      if (younger < quarantine_bytes_) return nullptr;
-      if (b->bytes < bytes || b->bytes > bytes + bytes / 4) continue;
-      leave_freed(*b);
-      found = b;
-      break;
-    }
+  if (!fills_.load(std::memory_order_relaxed) || alignment != granule_size) return nullptr;
+  const mutex_guard guard(lock_);
+  std::size_t younger = filled_.bytes;
+  for (large_block* b = filled_.last; b != nullptr; b = b->previous) {
+    younger -= b->bytes;
+    if (younger < quarantine_bytes_) break;
+    if (b->bytes < bytes || b->bytes > bytes + bytes / 4) continue;
+    leave_freed(*b);
+    return b;
   }
-  if (found != nullptr) tell_if_written(*found, "found when the block was about to be handed out again", here);
-  return found;
+  return nullptr;
 }
 
-void large_blocks::tell_if_written(const large_block& b, std::string_view reason, gpa::stack_trace here) noexcept
+bool large_blocks::is_written(const large_block& b) const noexcept
 {
-  if (b.filled && !poison_.stands(b.base, large_bytes(b.word.load(std::memory_order_relaxed)), b.bytes))
-    owner_.tell(write_after_free_report(b, here, reason));
+  return b.filled && !poison_.stands(b.base, large_bytes(b.word.load(std::memory_order_relaxed)), b.bytes);
 }
 
 // ---- the end of a quarantine ----
@@ -119,7 +112,7 @@ void large_blocks::limit_quarantine() noexcept
     }
     return;
   }
-  while (protect_oldest(std::min(quarantine_bytes_, most_filled_bytes) + most_waiting_bytes)) {
+  while (fills_.load(std::memory_order_relaxed) && protect_oldest(quarantine_bytes_ + most_waiting_bytes)) {
   }
   const std::size_t most_bytes = supply_.in_sampled_range() ? most_freed_sampled : most_freed_bytes;
   while (forget_oldest(kept::freed, most_freed, most_bytes)) {
@@ -157,11 +150,16 @@ bool large_blocks::protect_oldest(std::size_t most_bytes) noexcept
     drop_spare(dropped);
     return true;
   }
-  tell_if_written(*b, found_at_end);
+  gpa::report r;
+  const bool written = is_written(*b);
+  if (written) r = write_after_free_report(*b, {}, found_at_end);
   b->filled = false;
   close(*b, false);
-  const mutex_guard guard(lock_);
-  keep_freed(*b);
+  {
+    const mutex_guard guard(lock_);
+    keep_freed(*b);
+  }
+  if (written) owner_.tell(r);
   return true;
 }
 
@@ -182,7 +180,8 @@ bool large_blocks::forget_oldest(kept as, std::size_t most_blocks, std::size_t m
       leave_freed(b);
     }
   }
-  for (std::size_t i = 0; i != count; ++i) tell_if_written(*oldest[i], found_at_end);
+  for (std::size_t i = 0; i != count; ++i)
+    if (is_written(*oldest[i])) owner_.tell(write_after_free_report(*oldest[i], {}, found_at_end));
   remove({oldest.data(), count});
   return true;
 }

@@ -245,7 +245,7 @@ void large_blocks::trim() noexcept
   std::size_t count = 0;  // others may free faster than this goes
   {
     const mutex_guard guard(lock_);
-    count = filled_.count;
+    count = filled_.count + spare_count_;
   }
   while (count-- != 0 && protect_oldest(0)) {
   }

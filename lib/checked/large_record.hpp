@@ -32,7 +32,7 @@ struct large_block : region {
   bool merges = false;              // what lies beside the range is the same resource's: closed, they are one mapping
   bool closed = false;              // freed and inaccessible
   bool filled = false;              // freed and accessible, with poison
-  bool touched = false;             // all over, by poison
+  bool touched = false;             // by poison, over half of it at least
   large_block* previous = nullptr;  // in the list it stands in
   large_block* next = nullptr;
 };

@@ -99,12 +99,14 @@ live_block checked_heap::find_live(const void* p) const noexcept
   if (found == nullptr || found->owner != &owner_) return {};
   if (found->kind == region_kind::checked_large) {
     const auto& large = static_cast<const large_block&>(*found);
-    const std::uint64_t word = large.word.load(std::memory_order_acquire);
-    if (p == large.base && is_live(large_state(word))) {
+    if (p != large.base) return {};
+    std::uint64_t word = 0;
+    do {
+      word = large.word.load(std::memory_order_acquire);
+      if (!is_live(large_state(word))) return {};
       b = described(large, word);
       std::atomic_thread_fence(std::memory_order_acquire);
-      if (large.word.load(std::memory_order_relaxed) != word) return {};  // it may be of two blocks
-    }
+    } while (large.word.load(std::memory_order_relaxed) != word);  // it may be of two blocks
   } else if (found->kind == region_kind::checked_slab) {
     const auto& s = static_cast<const slab&>(*found);
     const auto [index, exact] = s.slot_at(static_cast<std::size_t>(static_cast<const std::byte*>(p) - s.base));

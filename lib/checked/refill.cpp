@@ -115,9 +115,11 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
       owner_.heartbeat();
       return true;
     }
-    if (slab* const s = new_slab(c, !passed_over); s != nullptr) {
-      add_slab(*s, k);
-      if (b.next != b.end) return true;  // damage was found on the way, and a handler told of it has allocated
+    slab* const s = new_slab(c, !passed_over);
+    if (s != nullptr) add_slab(*s, k);
+    if (b.next != b.end) return true;  // damage was found on the way, and a handler told of it has allocated
+    if (s != nullptr) {
+      continue;
     } else if (passed_over) {
       shares = true;
     } else {
