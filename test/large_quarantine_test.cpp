@@ -58,7 +58,7 @@ BOOST_AUTO_TEST_CASE(what_moving_pages_costs_is_measured_once_and_leaves_nothing
   const std::size_t before = mappings();
   const bool dear = gpa::detail::moving_pages_is_dear();
   for (int i = 0; i != 100; ++i) BOOST_TEST(gpa::detail::moving_pages_is_dear() == dear);
-  BOOST_TEST(mappings() <= before + 1);
+  if (!sanitized) BOOST_TEST(mappings() <= before + 1);  // shadow memory has mappings too
 }
 
 BOOST_AUTO_TEST_CASE(a_freed_block_is_closed_or_poisoned_as_the_option_says)
