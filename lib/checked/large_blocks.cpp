@@ -131,7 +131,7 @@ bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace,
   b.filled = !protects(b, bytes);
   if (b.filled) {
     fill(b, bytes);
-    fills_.store(true, std::memory_order_relaxed);
+    if (supply_.from_system()) fills_.store(true, std::memory_order_relaxed);
   } else {
     close(b, !fills_.load(std::memory_order_relaxed));
   }

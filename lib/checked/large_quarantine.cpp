@@ -16,14 +16,17 @@ namespace gpa::detail {
 
 namespace {
 
-constexpr std::size_t most_freed = 65536;                      // closed blocks, whose addresses are kept
-constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;  // of address space
+// Of closed ones: how many addresses are kept.
+constexpr std::size_t most_freed = 65536;
+constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;
 constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
-constexpr std::size_t longest_filled = std::size_t{64} << 20;      // a quarantine of accessible ones
-constexpr std::size_t most_waiting_bytes = std::size_t{24} << 20;  // of those whose quarantine is over, with spares
-constexpr std::size_t largest_filled = std::size_t{8} << 20;
-constexpr std::size_t always_filled = 3 * granule_size;  // untouched pages are not counted
 constexpr std::size_t most_forgotten_at_once = 64;
+
+// Of those that stay accessible.
+constexpr std::size_t largest_filled = std::size_t{8} << 20;
+constexpr std::size_t always_filled = 3 * granule_size;  // a range as large at most: touched or not
+constexpr std::size_t longest_quarantine = std::size_t{64} << 20;
+constexpr std::size_t most_waiting_bytes = std::size_t{24} << 20;  // whose quarantine is over, with spares
 constexpr std::size_t always_protected = std::size_t{2} << 20;  // of a process, with protect_large::automatic
 
 constexpr std::string_view found_at_end = "found when the block left its quarantine";
@@ -45,7 +48,7 @@ bool decide_to_protect(std::size_t bytes) noexcept
 
 bool large_blocks::protects_all() const noexcept
 {
-  return supply_.in_sampled_range() || protect_ == gpa::protect_large::always || quarantine_bytes_ > longest_filled;
+  return supply_.in_sampled_range() || protect_ == gpa::protect_large::always || quarantine_bytes_ > longest_quarantine;
 }
 
 // Whether a block that is being freed becomes inaccessible. One that was hardly touched does: poison would touch it.
