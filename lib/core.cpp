@@ -38,6 +38,7 @@ core::decided_options decide(const gpa::options& given, build b)
   if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);
   o.poison_bytes = std::max(o.poison_bytes, default_poison);
   o.stack_frames = std::min(o.stack_frames, max_stack_frames);
+  if (o.leak_exit_status != 0 && o.leak_exit_status % 256 == 0) o.leak_exit_status = 1;  // no parent would see it
   return {o, usual};
 }
 
@@ -293,7 +294,7 @@ check core::deinit(const void* caller) noexcept
   const std::uint32_t here = caller != nullptr ? capture(caller) : 0;
   checked_.verify({gpa::stack_trace(here, this_thread_number()),
                    caller != nullptr ? "found by deinit()" : "found when the resource ended"});
-  reporter_.tell_unshown();
+  tell_unshown();
   verdict_ = leaked != 0 ? check::leak : reporter_.mistakes() != 0 ? check::misuse : check::ok;
   write_wanted_report("deinit");
   gate_.close();

@@ -152,10 +152,12 @@ class core final : public owner {
   void late_free(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
   std::size_t tell_leaks(leak_occasion occasion) noexcept;
   GPA_COLD void tell_limit(std::size_t bytes, const void* caller) noexcept;
+  void tell_unshown() noexcept;
   [[nodiscard]] gpa::report leak_report(const leak_group& g) noexcept;
   void keep_contents(gpa::report& r) noexcept;
   void tell_totals(const totals& t) noexcept;
   void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept;
+  void log_refusal(std::size_t bytes, std::size_t alignment, std::uint64_t number) noexcept;
   [[nodiscard]] std::uint64_t number_allocation(std::size_t bytes, std::size_t alignment) noexcept;
 
   const gpa::options options_;
@@ -173,7 +175,7 @@ class core final : public owner {
   std::atomic<bool> retired_{false};
   std::atomic<std::uint64_t> late_blocks_{0};    // freed after deinit()
   std::atomic<std::uint64_t> late_bytes_{0};
-  std::atomic<std::size_t> limits_told_{0};
+  std::atomic<std::size_t> limits_told_{0};  // with report_limit, those that were not shown too
   std::atomic<std::size_t> peak_blocks_{0};
   std::atomic<std::size_t> peak_bytes_{0};
   std::int64_t inherited_blocks_ = 0;  // unchecked ones from before a fork

@@ -296,7 +296,7 @@ void core::become_child(std::uint32_t survivor) noexcept
     orphans_ = k;
   }
   if (owning_thread_.load(std::memory_order_relaxed) == survivor)
-    owning_thread_.store(this_thread_number(), std::memory_order_relaxed);
+    owning_thread_.store(this_thread_serial(), std::memory_order_relaxed);
 }
 
 }  // namespace gpa::detail

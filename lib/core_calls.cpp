@@ -56,11 +56,12 @@ void* core::refuse(mistake kind, std::size_t bytes, std::size_t alignment, const
 bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept
 {
   if (options_.thread_safe || options_.checks.is_never()) return true;
-  const std::uint32_t self = this_thread_number();
+  const std::uint32_t self = this_thread_serial();
   std::uint32_t owner_now = owning_thread_.load(std::memory_order_relaxed);
   if (owner_now == self) return true;
-  if (owner_now == 0 || !may_hold_blocks()) {
-    if (!owning_thread_.compare_exchange_strong(owner_now, self, std::memory_order_relaxed)) return false;
+  // Of two that come at once one is the wrong one.
+  if ((owner_now == 0 || !may_hold_blocks()) &&
+      owning_thread_.compare_exchange_strong(owner_now, self, std::memory_order_relaxed)) {
     if (owner_now != 0) publish_new_id();  // the owner before must notice
     return true;
   }
@@ -70,7 +71,7 @@ bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::siz
   r.address = p;
   r.given_bytes = bytes;
   r.given_alignment = alignment;
-  r.here = gpa::stack_trace(capture(caller), self);
+  r.here = gpa::stack_trace(capture(caller), this_thread_number());
   tell(r);
   return false;
 }
@@ -82,6 +83,14 @@ void core::log_line(const char* what, const void* p, std::size_t bytes, std::siz
                p);
   if (const std::uint64_t number = numbers_.of(p); number != 0) absl::Format(&line, ", allocation no. %d", number);
   line.append("\n");
+  write_out(line);
+}
+
+void core::log_refusal(std::size_t bytes, std::size_t alignment, std::uint64_t number) noexcept
+{
+  text line;
+  absl::Format(&line, "gpa: resource \"%s\": allocate %d bytes aligned to %d refused, allocation no. %d\n",
+               options_.name, bytes, alignment, number);
   write_out(line);
 }
 
@@ -142,6 +151,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   const bool limited = limit_.is_set();
   if (limited && !limit_.reserve(*k, bytes)) {
     k->counts.refuse_due();  // a limit that was set since the hot path met it
+    if (options_.log_operations) log_refusal(bytes, alignment, number);
     tell_limit(bytes, caller);
     return nullptr;
   }
@@ -150,6 +160,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
                              : allocate_unchecked(*k, bytes, alignment, caller);
   if (p == nullptr) {
     if (limited) limit_.give_back(*k, bytes);
+    if (options_.log_operations) log_refusal(bytes, alignment, number);
     return nullptr;
   }
   if (my_thread.ignoring != 0) static_cast<void>(checked_.ignore(p));
@@ -206,10 +217,11 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
   if (!check_thread(caller, p, old_bytes, alignment) && !options_.thread_safe) return false;
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();
-  if (k == nullptr || new_bytes >= most_bytes) return false;
+  if (k == nullptr) return false;
   const bool limited = limit_.is_set();
   const bool grows = new_bytes > old_bytes;
-  if (limited && grows && !limit_.reserve(*k, new_bytes - old_bytes)) return false;
+  const bool possible =
+      new_bytes < most_bytes && (!limited || !grows || limit_.reserve(*k, new_bytes - old_bytes));
   const tools_quiet quiet;
   if (k->sole) k->note_own_peak();
   bool done = false;
@@ -217,12 +229,14 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
   const bool fast = r != nullptr && r->owner == this &&
                     (r->kind == region_kind::fast_slab || r->kind == region_kind::fast_large);
   if (k->checked || (k->partner != nullptr && !fast)) {
-    done = checked_.try_resize(lease.checked(), p, old_bytes, new_bytes, alignment, caller);
-  } else if (fast && fast_.resize(static_cast<fast_cache&>(*k), p, old_bytes, new_bytes, alignment)) {
+    // To what it has, where more is out of the question: a mistake in the call is told all the same.
+    const std::size_t wanted = possible ? new_bytes : old_bytes;
+    done = checked_.try_resize(lease.checked(), p, old_bytes, wanted, alignment, caller) && possible;
+  } else if (possible && fast && fast_.resize(static_cast<fast_cache&>(*k), p, old_bytes, new_bytes, alignment)) {
     k->counts.count_resize(old_bytes, new_bytes);
     done = true;
   }
-  if (limited && grows && !done) limit_.give_back(*k, new_bytes - old_bytes);
+  if (limited && grows && possible && !done) limit_.give_back(*k, new_bytes - old_bytes);
   if (limited && !grows && done) limit_.give_back(*k, old_bytes - new_bytes);
   if (done && watched_) {
     tools_pool_free(this, p);

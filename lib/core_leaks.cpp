@@ -170,7 +170,7 @@ void core::report_at_exit() noexcept
 {
   const tools_quiet quiet;
   if (tell_leaks(leak_occasion::exit) != 0) demand_exit_status(options_.leak_exit_status);
-  reporter_.tell_unshown();
+  tell_unshown();
 }
 
 }  // namespace gpa::detail

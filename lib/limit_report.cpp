@@ -53,4 +53,6 @@ void core::tell_limit(std::size_t bytes, const void* caller) noexcept
   write_out(whole);
 }
 
+void core::tell_unshown() noexcept { reporter_.tell_unshown(limits_told_.exchange(0, std::memory_order_relaxed)); }
+
 }  // namespace gpa::detail

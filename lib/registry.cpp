@@ -74,7 +74,7 @@ void after_fork_in_parent() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis
 
 void after_fork_in_child() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
-  const std::uint32_t survivor = this_thread_number();
+  const std::uint32_t survivor = this_thread_serial();
   renumber_threads_after_fork();
   keep_only_symbols(symbols);
   unlock_after_fork();

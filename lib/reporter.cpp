@@ -80,17 +80,18 @@ void leak_teller::finish(leak_summary summary) noexcept
   write_out(annotations_, whole_);
 }
 
-void reporter::tell_unshown() noexcept
+void reporter::tell_unshown(std::size_t limits) noexcept
 {
-  if (options_.on_report) return;
   text whole;
   const std::size_t most = environment_settings().max_reports;
-  for (std::size_t kind = 0; kind != mistake_kinds; ++kind) {
-    const std::size_t told = told_[kind].exchange(0, std::memory_order_relaxed);
+  const auto count = [&](std::size_t told, std::string_view kind) {
     if (told > most)
-      absl::Format(&whole, "gpa: resource \"%s\": %d more reports of %s were not shown\n", options_.name,
-                   told - most, to_string(static_cast<mistake>(kind)));
-  }
+      absl::Format(&whole, "gpa: resource \"%s\": %d more reports of %s were not shown\n", options_.name, told - most,
+                   kind);
+  };
+  for (std::size_t kind = 0; kind != mistake_kinds && !options_.on_report; ++kind)
+    count(told_[kind].exchange(0, std::memory_order_relaxed), to_string(static_cast<mistake>(kind)));
+  count(limits, "memory limit");
   if (!whole.empty()) write_out(whole);
 }
 

@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE allocation_numbers
 #include <gpa/resource.hpp>
 
+#include "support/not_run.hpp"
 #include "support/accomplices.hpp"
 #include "support/breakpoint.hpp"
 #include "support/governed.hpp"
@@ -103,7 +104,7 @@ BOOST_AUTO_TEST_CASE(break_at_stops_in_gpa_on_mistake_at_that_allocation_and_now
   };
   const outcome o = under("break_at=2", work);
   if (o.status == 77) {
-    BOOST_TEST_MESSAGE("skipped: code pages cannot be made writable here");
+    gpa::test::not_run_here("code pages cannot be made writable here");
     return;
   }
   BOOST_TEST(o.err == "gpa: resource \"stopping\": break_at: allocation no. 2, of 40 bytes aligned to 16\n" +

@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE annotation
 #include "trace/annotation.hpp"
 
+#include "support/golden_file.hpp"
 #include "support/golden_reports.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -43,6 +44,13 @@ BOOST_AUTO_TEST_CASE(every_report_is_one_line_that_github_understands)
     const std::string line = annotation_of(c.report, golden_directory);
     BOOST_TEST_CONTEXT(c.file << ": " << line) BOOST_TEST(std::regex_match(line, command));
   }
+}
+
+BOOST_AUTO_TEST_CASE(the_lines_of_all_reports_are_golden)
+{
+  std::string all;
+  for (const golden_case& c : golden_cases()) all += annotation_of(c.report, golden_directory);
+  test_golden("annotations", all);
 }
 
 BOOST_AUTO_TEST_CASE(it_names_the_place_of_the_headline_relative_to_the_workspace)

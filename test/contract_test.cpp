@@ -343,7 +343,8 @@ BOOST_AUTO_TEST_CASE(a_resource_works_on_top_of_any_upstream_and_below_any_pool)
     witness w;
     recording_upstream ground;
     std::pmr::monotonic_buffer_resource arena(&ground);
-    // No std pool here: of libstdc++ 12 they answer misaligned (design.md, section 6), and gpa refuses such answers.
+    // No std pool here: libstdc++ 12's answer misaligned where a size is no multiple of its alignment (design.md, section
+    // 6), and gpa refuses such answers. What gpa itself asks for is; recursion_test has a pool below.
     for (std::pmr::memory_resource* const upstream :
          {static_cast<std::pmr::memory_resource*>(&arena), gpa::page_resource(), std::pmr::new_delete_resource()}) {
       gpa::resource r(w.listening(m.options), upstream);

@@ -5,6 +5,7 @@
 #include "support/accomplices.hpp"
 #include "support/governed.hpp"
 #include "support/mappings.hpp"
+#include "support/not_run.hpp"
 #include "support/resident.hpp"
 #include "support/suspects.hpp"
 
@@ -282,9 +283,8 @@ boost::test_tools::assertion_result rights_can_be_given(boost::unit_test::test_u
   struct statvfs about = {};
   const bool taken_away = ::statvfs("/tmp", &about) != 0 || (about.f_flag & ST_NOSUID) != 0 ||
                           ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 0;
-  boost::test_tools::assertion_result result(!sanitized && ::geteuid() == 0 && !taken_away);
-  result.message() << "needs root, and programs that may change their user";
-  return result;
+  return gpa::test::runs_if(!sanitized && ::geteuid() == 0 && !taken_away,
+                            "needs root, programs that may change their user, and no sanitizer");
 }
 
 BOOST_AUTO_TEST_CASE(a_program_that_runs_with_more_rights_than_its_caller_hears_nothing,

@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE fork
 #include <gpa/resource.hpp>
 
+#include "support/not_run.hpp"
 #include "support/outcome.hpp"
 #include "support/suspects.hpp"
 
@@ -93,7 +94,7 @@ class busy_parent {
 BOOST_AUTO_TEST_CASE(a_child_may_use_everything_while_the_parent_s_threads_run)
 {
 #if GPA_TEST_ASAN
-  BOOST_TEST_MESSAGE("not run here: ASan's own heap may be locked in the child of a busy parent");
+  gpa::test::not_run_here("ASan's own heap may be locked in the child of a busy parent");
   return;
 #endif
   gpa::resource a(checked);
@@ -126,7 +127,7 @@ BOOST_AUTO_TEST_CASE(a_child_may_use_everything_while_the_parent_s_threads_run)
 BOOST_AUTO_TEST_CASE(a_child_may_report_mistakes_while_the_parent_s_threads_run)
 {
 #if GPA_TEST_ASAN
-  BOOST_TEST_MESSAGE("not run here: ASan's own heap may be locked in the child of a busy parent");
+  gpa::test::not_run_here("ASan's own heap may be locked in the child of a busy parent");
   return;
 #endif
   gpa::resource a(checked);

@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE handler
 #include <gpa/resource.hpp>
 
+#include "support/not_run.hpp"
 #include "support/accomplices.hpp"
 #include "support/breakpoint.hpp"
 #include "support/death.hpp"
@@ -276,7 +277,7 @@ BOOST_AUTO_TEST_CASE(gpa_on_mistake_is_called_before_anything_else_happens)
         ::_exit(0);
       });
       if (e.status == 77) {
-        BOOST_TEST_MESSAGE("skipped: code pages cannot be made writable here");
+        gpa::test::not_run_here("code pages cannot be made writable here");
         return;
       }
       BOOST_TEST(e.text.starts_with("<stopped in gpa_on_mistake>\n"), e);

@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE lifetime
 #include <gpa/resource.hpp>
 
+#include "support/not_run.hpp"
 #include "support/outcome.hpp"
 #include "support/witness.hpp"
 #include "support/suspects.hpp"
@@ -80,7 +81,7 @@ constexpr std::size_t sizes[] = {0, 1, 24, 61, 1000, 32768, 200'000, 5 << 20};
 BOOST_AUTO_TEST_CASE(a_container_that_outlives_its_resource_is_reported_and_the_first_late_free_ends_the_program)
 {
 #if GPA_TEST_ASAN
-  BOOST_TEST_MESSAGE("not run here: ASan stops at the use of the dead resource itself");
+  gpa::test::not_run_here("ASan stops at the use of the dead resource itself");
   return;
 #endif
   for (const place_of_mistake& place : places) {
@@ -96,7 +97,7 @@ BOOST_AUTO_TEST_CASE(a_container_that_outlives_its_resource_is_reported_and_the_
 BOOST_AUTO_TEST_CASE(carrying_on_a_container_may_outlive_its_resource_unharmed)
 {
 #if GPA_TEST_ASAN
-  BOOST_TEST_MESSAGE("not run here: ASan stops at the use of the dead resource itself");
+  gpa::test::not_run_here("ASan stops at the use of the dead resource itself");
   return;
 #endif
   for (const place_of_mistake& place : places) {

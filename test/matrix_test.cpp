@@ -4,6 +4,8 @@
 #include <gpa/resource.hpp>
 
 #include "support/death.hpp"
+#include "support/debug_lines.hpp"
+#include "support/not_run.hpp"
 #include "support/suspects.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -154,13 +156,8 @@ constexpr std::size_t sizes[] = {1, 24, 61, 1000, 32768, 200'000, 5 << 20};
 // Without debug information reports name functions and offsets: then words are judged and lines are not.
 bool lines_are_known()
 {
-  static const bool known = [] {
-    const shared<lines> at;
-    const ending e = in_child([&] { leak({24, true, false, *at}); });
-    const bool has_line = first_report(e).line != 0;
-    if (!has_line) BOOST_TEST_MESSAGE("lines are not judged: no debug information here, or no libdw");
-    return has_line;
-  }();
+  static const bool known =
+      static_cast<bool>(gpa::test::runs_if(gpa::test::has_debug_lines(), "lines: no debug information, or no libdw"));
   return known;
 }
 

@@ -219,6 +219,21 @@ BOOST_AUTO_TEST_CASE(each_operation_is_one_line)
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_refused_operation_has_its_line_too)
+{
+  for (const checks c : {checks::always(), checks::never(), checks::one_in(2)}) {
+    const std::vector<std::string> lines = lines_of(stderr_of([c] {
+      gpa::resource r({.name = "logged", .checks = c, .memory_limit = 100, .log_operations = true});
+      static_cast<void>(r.try_allocate(101, 16));
+      r.set_memory_limit(gpa::unlimited);
+      static_cast<void>(r.try_allocate(std::size_t{1} << 46, 8));
+    }));
+    BOOST_REQUIRE(lines.size() == 2u);
+    BOOST_TEST(lines[0] == "gpa: resource \"logged\": allocate 101 bytes aligned to 16 refused, allocation no. 1");
+    BOOST_TEST(lines[1] == "gpa: resource \"logged\": allocate 70368744177664 bytes aligned to 8 refused, allocation no. 2");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(without_the_log_nothing_is_written)
 {
   const std::string text = stderr_of([] {

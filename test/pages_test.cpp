@@ -15,6 +15,7 @@
 
 #include "base/bits.hpp"
 #include "os/pages.hpp"
+#include "support/not_run.hpp"
 #include "support/child.hpp"
 
 namespace {
@@ -143,7 +144,7 @@ BOOST_AUTO_TEST_CASE(pages_locked_into_memory_are_discarded_too)
 {
   const mapping m(map_pages(granule_size));
   if (::syscall(SYS_mlock, m.data, granule_size) != 0) {
-    BOOST_TEST_MESSAGE("skipped: this user may not lock memory");
+    gpa::test::not_run_here("this user may not lock memory");
     return;
   }
   m.fill(std::byte{1});
@@ -169,7 +170,7 @@ BOOST_AUTO_TEST_CASE(moved_pages_bring_their_contents_and_leave_nothing_in_reach
   for (std::size_t i = 0; i != bytes; i += page_size) from.data[i] = mark(i);
 
   if (!move_pages(from.data, to.data, bytes)) {
-    BOOST_TEST_MESSAGE("skipped: MREMAP_DONTUNMAP is unknown here (Linux < 5.7, Valgrind)");
+    gpa::test::not_run_here("MREMAP_DONTUNMAP is unknown here (Linux < 5.7, Valgrind)");
     return;
   }
   BOOST_TEST(!is_readable(from.data, 1));
@@ -215,7 +216,7 @@ BOOST_AUTO_TEST_CASE(a_move_that_is_refused_after_the_kernel_emptied_the_destina
   const mapping to(reserve_pages(granule_size));
   from.fill(std::byte{3});
   if (under_thread_sanitizer) {
-    BOOST_TEST_MESSAGE("skipped: ThreadSanitizer itself needs the memory that is refused here");
+    gpa::test::not_run_here("ThreadSanitizer itself needs the memory that is refused here");
     return;
   }
   BOOST_TEST(gpa::test::true_in_child([&] {

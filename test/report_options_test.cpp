@@ -185,6 +185,7 @@ BOOST_AUTO_TEST_CASE(report_limit_decides_whether_a_refusal_is_told)
     const std::regex headline("gpa-memory-limit");
     BOOST_TEST(std::distance(std::sregex_iterator(capped.err.begin(), capped.err.end(), headline), {}) == 2);
     BOOST_TEST(capped.says("checks::never() does not know who holds them"));
+    BOOST_TEST(capped.says("gpa: resource \"resource\": 3 more reports of memory limit were not shown\n"));
   }
 }
 

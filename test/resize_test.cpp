@@ -1,4 +1,5 @@
 #define BOOST_TEST_MODULE resize
+#include "support/not_run.hpp"
 #include "support/modes.hpp"
 #include "support/upstreams.hpp"
 #include "support/witness.hpp"
@@ -243,10 +244,45 @@ BOOST_FIXTURE_TEST_CASE(after_a_resize_the_old_size_is_wrong, checked)
   }
 }
 
+BOOST_FIXTURE_TEST_CASE(a_mistake_is_told_where_the_resize_is_out_of_the_question, checked)
+{
+  for (const std::size_t bytes : {100U, 200'000U}) {
+    void* const p = filled(r, bytes);
+    void* const freed = filled(r, bytes);
+    r.deallocate(freed, bytes, 8);
+    int local = 0;
+    for (const std::size_t limit : {gpa::unlimited, 2 * bytes}) {
+      r.set_memory_limit(limit);
+      const std::size_t too_much = limit == gpa::unlimited ? ~std::size_t{0} : limit + 1;
+      const auto is_told = [&](mistake kind, void* q, std::size_t old_bytes, std::size_t alignment) {
+        BOOST_TEST(!r.try_resize(q, old_bytes, too_much, alignment));
+        const auto told = w.take();
+        BOOST_REQUIRE(told.size() == 1u);
+        BOOST_TEST(told.front().kind == kind);
+      };
+      is_told(mistake::size_mismatch, p, bytes - 1, 8);
+      is_told(mistake::alignment_mismatch, p, bytes, 4);
+      is_told(mistake::double_free, freed, bytes, 8);
+      is_told(mistake::invalid_pointer, &local, bytes, 8);
+      // The call that is right is refused without a word, and takes nothing of the limit.
+      BOOST_TEST(!r.try_resize(p, bytes, too_much, 8));
+      BOOST_TEST(w.count() == 0u);
+      BOOST_TEST(is_kept(p, bytes));
+      BOOST_TEST(r.stats().live_bytes == bytes);
+      void* const rest = r.try_allocate(bytes, 8);
+      BOOST_REQUIRE(rest != nullptr);
+      r.deallocate(rest, bytes, 8);
+    }
+    r.set_memory_limit(gpa::unlimited);
+    r.deallocate(p, bytes, 8);
+  }
+  BOOST_TEST((r.deinit() == gpa::check::misuse));
+}
+
 BOOST_FIXTURE_TEST_CASE(the_redzone_moves_with_the_end_of_the_block, checked)
 {
 #if GPA_TEST_ASAN
-  BOOST_TEST_MESSAGE("not run here: ASan stops at the planted write itself");
+  gpa::test::not_run_here("ASan stops at the planted write itself");
   return;
 #endif
   for (const std::size_t bytes : {100U, 200'000U}) {
@@ -269,7 +305,7 @@ BOOST_FIXTURE_TEST_CASE(the_redzone_moves_with_the_end_of_the_block, checked)
 BOOST_FIXTURE_TEST_CASE(a_resize_does_not_wipe_out_an_overflow, checked)
 {
 #if GPA_TEST_ASAN
-  BOOST_TEST_MESSAGE("not run here: ASan stops at the planted write itself");
+  gpa::test::not_run_here("ASan stops at the planted write itself");
   return;
 #endif
   auto* const p = static_cast<std::byte*>(filled(r, 100));

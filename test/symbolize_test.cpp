@@ -1,6 +1,8 @@
 #define BOOST_TEST_MODULE symbolize
 #include "trace/symbolize.hpp"
 
+#include "support/debug_lines.hpp"
+#include "support/not_run.hpp"
 #include "support/outcome.hpp"
 #include "support/resident.hpp"
 #include "trace/capture.hpp"
@@ -11,13 +13,10 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory_resource>
 #include <string>
 #include <string_view>
@@ -56,16 +55,9 @@ bool ends_with_this_file(const frame& f)
   return std::string_view(f.file).ends_with("symbolize_test.cpp");
 }
 
-// Lines need libdw and a build with -g. The name is spelt backwards so that it does not find itself.
 boost::test_tools::assertion_result lines_are_known(boost::unit_test::test_unit_id)
 {
-  std::ifstream file("/proc/self/exe", std::ios::binary);
-  const std::string content(std::istreambuf_iterator<char>(file), {});
-  std::string section = "enil_gubed.";
-  std::reverse(section.begin(), section.end());
-  boost::test_tools::assertion_result result(GPA_HAVE_LIBDW != 0 && content.find(section) != std::string::npos);
-  result.message() << "needs libdw and debug information";
-  return result;
+  return gpa::test::runs_if(gpa::test::has_debug_lines(), "needs libdw and debug information");
 }
 
 struct place {

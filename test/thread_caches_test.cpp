@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE thread_caches
 #include <gpa/resource.hpp>
 
+#include "support/not_run.hpp"
 #include "support/outcome.hpp"
 #include "support/resident.hpp"
 #include "support/suspects.hpp"
@@ -114,7 +115,7 @@ BOOST_AUTO_TEST_CASE(pthread_key_destructors_may_use_a_resource_in_every_round)
 {
 #if GPA_TEST_TSAN
   // ThreadSanitizer ends its own state of a thread in such a destructor; instrumented code that runs later crashes.
-  BOOST_TEST_MESSAGE("not run here: ThreadSanitizer has left the thread by then");
+  gpa::test::not_run_here("ThreadSanitizer has left the thread by then");
   return;
 #endif
   BOOST_TEST_REQUIRE(::pthread_key_create(&key, at_key_end) == 0);

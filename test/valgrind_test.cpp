@@ -1,4 +1,5 @@
 #define BOOST_TEST_MODULE valgrind
+#include "support/not_run.hpp"
 #include "support/outcome.hpp"
 #include "support/resident.hpp"
 
@@ -32,12 +33,10 @@ constexpr bool readable = true;
 /// Whether Valgrind is here, and this build can run on it.
 boost::test_tools::assertion_result is_here(boost::unit_test::test_unit_id)
 {
-  boost::test_tools::assertion_result here(readable && !gpa::test::sanitized &&
-                                             outcome_of_program({"valgrind", "--version"}).status == 0);
-  here.message() << (!readable               ? "Valgrind does not read clang's debug information"
-                     : gpa::test::sanitized ? "sanitized programs do not run on Valgrind"
-                                            : "Valgrind is not installed");
-  return here;
+  const bool can = readable && !gpa::test::sanitized && outcome_of_program({"valgrind", "--version"}).status == 0;
+  return gpa::test::runs_if(can, !readable              ? "Valgrind does not read clang's debug information"
+                                 : gpa::test::sanitized ? "sanitized programs do not run on Valgrind"
+                                                        : "Valgrind is not installed");
 }
 
 const std::vector<std::string> kinds{"checked", "fast", "upstream", "large"};

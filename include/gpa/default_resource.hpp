@@ -34,12 +34,13 @@ class GPA_EXPORT default_resource_guard {
 /// of a whole program. Blocks still live after the last static destructor are reported as "still live at exit";
 /// those that static storage still points at are counted, not listed.
 ///
-/// Checked as by_build() of the file that calls it first. Never null, never throws. O(1) after the first call.
-/// Thread-safe.
+/// Checked as by_build() of the file that calls it first. Never null. Never throws: where there is no memory for it, the
+/// first call ends in std::terminate(). O(1) after that. Thread-safe.
 GPA_EXPORT gpa::resource* process_resource(build b = build_of_this_file) noexcept;
 
 /// Whole pages straight from the operating system: the default upstream. Immortal and stateless; allocate() throws
-/// std::bad_alloc. Memory is zeroed, and aligned to 64 KiB at least. Never null. Thread-safe.
+/// std::bad_alloc. Memory is zeroed, aligned to 64 KiB at least, and takes multiples of 64 KiB. A system call each. Never
+/// null, never throws. O(1). Thread-safe.
 GPA_EXPORT std::pmr::memory_resource* page_resource() noexcept;
 
 }  // namespace gpa

@@ -114,7 +114,8 @@ struct options {
   std::function<void(const gpa::report&)> on_report = {};
   /// One line an operation, to stderr; and each allocation has a number, there and in reports.
   bool log_operations = false;
-  /// Not 0: exit status of a process that would have returned 0 although this resource leaked.
+  /// Not 0: exit status of a process that would have returned 0 although this resource leaked. 1 to 255; of other
+  /// numbers the parent sees the low eight bits, and 1 where these are 0.
   int leak_exit_status = 0;
   /// Who decides where GPA_OPTIONS says something else.
   gpa::environment environment = gpa::environment::wins;

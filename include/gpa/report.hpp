@@ -76,6 +76,7 @@ enum class check : std::uint8_t { ok, leak, misuse };
 /// "ok", "leak" or "misuse". Never throws. O(1).
 [[nodiscard]] GPA_EXPORT std::string_view to_string(gpa::check c) noexcept;
 
+/// Write what to_string() returns. Throw what the stream throws. O(1).
 GPA_EXPORT std::ostream& operator<<(std::ostream& out, gpa::mistake m);
 GPA_EXPORT std::ostream& operator<<(std::ostream& out, gpa::check c);
 

@@ -54,19 +54,29 @@ class GPA_EXPORT afterlife {
 /// A memory resource that remembers every block it handed out. Neither copyable nor movable: containers hold its
 /// address.
 ///
+/// allocate(bytes, alignment): any number of bytes, 0 too, below 2^47; an alignment that is a power of two. Throws
+/// std::bad_alloc, nothing changed, where memory or the limit is refused, or the alignment is none (reported). O(1); above
+/// 32 KiB the system may be asked for pages. deallocate() never throws: a call that cannot be right is reported and changes
+/// nothing. is_equal() says yes to this object and to what allocator() hands out.
+///
 /// Thread-safe unless `options::thread_safe` is false; construction and destruction are not.
 class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::memory_resource {
  public:
-  /// Default options over gpa::page_resource(). Asks nothing of the upstream before the first allocation.
-  /// Throws std::bad_alloc. O(1).
+  /// Default options over gpa::page_resource().
+  ///
+  /// This and the next three: `b` is Release where the calling file has NDEBUG, and decides what `options::checks` leaves
+  /// open. They ask nothing of the upstream before the first allocation. Throw std::bad_alloc. O(1).
   resource(build b = build_of_this_file);
-  /// Takes user memory from `upstream` (null = gpa::page_resource()), in multiples of 64 KiB aligned to 64 KiB.
+  /// Takes user memory from `upstream` (null = gpa::page_resource()), in multiples of 64 KiB aligned to 64 KiB. It must
+  /// outlive this object.
   explicit resource(std::pmr::memory_resource* upstream, build b = build_of_this_file);
   /// `o` is copied. A quarantine, a frame count or a name beyond its range is brought into it: see options().
   explicit resource(const gpa::options& o, build b = build_of_this_file);
+  /// Both.
   resource(const gpa::options& o, std::pmr::memory_resource* upstream, build b = build_of_this_file);
 
   /// deinit() if nobody called it. Blocks still live stay readable until freed, unless a user's upstream owns them.
+  /// Never throws. O(pages + bytes of live blocks). No other thread may be inside.
   ~resource() override;
 
   resource(const resource&) = delete;
@@ -114,7 +124,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   [[nodiscard]] bool try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes,
                                 std::size_t alignment = alignof(std::max_align_t)) noexcept;
 
-  /// As allocate(), but null instead of an exception. Never throws. Thread-safe.
+  /// As allocate(), but null instead of an exception; an alignment that is no power of two, and a call after deinit(), are
+  /// reported. Never throws. O(1). Thread-safe.
   [[nodiscard]] void* try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept;
 
   /// Checks every redzone and every freed byte now and reports what was written to. Returns the mistakes found.
@@ -135,7 +146,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
 
   /// Marks a live block as meant to stay: no leak report lists it, nor what can be reached from it by pointers. It may
   /// still be freed.
-  /// A pointer that is no live block of this resource is reported as invalid pointer. Never throws. O(1). Thread-safe.
+  /// A pointer that is no live block of this resource is reported as invalid pointer; with `checks::never()`, which knows
+  /// no blocks, nothing happens. Never throws. O(1). Thread-safe.
   void ignore(const void* p) noexcept;
 
   // Who holds the memory; <gpa/snapshot.hpp> has the types.

@@ -84,6 +84,7 @@ struct snapshot_row {
 /// "src/cache.cpp:21: size=697 B (+697 B), count=20 (+20), average=35 B"; of `by::stack`, the frames in lines below.
 /// Throws std::bad_alloc.
 [[nodiscard]] GPA_EXPORT std::string to_string(const snapshot_row& row);
+/// The same text. Throws std::bad_alloc, and what the stream throws.
 GPA_EXPORT std::ostream& operator<<(std::ostream& out, const snapshot_row& row);
 
 /// Which sites a filter keeps, by the source file of their place (`by::file`). Made by include() and exclude().
@@ -92,6 +93,7 @@ struct snapshot_filter {
   std::string pattern = {};  ///< '*' is any text, also of several directories, '?' any character
   bool any_frame = false;    ///< every frame of the user's is looked at, not only the place
 };
+/// Keep, or leave out, sites whose file matches. Throw std::bad_alloc. O(length).
 [[nodiscard]] GPA_EXPORT snapshot_filter include(std::string_view pattern, bool any_frame = false);
 [[nodiscard]] GPA_EXPORT snapshot_filter exclude(std::string_view pattern, bool any_frame = false);
 
@@ -117,11 +119,11 @@ class GPA_EXPORT snapshot {
   [[nodiscard]] std::vector<snapshot_row> statistics(by key) const;
 
   /// The same with the differences to an older snapshot, the largest difference in bytes first. Rows of which nothing
-  /// is left are there, too.
+  /// is left are there, too. O(sites of both * frames).
   [[nodiscard]] std::vector<snapshot_row> compare_to(const snapshot& older, by key) const;
 
   /// Sites whose place matches one of the include() patterns, if there are any, and none of the exclude() patterns. A
-  /// site without debug information has the file "" and matches "*" only.
+  /// site without debug information has the file "" and matches "*" only. O(sites * frames * patterns).
   [[nodiscard]] snapshot filter(std::initializer_list<snapshot_filter> filters) const;
 
  private:

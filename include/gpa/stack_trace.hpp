@@ -29,7 +29,9 @@ struct stack_frame {
 /// life of the process.
 class GPA_EXPORT stack_trace {
  public:
+  /// Of nothing.
   constexpr stack_trace() noexcept = default;
+  /// For gpa itself: both numbers are its own.
   constexpr stack_trace(std::uint32_t id, std::uint32_t thread) noexcept : id_(id), thread_(thread) {}
 
   /// Whether no stack was recorded (`stack_frames = 0`, or the depot was full).
@@ -48,7 +50,7 @@ class GPA_EXPORT stack_trace {
   /// Allocates from the global heap; throws std::bad_alloc. Thread-safe.
   [[nodiscard]] std::vector<stack_frame> frames() const;
 
-  /// The depot's number of this stack: equal ids are equal stacks.
+  /// The depot's number of this stack: equal ids are equal stacks. O(1).
   [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
 
  private:

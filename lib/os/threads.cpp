@@ -1,11 +1,14 @@
 #include "os/threads.hpp"
 
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <ctime>
 
 #include "base/bits.hpp"
 #include "os/pages.hpp"
@@ -46,9 +49,27 @@ thread_entry* map_table() noexcept
   return known;
 }
 
-std::uint32_t bounded(std::uint64_t number) noexcept
+constexpr std::uint64_t last_serial = 0xFFFFFFFF;
+
+// Of a thread Linux asks with a system call; glibc knows it, and tells it in the number of the thread's clock: the
+// complement, above three bits that say which clock. Nobody promises that, so the first thread compares.
+std::uint64_t number_in_clock() noexcept
 {
-  return number < unknown_thread ? static_cast<std::uint32_t>(number) : unknown_thread;
+  clockid_t clock = 0;
+  if (::pthread_getcpuclockid(::pthread_self(), &clock) != 0) return 0;
+  return static_cast<std::uint32_t>(~(clock >> 3));
+}
+
+std::uint64_t ask_for_system_number() noexcept
+{
+  enum class clock_tells : std::uint8_t { unknown, yes, no };
+  constinit static std::atomic<clock_tells> tells{clock_tells::unknown};
+  const clock_tells known = tells.load(std::memory_order_relaxed);
+  if (known == clock_tells::yes) return number_in_clock();
+  const auto asked = static_cast<std::uint64_t>(::syscall(SYS_gettid));  // does not fail, so errno is left alone
+  if (known == clock_tells::unknown)
+    tells.store(number_in_clock() == asked ? clock_tells::yes : clock_tells::no, std::memory_order_relaxed);
+  return asked;
 }
 
 const thread_entry* entry_of(std::uint32_t number) noexcept
@@ -60,19 +81,20 @@ const thread_entry* entry_of(std::uint32_t number) noexcept
 
 }  // namespace
 
-constinit thread_local std::uint32_t this_thread_cached_number = 0;
+constinit thread_local std::uint32_t this_thread_cached_serial = 0;
 
 std::uint32_t number_this_thread() noexcept
 {
-  const std::uint32_t number = bounded(next_number.fetch_add(1, std::memory_order_relaxed));
-  this_thread_cached_number = number;
-  if (number == unknown_thread) return number;
-  if (thread_entry* const entries = number < first_threads ? first_entries : map_table(); entries != nullptr) {
-    thread_entry& entry = entries[number];
-    ::prctl(PR_GET_NAME, entry.name);  // neither call fails, so errno is left alone
-    entry.system.store(static_cast<std::uint64_t>(::syscall(SYS_gettid)), std::memory_order_release);
+  const std::uint64_t number = next_number.fetch_add(1, std::memory_order_relaxed);
+  const auto serial = static_cast<std::uint32_t>(std::min(number, last_serial));
+  this_thread_cached_serial = serial;
+  if (serial >= unknown_thread) return serial;
+  if (thread_entry* const entries = serial < first_threads ? first_entries : map_table(); entries != nullptr) {
+    thread_entry& entry = entries[serial];
+    ::prctl(PR_GET_NAME, entry.name);  // does not fail
+    entry.system.store(ask_for_system_number(), std::memory_order_release);
   }
-  return number;
+  return serial;
 }
 
 std::uint64_t system_thread(std::uint32_t number) noexcept
@@ -105,9 +127,12 @@ bool inherited_blocks_are_reported() noexcept
 
 void renumber_threads_after_fork() noexcept
 {
-  if (!inherited_blocks_are_reported())
-    first_number.store(bounded(next_number.load(std::memory_order_relaxed)), std::memory_order_relaxed);
-  this_thread_cached_number = 0;
+  if (!inherited_blocks_are_reported()) {
+    constexpr std::uint64_t above_all = unknown_thread + 1;
+    const std::uint64_t next = next_number.load(std::memory_order_relaxed);
+    first_number.store(static_cast<std::uint32_t>(std::min(next, above_all)), std::memory_order_relaxed);
+  }
+  this_thread_cached_serial = 0;
 }
 
 }  // namespace gpa::detail

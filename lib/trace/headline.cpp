@@ -201,8 +201,8 @@ std::string_view consequence(const report& r) noexcept
     case mistake::overflow: return "noticed afterwards: the write itself was not stopped";
     case mistake::use_after_deinit:
       if (r.address == nullptr) return "the allocation was refused";
-      return r.reason.starts_with("its memory was given back") ? "the free was ignored"
-                                                               : "the block was given back, and no harm done";
+      // A reason is why nothing is known of the block.
+      return r.reason.empty() ? "the block was given back, and no harm done" : "the free was ignored";
     case mistake::wrong_thread: return "thread_safe = false lets one thread at a time in";
     case mistake::invalid_alignment: return "the allocation was refused: alignments are powers of two";
     case mistake::use_after_free: return "the access was stopped";

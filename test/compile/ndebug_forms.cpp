@@ -33,6 +33,7 @@ std::vector<form> FORMS()
   const auto unique_by_build = std::make_unique<gpa::resource>(by_build);
   const auto unique_always = std::make_unique<gpa::resource>(gpa::options{.checks = always});
   const auto unique_never = std::make_unique<gpa::resource>(gpa::options{.checks = never});
+  const auto shared = std::make_shared<gpa::resource>();
   const auto shared_by_build = std::make_shared<gpa::resource>(by_build);
 
   std::optional<gpa::resource> perhaps, perhaps_by_build, perhaps_always, perhaps_never;
@@ -65,6 +66,7 @@ std::vector<form> FORMS()
       {given_never, "never(), make_unique", checks(*unique_never)},
       {given_never, "never(), optional::emplace", checks(*perhaps_never)},
       {linkers_choice, "make_unique", checks(*unique)},
+      {linkers_choice, "make_shared", checks(*shared)},
       {linkers_choice, "optional::emplace", checks(*perhaps)},
       {linkers_choice, "implicit constructor", checks(member.resource)},
   };

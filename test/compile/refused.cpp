@@ -1,5 +1,8 @@
 // One planted line a macro: none of them compiles. refused.sh names the macro and the reason.
+#include <gpa/recorder.hpp>
 #include <gpa/resource.hpp>
+#include <gpa/snapshot.hpp>
+#include <gpa/tag_scope.hpp>
 
 #include <utility>
 
@@ -41,6 +44,30 @@ void planted(gpa::resource& r, gpa::default_resource_guard& g, void* p)
 #endif
 #ifdef COPIED_GUARD
   gpa::default_resource_guard copy(g);
+#endif
+#ifdef IGNORED_SCOPE
+  gpa::ignore_scope{};
+#endif
+#ifdef COPIED_SCOPE
+  const gpa::ignore_scope quiet;
+  gpa::ignore_scope copy(quiet);
+#endif
+#ifdef IGNORED_TAG
+  gpa::tag_scope{"tag"};
+#endif
+#ifdef COPIED_TAG
+  const gpa::tag_scope tag("tag");
+  gpa::tag_scope copy(tag);
+#endif
+#ifdef COPIED_RECORDER
+  gpa::recorder tape("load.gpatrace", &r);
+  gpa::recorder copy(tape);
+#endif
+#ifdef IGNORED_ORIGIN
+  r.origin(p);
+#endif
+#ifdef IGNORED_SNAPSHOT
+  r.take_snapshot();
 #endif
 #ifdef BOOL_FOR_BUILD
   gpa::resource odd(gpa::options{}, nullptr, true);

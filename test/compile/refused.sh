@@ -26,6 +26,13 @@ refused MOVED_RESOURCE "$deleted"
 refused COPY_ASSIGNED_RESOURCE "$deleted"
 refused MOVE_ASSIGNED_RESOURCE "$deleted"
 refused COPIED_GUARD "$deleted"
+refused IGNORED_SCOPE "$nodiscard"
+refused COPIED_SCOPE "$deleted"
+refused IGNORED_TAG "$nodiscard"
+refused COPIED_TAG "$deleted"
+refused COPIED_RECORDER "$deleted"
+refused IGNORED_ORIGIN "$nodiscard"
+refused IGNORED_SNAPSHOT "$nodiscard"
 refused DERIVED_FROM 'final'
 refused BOOL_FOR_BUILD 'no matching|could not convert|cannot convert'
 refused IMPLICIT_UPSTREAM 'explicit|could not convert|no viable|conversion'

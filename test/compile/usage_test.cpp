@@ -54,7 +54,8 @@ static_assert(std::is_same_v<decltype(gpa::page_resource()), std::pmr::memory_re
 
 // The order of the fields is API: designated initialisers and braced lists both keep compiling.
 constexpr auto order_of_options = [] {
-  const gpa::options o{"parser", gpa::checks::always(), true, 1, 2, 3, gpa::after_mistake::carry_on, {}, false, 4};
+  const gpa::options o{"parser", gpa::checks::always(), true, 1, 2, 3, gpa::after_mistake::carry_on, {}, false, 4,
+                       gpa::environment::ignored, 512, true, gpa::protect_large::never};
   return o.leak_exit_status;
 };
 
@@ -104,6 +105,9 @@ BOOST_AUTO_TEST_CASE(a_single_option_is_set_without_a_warning)
   gpa::resource handled({.on_report = [](const gpa::report&) {}});
   gpa::resource logging({.log_operations = false});
   gpa::resource exiting({.leak_exit_status = 3});
+  gpa::resource poisoned({.poison_bytes = gpa::unlimited});
+  gpa::resource with_history({.profile = true});
+  gpa::resource filled({.protect_large = gpa::protect_large::never});
   gpa::resource final({.environment = gpa::environment::ignored});
 
   BOOST_TEST(checks.options().checks.is_never());
@@ -112,6 +116,9 @@ BOOST_AUTO_TEST_CASE(a_single_option_is_set_without_a_warning)
   BOOST_TEST(limited.memory_limit() == std::size_t{1} << 20);
   BOOST_TEST(no_stacks.options().stack_frames == 0u);
   BOOST_TEST(exiting.options().leak_exit_status == 3);
+  BOOST_TEST(poisoned.options().poison_bytes == gpa::unlimited);
+  BOOST_TEST(with_history.options().profile);
+  BOOST_TEST((filled.options().protect_large == gpa::protect_large::never));
   BOOST_TEST(order_of_options() == 4);
 }
 

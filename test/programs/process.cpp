@@ -6,6 +6,7 @@
 //   process status S     returns S after printing without a newline; leaks; process_resource() asks for nothing
 //   process leaky S      a resource with leak_exit_status = 42 leaks; main returns S
 //   process unsaid S     as leaky, nothing leaks
+//   process asks S       a resource with leak_exit_status = S leaks; main returns 0
 //   process late         leaks after main, in a static destructor
 //   process quit S       as leaky, ends by exit(S) deep inside
 #include <gpa/resource.hpp>
@@ -90,6 +91,10 @@ int main(int count, char** words)
       std::exit(number);
     }
     return number;
+  }
+  if (what == "asks") {
+    gpa::resource r({.checks = gpa::checks::always(), .leak_exit_status = number});
+    static_cast<void>(r.allocate(10));
   }
   return 0;
 }

@@ -21,8 +21,11 @@ inline std::vector<mode> every_mode()
   return {
       {"checked", {.checks = checks::always()}},
       {"checked, single-threaded", {.checks = checks::always(), .thread_safe = false}},
-      {"checked, with a limit", {.checks = checks::always(), .memory_limit = std::size_t{1} << 40}},
+      {"checked, with a limit, poisoned whole",
+       {.checks = checks::always(), .memory_limit = std::size_t{1} << 40, .poison_bytes = unlimited}},
+      {"checked, with a history", {.checks = checks::always(), .profile = true}},
       {"checked, no stacks, no quarantine", {.checks = checks::always(), .quarantine_bytes = 0, .stack_frames = 0}},
+      {"checked, large blocks not protected", {.checks = checks::always(), .protect_large = protect_large::never}},
       {"checked, no address twice", {.checks = checks::always(), .quarantine_bytes = unlimited}},
       {"never", {.checks = checks::never()}},
       {"never, single-threaded", {.checks = checks::never(), .thread_safe = false}},

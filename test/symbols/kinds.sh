@@ -41,7 +41,7 @@ has_offset() {
 while read -r name flags; do
   read -ra words <<<"$flags"
   if ! built "$name" "${words[@]}"; then
-    not_tried+=("$flags")
+    not_tried+=("built with $flags")
     continue
   fi
   report_of "$name"
@@ -105,5 +105,5 @@ mkdir "$work/no_libdw" && : >"$work/no_libdw/libdw.so.1"
 built names -O2 -g && report_of names LD_LIBRARY_PATH="$work/no_libdw" && has_offset names " in $function"
 verdict 'without libdw, a report has function, module, offset and build id' $?
 
-for kind in "${not_tried[@]}"; do echo "not tried here: $kind"; done
+for kind in "${not_tried[@]}"; do echo "not run here: symbols: $kind"; done
 finish
