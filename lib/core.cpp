@@ -289,7 +289,7 @@ check core::deinit(const void* caller) noexcept
   if (life_.load(std::memory_order_relaxed) != life::alive || ending_) return verdict_;
   ending_ = true;  // until all is told, a handler may use the resource as ever, but not end it again
   const tools_quiet quiet;
-  const std::size_t leaked = tell_leaks(leak_occasion::end);
+  const std::size_t leaked = tell_leaks(caller != nullptr ? leak_occasion::deinit : leak_occasion::destruction);
   if (leaked != 0) demand_exit_status(options_.leak_exit_status);
   const std::uint32_t here = caller != nullptr ? capture(caller) : 0;
   checked_.verify({gpa::stack_trace(here, this_thread_number()),

@@ -41,7 +41,11 @@ struct leak_group;
 struct site_counts;
 
 /// When leaks are looked for: by detect_leaks(), at the end of the resource, after the last static destructor.
-enum class leak_occasion : std::uint8_t { scan, end, exit };
+enum class leak_occasion : std::uint8_t { scan, deinit, destruction, exit };
+[[nodiscard]] constexpr bool is_end(leak_occasion o) noexcept
+{
+  return o == leak_occasion::deinit || o == leak_occasion::destruction;
+}
 
 enum class life : std::uint8_t { alive, deinitialised, dead };
 

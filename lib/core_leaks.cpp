@@ -88,7 +88,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
 {
   const settings& wishes = environment_settings();
   if (const totals now = sum();
-      occasion == leak_occasion::end && now.live_blocks == 0 && now.unchecked_blocks == 0 && !forked_) {
+      is_end(occasion) && now.live_blocks == 0 && now.unchecked_blocks == 0 && !forked_) {
     // Nobody else is inside any more, so the sum is exact: nothing to look for, or to be dressed for a terminal.
     note_peak(now);
     log_.forget_leaks();
@@ -136,7 +136,8 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
     gpa::report r;
     r.kind = mistake::leak;
     r.resource = options_.name;
-    r.reason = options_.checks.is_never() ? "checks::never() keeps totals only: no addresses, no call stacks"
+    r.reason = options_.checks.is_never() ? "checks::never(), the default under NDEBUG, keeps totals only; "
+                                            "GPA_OPTIONS=checks=always has all checked"
                                           : "blocks that were not sampled: totals only";
     r.blocks = unchecked;
     r.total_bytes = unchecked_bytes;
@@ -150,10 +151,13 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
   s.reachable_blocks = groups.reachable().blocks;
   s.reachable_bytes = groups.reachable().bytes;
   s.peak_bytes = peak_bytes_.load(std::memory_order_relaxed);
+  s.peak_is_exact = !options_.thread_safe || options_.memory_limit != unlimited || profile_.has_value() ||
+                    s.peak_bytes == t.all_bytes;  // nobody had more
   s.total_blocks = t.all_blocks;
   s.at_exit = occasion == leak_occasion::exit;
-  s.upstream_gone = occasion == leak_occasion::end && !supply_.from_system();
-  s.still_usable = occasion == leak_occasion::end && supply_.from_system();
+  s.upstream_gone = is_end(occasion) && !supply_.from_system();
+  s.still_usable = is_end(occasion) && supply_.from_system();
+  s.destroyed = occasion == leak_occasion::destruction;
   if (wishes.print_suppressions) s.suppressions_used = used;
   teller.finish(s);
   if (wishes.stats && occasion != leak_occasion::scan) tell_totals(t);

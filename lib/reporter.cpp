@@ -18,12 +18,13 @@ namespace gpa::detail {
 
 namespace {
 
-void write_text(const gpa::report& r) noexcept
+void write_text(const gpa::report& r, bool fatal) noexcept
 {
   text annotations;
   append_wanted_annotation(annotations, r);
   text whole;
   append_report(whole, r, style_of_output());
+  if (fatal) whole.append("note: the program is aborted; with GPA_OPTIONS=after_mistake=carry_on it goes on\n");
   write_out(annotations, whole);
 }
 
@@ -33,7 +34,7 @@ void call_handler(const gpa::options& o, const gpa::report& r, bool written) noe
   try {
     o.on_report(r);
   } catch (...) {
-    if (!written) write_text(r);
+    if (!written) write_text(r, false);
     std::terminate();
   }
 }
@@ -47,7 +48,7 @@ bool reporter::tell(const gpa::report& r) noexcept
   const std::size_t before = told_[static_cast<std::size_t>(r.kind)].fetch_add(1, std::memory_order_relaxed);
   const bool fatal = options_.after_mistake == after_mistake::abort;
   const bool written = fatal || (!options_.on_report && before < environment_settings().max_reports);
-  if (written) write_text(r);
+  if (written) write_text(r, fatal);
   if (options_.on_report) call_handler(options_, r, written);
   return fatal;
 }
@@ -98,7 +99,7 @@ void reporter::tell_unshown(std::size_t limits) noexcept
 [[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept
 {
   gpa_on_mistake();
-  write_text(r);
+  write_text(r, false);
   std::abort();
 }
 

@@ -124,6 +124,31 @@ BOOST_AUTO_TEST_CASE(several_bytes_written_after_free_are_one_mistake_that_count
   BOOST_TEST(changes(told[0]) == "10:0a 11:0b 12:0c 40:28");
 }
 
+// What lies behind the last guard byte is somebody else's, and nobody looks there.
+BOOST_AUTO_TEST_CASE(an_overflow_as_far_as_anybody_looks_may_have_gone_on)
+{
+  struct overrun {
+    std::size_t bytes, guard_bytes;
+  };
+  for (const overrun o : {overrun{100, 12}, {1000, 8}, {2000, 16}, {200'000, 16}}) {
+    for (const bool whole : {false, true}) {
+      witness w;
+      gpa::resource r(w.listening());
+      void* const p = obtain(r, o.bytes);
+      const std::size_t written = whole ? o.guard_bytes : o.guard_bytes - 1;
+      for (std::size_t i = 0; i != written; ++i) stray_write(p, static_cast<std::ptrdiff_t>(o.bytes + i));
+      discard(r, p, o.bytes);
+      const auto told = w.take();
+      BOOST_TEST_REQUIRE(told.size() == 1u);
+      BOOST_TEST(told[0].kind == mistake::overflow);
+      BOOST_TEST(told[0].damaged == written);
+      BOOST_TEST(told[0].damaged_to_the_end == whole);
+      const std::string words = "overflow: " + std::string(whole ? "at least " : "") + std::to_string(written) + " bytes past";
+      BOOST_TEST(to_string(told[0]).find(words) != std::string::npos);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_double_free_of_a_block_written_after_its_free_is_told_as_well)
 {
   witness w;

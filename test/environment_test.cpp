@@ -207,8 +207,13 @@ BOOST_AUTO_TEST_CASE(after_mistake_decides_how_it_ends)
       r.deallocate(reinterpret_cast<void*>(16), 1, 1);
     };
   };
-  BOOST_TEST(under("after_mistake=carry_on", work(gpa::after_mistake::abort)).status == 0);
-  BOOST_TEST(under("after_mistake=abort", work(carry_on)).status == -SIGABRT);
+  const std::string words = "note: the program is aborted; with GPA_OPTIONS=after_mistake=carry_on it goes on\n";
+  const outcome on = under("after_mistake=carry_on", work(gpa::after_mistake::abort));
+  BOOST_TEST(on.status == 0);
+  BOOST_TEST(!on.says(words));
+  const outcome off = under("after_mistake=abort", work(carry_on));
+  BOOST_TEST(off.status == -SIGABRT);
+  BOOST_TEST(off.err.ends_with(words));
 }
 
 BOOST_AUTO_TEST_CASE(log_operations_decides_whether_each_is_a_line)

@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(a_suppressed_leak_is_counted_below_the_others_and_no_leak)
   {
     BOOST_TEST(only.out == "ok");
     BOOST_TEST(only.reports().empty());
-    BOOST_TEST(only.says("SUMMARY: gpa: 0 bytes leaked in 0 blocks from 0 places"));
+    BOOST_TEST(!only.says("SUMMARY: gpa:"));
     BOOST_TEST(only.says("note: not counted: 48 bytes in 2 blocks that a suppression matches\n"));
   }
   const outcome both = under(options, leak_both);

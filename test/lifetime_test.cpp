@@ -106,7 +106,8 @@ BOOST_AUTO_TEST_CASE(carrying_on_a_container_may_outlive_its_resource_unharmed)
     {
       BOOST_TEST(o.status == 0);
       BOOST_TEST(o.reports() == (tags{"leak", "use-after-deinit"}), boost::test_tools::per_element());
-      BOOST_TEST(o.says("if these are still in use, end their scope before deinit(); a later free is safe, and reported"));
+      BOOST_TEST(o.says("if these are still in use, the resource must outlive them; a later free is safe, and reported, "
+                        "through r.allocator()\n"));
       BOOST_TEST(o.says("resource \"short-lived\" was deinitialised"));
     }
   }

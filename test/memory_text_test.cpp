@@ -138,3 +138,28 @@ BOOST_AUTO_TEST_CASE(a_preview_is_one_row)
   append_preview(out, written_at(0, 8, 0, "ada\0\1", 5));
   BOOST_TEST(out.view() == "61 64 61 00 01 d5 d5 d5  |ada.....|");
 }
+
+BOOST_AUTO_TEST_CASE(marks_stand_under_what_changed_however_far_the_offset)
+{
+  const std::uint8_t zero = 0;
+  for (const std::size_t offset : {0U, 9'984U, 9'999U, 20'000U, 100'000U, 1'000'000U, 20'000'000U}) {
+    for (const bool in_second_row : {false, true}) {
+      const std::string dump = dump_of(written_at(offset, 32, in_second_row ? 21 : 5, &zero, 1), offset + 100);
+      std::vector<std::string> lines;
+      for (std::size_t begin = 0; begin != dump.size();) {
+        const std::size_t end = dump.find('\n', begin);
+        lines.push_back(dump.substr(begin, end - begin));
+        begin = end + 1;
+      }
+      BOOST_TEST_CONTEXT(dump)
+      {
+        BOOST_TEST_REQUIRE(lines.size() == 3u);
+        const std::string& row = lines[in_second_row ? 1 : 0];
+        const std::string& marks = lines[in_second_row ? 2 : 1];
+        const std::string& other = lines[in_second_row ? 0 : 2];
+        BOOST_TEST(row.substr(marks.find("^^"), 2) == "00");
+        BOOST_TEST(row.find('|') == other.find('|'));  // where the characters begin
+      }
+    }
+  }
+}

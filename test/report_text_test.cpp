@@ -213,6 +213,11 @@ BOOST_AUTO_TEST_CASE(summaries_read_as_their_golden_text)
   all += '\n';
   all += summary_of(s);
 
+  s.peak_is_exact = true;
+  s.destroyed = true;
+  all += '\n';
+  all += summary_of(s);
+
   s = {};
   s.resource = "one";
   s.blocks = s.bytes = s.groups = s.groups_shown = s.peak_bytes = s.total_blocks = 1;
@@ -229,6 +234,10 @@ BOOST_AUTO_TEST_CASE(summaries_read_as_their_golden_text)
   s.suppressed_blocks = 3;
   s.suppressed_bytes = 49;
   s.suppressions_used = used;
+  all += '\n';
+  all += summary_of(s);
+
+  s.blocks = s.bytes = s.groups = s.groups_shown = 0;
   all += '\n';
   all += summary_of(s);
 
@@ -323,7 +332,7 @@ BOOST_AUTO_TEST_CASE(a_leak_that_says_why_it_has_no_stack_gets_no_hint)
       BOOST_TEST_CONTEXT(c.file) BOOST_TEST(text_of(c.report).find("hint") == std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(to_string_is_the_text_that_is_printed)
+BOOST_AUTO_TEST_CASE(to_string_is_the_text_that_is_printed_but_for_what_becomes_of_the_program)
 {
   struct said {
     std::size_t size = 0;
@@ -346,7 +355,8 @@ BOOST_AUTO_TEST_CASE(to_string_is_the_text_that_is_printed)
   });
   BOOST_TEST(e.signal == SIGABRT);
   BOOST_TEST(!e.text.empty());
-  BOOST_TEST(e.text == std::string(heard->text.data(), heard->size));
+  BOOST_TEST(e.text == std::string(heard->text.data(), heard->size) +
+                           "note: the program is aborted; with GPA_OPTIONS=after_mistake=carry_on it goes on\n");
 }
 
 BOOST_AUTO_TEST_CASE(the_words_of_the_enumerators_can_be_printed)

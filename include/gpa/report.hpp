@@ -52,7 +52,7 @@ struct report {
   std::size_t blocks = 1;           ///< leak: blocks of the group; else 1
   std::size_t total_bytes = 0;      ///< leak: bytes of the group; else `bytes`
   std::size_t offset = 0;           ///< overflow, write after free, interior pointer: bytes from the block's start
-  std::size_t damaged = 0;          ///< overflow, write after free: bytes that changed
+  std::size_t damaged = 0;          ///< overflow, write after free: bytes that changed, of those that are looked at
   gpa::stack_trace allocated = {};  ///< where the block was allocated
   gpa::stack_trace freed = {};      ///< where it was freed first
   gpa::stack_trace here = {};       ///< where the mistake was noticed
@@ -61,6 +61,7 @@ struct report {
   std::size_t owned_bytes = 0;      ///< leak: bytes of those
   const void* last = nullptr;       ///< leak: the group's block at the highest address; `address` is the lowest
   std::uint64_t last_number = 0;    ///< leak: its number, as `number`
+  bool damaged_to_the_end = false;  ///< overflow: so is the last byte that is looked at, so more may have been written
   gpa::memory_excerpt memory = {};  ///< leak: how the first block begins; overflow, write after free: around the damage
 };
 

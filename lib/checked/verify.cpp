@@ -28,6 +28,7 @@ gpa::report checked_heap::overflow_report(const slab& s, std::size_t index, std:
   told.alignment = alignment_of(tag_of(r.word.load(std::memory_order_relaxed)));
   told.offset = d.first;
   told.damaged = d.count;
+  told.damaged_to_the_end = d.last + 1 == s.slot_bytes || d.last + 1 == bytes + redzone_bytes;
   told.memory = excerpt_around(s.slot(index), d.first < s.slot_bytes ? s.slot_bytes : s.slot_bytes * 2, d);
   told.allocated = gpa::stack_trace(r.alloc_trace.load(std::memory_order_relaxed),
                                     r.alloc_thread.load(std::memory_order_relaxed));

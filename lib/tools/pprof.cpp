@@ -124,7 +124,8 @@ std::string dropped_frames(const document& d)
   std::string pattern;
   for (const std::string& name : inside) {
     if (name.empty() || outside.contains(name) || pattern.size() + name.size() > longest) continue;
-    pattern += (pattern.empty() ? "" : "|") + quoted_for_pattern(name);
+    if (!pattern.empty()) pattern += '|';
+    pattern += quoted_for_pattern(name);
   }
   return pattern;
 }

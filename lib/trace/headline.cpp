@@ -57,8 +57,8 @@ void append_asked(text& out, const report& r)
 void append_overflow(text& out, const report& r)
 {
   const bool past_end = r.offset >= r.bytes && !r.reason.starts_with("in front of the block");
-  absl::Format(&out, ": %d %s %s a %d-byte block at 0x%x %s overwritten", r.damaged, bytes_word(r.damaged),
-               past_end ? "past the end of" : "beside", r.bytes, number(r.address), r.damaged == 1 ? "was" : "were");
+  absl::Format(&out, ": %s%d %s %s a %d-byte block at 0x%x %s overwritten", r.damaged_to_the_end ? "at least " : "",
+               r.damaged, bytes_word(r.damaged), past_end ? "past the end of" : "beside", r.bytes, number(r.address), r.damaged == 1 ? "was" : "were");
 }
 
 // " resource "parser""; a resource that nobody remembers has no name

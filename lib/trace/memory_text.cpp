@@ -37,10 +37,18 @@ char in_front(const memory_excerpt& m, std::size_t i, std::size_t end) noexcept
   return m.offset + i == end ? '|' : ' ';
 }
 
+// Of an offset with its sign; as wide as the last row's, so that all stand in columns.
+int offset_width(const memory_excerpt& m) noexcept
+{
+  int width = 2;
+  for (std::size_t rest = m.offset + m.count; rest >= 10; rest /= 10) ++width;
+  return std::max(width, 5);
+}
+
 void append_row(text& out, const memory_excerpt& m, std::size_t begin, std::size_t count, std::size_t end,
                 const painter& paint)
 {
-  absl::Format(&out, "    %+5d ", m.offset + begin);
+  absl::Format(&out, "    %+*d ", offset_width(m), m.offset + begin);
   for (std::size_t i = begin; i != begin + count; ++i) {
     out.append(1, in_front(m, i, end));
     if (is_changed(m, i)) paint.begin(color::error);
@@ -56,7 +64,7 @@ void append_marks(text& out, const memory_excerpt& m, std::size_t begin, std::si
 {
   const std::uint64_t in_row = m.changed >> begin & ((std::uint64_t{1} << count) - 1);
   if (in_row == 0) return;
-  out.append(4 + 5 + 1, ' ');
+  out.append(4 + static_cast<std::size_t>(offset_width(m)) + 1, ' ');
   paint.begin(color::caret);
   const auto last = static_cast<std::size_t>(std::bit_width(in_row)) - 1;
   for (std::size_t i = 0; i <= last; ++i) {

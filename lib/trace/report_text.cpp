@@ -127,9 +127,12 @@ class writer {
     append_anchor();
     const frame* const f = first_worth_showing(allocated_.frames);
     if (f != nullptr && !f->library && !f->function.empty()) {
-      const std::string_view pattern = suppression_pattern(*f);  // main is in every stack
-      if (pattern != "main")
-        absl::Format(&out_, "; suppress with: leak:%s", std::string_view(shortened_pattern(pattern)));
+      const std::string_view pattern = suppression_pattern(*f);
+      // "order" is a part of too many names: one without a namespace is tied to its beginning and its parameters.
+      const bool tied = pattern.find("::") == std::string_view::npos && pattern.size() < f->function.size();
+      if (pattern != "main")  // which is in every stack
+        absl::Format(&out_, "; suppress with: leak:%s%s%s", tied ? "^" : "",
+                     tied ? pattern : std::string_view(shortened_pattern(pattern)), tied ? "(" : "");
     }
     out_.append("\n");
   }
@@ -196,6 +199,18 @@ void append_bare_report(text& out, const report& r) noexcept
   }
 }
 
+void append_totals(text& out, const leak_summary& s, const report_style& style) noexcept
+{
+  const painter paint(out, style.color);
+  paint.put(color::headline, "SUMMARY:");
+  absl::Format(&out, " gpa: %d %s %s in %d %s from %d place%s", s.bytes, bytes_word(s.bytes),
+               s.at_exit ? "still live at exit" : "leaked", s.blocks, blocks_word(s.blocks), s.groups,
+               s.groups == 1 ? "" : "s");
+  absl::Format(&out, " (resource \"%s\", peak %s%d %s, %d allocation%s)\n", s.resource,
+               s.peak_is_exact ? "" : "at least ", s.peak_bytes, bytes_word(s.peak_bytes), s.total_blocks,
+               s.total_blocks == 1 ? "" : "s");
+}
+
 void append_not_counted(text& out, std::size_t bytes, std::size_t blocks, std::string_view why) noexcept
 {
   if (blocks == 0) return;
@@ -230,13 +245,7 @@ void append_leak_summary(text& out, const leak_summary& s, const report_style& s
     const std::size_t rest = s.groups - s.groups_shown;
     absl::Format(&out, "(%d more place%s not shown)\n", rest, rest == 1 ? "" : "s");
   }
-  const painter paint(out, style.color);
-  paint.put(color::headline, "SUMMARY:");
-  absl::Format(&out, " gpa: %d %s %s in %d %s from %d place%s", s.bytes, bytes_word(s.bytes),
-               s.at_exit ? "still live at exit" : "leaked", s.blocks, blocks_word(s.blocks), s.groups,
-               s.groups == 1 ? "" : "s");
-  absl::Format(&out, " (resource \"%s\", peak %d %s, %d allocation%s)\n", s.resource, s.peak_bytes,
-               bytes_word(s.peak_bytes), s.total_blocks, s.total_blocks == 1 ? "" : "s");
+  if (s.groups != 0) append_totals(out, s, style);
   append_not_counted(out, s.reachable_bytes, s.reachable_blocks, "static storage still points at");
   append_not_counted(out, s.suppressed_bytes, s.suppressed_blocks, "a suppression matches");
   for (const suppression_use& use : s.suppressions_used)
@@ -244,8 +253,10 @@ void append_leak_summary(text& out, const leak_summary& s, const report_style& s
                  blocks_word(use.blocks));
   append_not_counted(out, s.known_bytes, s.known_blocks, "the baseline knows");
   if (s.still_usable && s.blocks != 0)
-    out.append(
-        "note: if these are still in use, end their scope before deinit(); a later free is safe, and reported\n");
+    out.append(s.destroyed ? "note: if these are still in use, the resource must outlive them; a later free is safe, and "
+                             "reported, through r.allocator()\n"
+                           : "note: if these are still in use, end their scope before deinit(); a later free is safe, and "
+                             "reported\n");
   if (s.upstream_gone)
     out.append("note: the upstream took its memory back: later access to these blocks is undefined\n");
 }

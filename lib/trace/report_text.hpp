@@ -44,10 +44,12 @@ struct leak_summary {
   std::size_t known_blocks = 0;       // the baseline has them
   std::size_t known_bytes = 0;
   std::size_t peak_bytes = 0;
+  bool peak_is_exact = false;      // else it may have been higher between two readings
   std::size_t total_blocks = 0;    // allocations in all
   bool at_exit = false;            // process_resource(): "still live at exit"
   bool upstream_gone = false;      // over a user's upstream everything was returned: later access is undefined
-  bool still_usable = false;       // deinit() or destructor: freeing them later is safe; end their scope before
+  bool still_usable = false;       // deinit() or destructor: their memory stays until they are freed
+  bool destroyed = false;          // destructor: what a late free calls may not be there any more
 };
 
 /// The whole text of one report, ending in a newline. Allocates names through libdw with malloc; everything else is

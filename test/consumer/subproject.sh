@@ -5,7 +5,7 @@ mkdir -p "$work/project/subprojects" && cd "$work/project" || exit 1
 ln -s "$GPA_SOURCE" subprojects/gpa
 cp "$GPA_SOURCE/test/consumer/consumer.cpp" main.cpp
 cat >meson.build <<'END'
-project('consumer', 'cpp', default_options: ['cpp_std=c++20', 'buildtype=plain'])
+project('consumer', 'cpp', default_options: ['cpp_std=c++20', 'buildtype=debug'])
 gpa = dependency('gpa', fallback: ['gpa', 'gpa_dep'])
 test('consumer', executable('consumer', 'main.cpp', dependencies: gpa))
 END
@@ -18,6 +18,10 @@ verdict 'the subproject brings no tests along' $?
 grep -q -e -Werror build/compile_commands.json
 [ $? -ne 0 ]
 verdict 'no warning is an error' $?
+commands=$(tr -d '\n' <build/compile_commands.json | sed 's/}/}\n/g')
+grep -q 'main\.cpp' <<<"$commands" && ! grep 'main\.cpp' <<<"$commands" | grep -q -e ' -O2' &&
+  grep -q 'checked_door\.cpp' <<<"$commands" && ! grep 'checked_door\.cpp' <<<"$commands" | grep -qv -e ' -O2'
+verdict 'in a debug build gpa is optimised, and the project is not' $?
 ninja -C build >"$work/messages" 2>&1
 verdict 'it builds' $?
 meson test -C build --no-rebuild >"$work/messages" 2>&1
