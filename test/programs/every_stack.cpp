@@ -1,13 +1,10 @@
 // Call stacks of a mixed workload, each taken by gpa and by libgcc's unwinder, and compared.
 //
-//   every_stack        prints how many were captured and how many differed; exit status 1 if any did
-//   every_stack time [NAME]
-//                      prints the median time of a capture with its number, of several programs over std::pmr
+//   every_stack    prints how many were captured and how many differed; exit status 1 if any did
 //
 // Built without optimisation, with it, and across translation units: capture_test runs each.
 #include "support/pmr_workloads.hpp"
 #include "support/resident.hpp"
-#include "support/ticks.hpp"
 
 #include "trace/capture.hpp"
 #include "trace/depot.hpp"
@@ -18,7 +15,6 @@
 #include <ucontext.h>
 #include <unistd.h>
 #include <unwind.h>
-#include <x86intrin.h>
 
 #include <array>
 #include <atomic>
@@ -29,7 +25,6 @@
 #include <functional>
 #include <new>
 #include <stdexcept>
-#include <string_view>
 #include <thread>
 
 namespace {
@@ -98,15 +93,6 @@ void compare(std::uint32_t id, const unwound& expected, const void* caller, std:
   return expected;
 }
 
-gpa::test::tick_samples samples;
-bool timing = false;
-
-void note_time(std::uint64_t ticks, std::uint32_t id)
-{
-  if (id == 0) ++differences;
-  samples.add(ticks);
-}
-
 // As the front door captures, whose frame is the one next to the user's.
 [[gnu::always_inline]] inline std::uint32_t captured_at_the_door(std::size_t frames)
 {
@@ -118,13 +104,6 @@ void note_time(std::uint64_t ticks, std::uint32_t id)
 [[gnu::always_inline]] inline void take_at_the_door()
 {
   const void* const caller = __builtin_return_address(0);
-  if (timing) {
-    unsigned ignored = 0;
-    const std::uint64_t start = __rdtscp(&ignored);
-    const std::uint32_t id = captured_at_the_door(32);
-    note_time(__rdtscp(&ignored) - start, id);
-    return;
-  }
   const unwound& expected = take(caller);
   for (int i = 0; i != 2; ++i) compare(captured_at_the_door(32), expected, caller, 32);
 }
@@ -350,38 +329,10 @@ struct last_words {
 };
 const last_words reported;
 
-void print_times(std::string_view only)
-{
-  begin_stack_cache();
-  timing = true;
-  const double scale = gpa::test::ticks_per_nanosecond();
-  for (std::size_t i = 0; i != 10'000; ++i) {
-    unsigned ignored = 0;
-    const std::uint64_t start = __rdtscp(&ignored);
-    samples.add(__rdtscp(&ignored) - start);
-  }
-  const double clock = samples.quantile(0.5);
-  for (const auto& w : gpa::test::pmr_workloads) {
-    if (std::string_view(w.name).find(only) == std::string_view::npos) continue;
-    for (int round = 0; round != 3; ++round) {  // the last one counts: what programs do again and again
-      samples.forget();
-      w.run(memory);
-    }
-    std::printf("%-28s %7zu captures, ns: median %6.1f, 90th percentile %6.1f, mean %6.1f\n", w.name, samples.count(),
-                (samples.quantile(0.5) - clock) / scale, (samples.quantile(0.9) - clock) / scale,
-                (samples.mean() - clock) / scale);
-  }
-  timing = false;
-}
-
 }  // namespace
 
-int main(int argc, char** argv)
+int main()
 {
-  if (argc > 1 && std::string_view(argv[1]) == "time") {
-    print_times(argc > 2 ? argv[2] : "");
-    return 0;
-  }
   ::pthread_key_create(&last_key, at_thread_end);
   std::thread first(in_thread);
   mixture();
