@@ -78,6 +78,7 @@ core::core(front& f, const decided_options& decided, std::pmr::memory_resource* 
       numbered_(options_.log_operations || environment_settings().break_at != 0),
       watched_(numbered_ || tools_present()),
       limit_(options_.memory_limit),
+      always_limited_(options_.memory_limit != unlimited),
       reporter_(options_),
       supply_(upstream_ == page_resource() ? nullptr : upstream_,
               options_.checks.is_never() ? fast_heap::least_huge : huge_page_size,
@@ -266,6 +267,7 @@ statistics core::stats() noexcept
 void core::set_memory_limit(std::size_t bytes) noexcept
 {
   limit_.set(bytes);
+  if (bytes == unlimited) always_limited_.store(false, std::memory_order_relaxed);
   if (life_.load(std::memory_order_relaxed) != life::alive) return;
   publish_new_id();  // hot paths come to the careful path, or return to their own
   if (bytes == unlimited) return;

@@ -160,6 +160,7 @@ class core final : public owner {
   [[nodiscard]] gpa::report leak_report(const leak_group& g) noexcept;
   void keep_contents(gpa::report& r) noexcept;
   void tell_totals(const totals& t) noexcept;
+  [[nodiscard]] bool peak_is_exact(const totals& t) const noexcept;
   void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept;
   void log_refusal(std::size_t bytes, std::size_t alignment, std::uint64_t number) noexcept;
   [[nodiscard]] std::uint64_t number_allocation(std::size_t bytes, std::size_t alignment) noexcept;
@@ -186,6 +187,7 @@ class core final : public owner {
   bool forked_ = false;  // counts may be off by what lost threads were about to do
   std::int64_t inherited_bytes_ = 0;
   limit limit_;
+  std::atomic<bool> always_limited_;  // no allocation was made without a limit
   reporter reporter_;
   allocation_numbers numbers_;
   std::optional<profile> profile_;

@@ -10,6 +10,7 @@
 #include "registry.hpp"
 #include "sampling.hpp"
 #include "trace/format.hpp"
+#include "trace/headline.hpp"
 
 namespace gpa::detail {
 
@@ -141,27 +142,29 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
     return refuse(mistake::use_after_deinit, bytes, alignment, caller);
   if (!is_power_of_two(alignment)) return refuse(mistake::invalid_alignment, bytes, alignment, caller);
   const bool right_thread = check_thread(caller, nullptr, bytes, alignment);
-  if (bytes >= most_bytes || alignment >= most_bytes) return nullptr;
+  const std::uint64_t number = numbered_ ? number_allocation(bytes, alignment) : 0;
+  const auto refused = [&] {
+    if (options_.log_operations) log_refusal(bytes, alignment, number);
+    return nullptr;
+  };
+  if (bytes >= most_bytes || alignment >= most_bytes) return refused();
   const std::uint64_t id = handle_.door.id.load(std::memory_order_relaxed);
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();
-  if (k == nullptr) return nullptr;
+  if (k == nullptr) return refused();
   if (right_thread && !lease.is_borrowed() && is_plain()) set_way(id, handle_.door.way, k);
-  const std::uint64_t number = numbered_ ? number_allocation(bytes, alignment) : 0;
   const bool limited = limit_.is_set();
   if (limited && !limit_.reserve(*k, bytes)) {
     k->counts.refuse_due();  // a limit that was set since the hot path met it
-    if (options_.log_operations) log_refusal(bytes, alignment, number);
     tell_limit(bytes, caller);
-    return nullptr;
+    return refused();
   }
   const tools_quiet quiet;
   void* const p = k->checked ? checked_.allocate(static_cast<checked_cache&>(*k), bytes, alignment, caller)
                              : allocate_unchecked(*k, bytes, alignment, caller);
   if (p == nullptr) {
     if (limited) limit_.give_back(*k, bytes);
-    if (options_.log_operations) log_refusal(bytes, alignment, number);
-    return nullptr;
+    return refused();
   }
   if (my_thread.ignoring != 0) static_cast<void>(checked_.ignore(p));
   if (profile_.has_value() || my_thread.tag != 0) note_allocation(p, bytes);
@@ -203,7 +206,7 @@ void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
                          ? checked_.deallocate(static_cast<checked_cache&>(*k), p, bytes, alignment, caller)
                          : deallocate_unchecked(*k, p, bytes, alignment, caller);
   if (watched_) close_slot_of(told_tools);
-  if (freed && life != 0) profile_->freed(p, bytes, life, this_thread_number());
+  if (freed && life != 0) profile_->freed(p, bytes, life, this_thread_serial());
   if (freed && limited) limit_.give_back(*k, bytes);
 }
 
@@ -260,7 +263,7 @@ void core::late_free(void* p, std::size_t bytes, std::size_t alignment, const vo
     gpa::report r = report_of(j, *this, p, bytes, alignment);
     if (j.right || unknown) r.kind = mistake::use_after_deinit;
     if (unknown) {  // so what the caller says of it is all that can be said
-      r.reason = "it is in no memory of this resource any more: that was given back at deinit()";
+      r.reason = memory_is_gone;
       r.bytes = r.total_bytes = bytes;
       r.alignment = alignment;
     }

@@ -74,13 +74,20 @@ gpa::report core::leak_report(const leak_group& g) noexcept
   return r;
 }
 
+bool core::peak_is_exact(const totals& t) const noexcept
+{
+  return !options_.thread_safe || always_limited_.load(std::memory_order_relaxed) ||
+         (profile_.has_value() && options_.checks.is_always()) ||
+         peak_bytes_.load(std::memory_order_relaxed) == t.all_bytes;  // nobody had more
+}
+
 void core::tell_totals(const totals& t) noexcept
 {
   text line;
   absl::Format(&line,
-               "gpa: resource \"%s\": %d allocations of %d bytes in all, peak %d bytes, %d bytes live at the end\n",
-               options_.name, t.all_blocks, t.all_bytes, peak_bytes_.load(std::memory_order_relaxed),
-               not_negative(t.live_bytes));
+               "gpa: resource \"%s\": %d allocations of %d bytes in all, peak %s%d bytes, %d bytes live at the end\n",
+               options_.name, t.all_blocks, t.all_bytes, peak_is_exact(t) ? "" : "at least ",
+               peak_bytes_.load(std::memory_order_relaxed), not_negative(t.live_bytes));
   write_out(line);
 }
 
@@ -136,9 +143,10 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
     gpa::report r;
     r.kind = mistake::leak;
     r.resource = options_.name;
-    r.reason = options_.checks.is_never() ? "checks::never(), the default under NDEBUG, keeps totals only; "
-                                            "GPA_OPTIONS=checks=always has all checked"
-                                          : "blocks that were not sampled: totals only";
+    r.reason = !options_.checks.is_never() ? "blocks that were not sampled: totals only"
+               : options_.environment == environment::ignored
+                   ? "checks::never(), the default under NDEBUG, keeps totals only"
+                   : "checks::never(), the default under NDEBUG, keeps totals only; GPA_OPTIONS=checks=always has all checked";
     r.blocks = unchecked;
     r.total_bytes = unchecked_bytes;
     r.bytes = r.total_bytes / r.blocks;
@@ -151,8 +159,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
   s.reachable_blocks = groups.reachable().blocks;
   s.reachable_bytes = groups.reachable().bytes;
   s.peak_bytes = peak_bytes_.load(std::memory_order_relaxed);
-  s.peak_is_exact = !options_.thread_safe || options_.memory_limit != unlimited || profile_.has_value() ||
-                    s.peak_bytes == t.all_bytes;  // nobody had more
+  s.peak_is_exact = peak_is_exact(t);
   s.total_blocks = t.all_blocks;
   s.at_exit = occasion == leak_occasion::exit;
   s.upstream_gone = is_end(occasion) && !supply_.from_system();

@@ -23,7 +23,7 @@ void core::note_allocation(const void* p, std::size_t bytes) noexcept
     notes.alloc_trace->store(trace, std::memory_order_relaxed);
   }
   if (notes.life != nullptr)
-    notes.life->store(profile_->allocated(p, bytes, trace, this_thread_number()), std::memory_order_relaxed);
+    notes.life->store(profile_->allocated(p, bytes, trace, this_thread_serial()), std::memory_order_relaxed);
 }
 
 // Read before the free: afterwards the slot may be another block's.

@@ -2,6 +2,7 @@
 #include "front_door.hpp"
 
 #include "os/threads.hpp"
+#include "trace/headline.hpp"
 
 #include <new>
 
@@ -36,7 +37,7 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
   }
   gpa::report r = late_report(bytes, alignment, caller);
   r.address = p;
-  r.reason = "it is in no memory of this resource any more: that was given back at deinit()";
+  r.reason = memory_is_gone;
   r.bytes = bytes;
   r.alignment = alignment;
   tell_of_unknown_resource(r);

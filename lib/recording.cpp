@@ -114,7 +114,7 @@ int recording::close() noexcept
 // Whose the next call is, unless it is the same thread's as the one before.
 void recording::name_thread()
 {
-  const std::uint32_t number = this_thread_number();
+  const std::uint32_t number = this_thread_serial();
   if (number == last_thread_) return;
   const auto [entry, added] = threads_.try_emplace(number, static_cast<std::uint32_t>(threads_.size() + 1));
   last_thread_ = number;

@@ -18,14 +18,23 @@ namespace gpa::detail {
 
 namespace {
 
-void write_text(const gpa::report& r, bool fatal) noexcept
+void write_text(const gpa::report& r, std::string_view then = {}) noexcept
 {
   text annotations;
   append_wanted_annotation(annotations, r);
   text whole;
   append_report(whole, r, style_of_output());
-  if (fatal) whole.append("note: the program is aborted; with GPA_OPTIONS=after_mistake=carry_on it goes on\n");
+  whole.append(then);
   write_out(annotations, whole);
+}
+
+// Before an abort, if nobody else has a say: a handler may leave, and then it would not be true.
+std::string_view what_comes_next(const gpa::options& o) noexcept
+{
+  if (o.after_mistake != after_mistake::abort || o.on_report) return {};
+  return o.environment == environment::ignored
+             ? "note: the program is aborted; with after_mistake = carry_on it would go on\n"
+             : "note: the program is aborted; with GPA_OPTIONS=after_mistake=carry_on it would go on\n";
 }
 
 // A handler has no way to throw out of a free, so its exception ends the program, the report in plain sight.
@@ -34,7 +43,7 @@ void call_handler(const gpa::options& o, const gpa::report& r, bool written) noe
   try {
     o.on_report(r);
   } catch (...) {
-    if (!written) write_text(r, false);
+    if (!written) write_text(r);
     std::terminate();
   }
 }
@@ -48,7 +57,7 @@ bool reporter::tell(const gpa::report& r) noexcept
   const std::size_t before = told_[static_cast<std::size_t>(r.kind)].fetch_add(1, std::memory_order_relaxed);
   const bool fatal = options_.after_mistake == after_mistake::abort;
   const bool written = fatal || (!options_.on_report && before < environment_settings().max_reports);
-  if (written) write_text(r, fatal);
+  if (written) write_text(r, what_comes_next(options_));
   if (options_.on_report) call_handler(options_, r, written);
   return fatal;
 }
@@ -74,7 +83,7 @@ void leak_teller::tell(const gpa::report& group) noexcept
 void leak_teller::finish(leak_summary summary) noexcept
 {
   const std::size_t not_counted = summary.reachable_blocks + summary.suppressed_blocks + summary.known_blocks;
-  if (!wanted_ || options_.on_report || (told_ == 0 && not_counted == 0)) return;
+  if (!wanted_ || options_.on_report || (told_ == 0 && summary.blocks == 0 && not_counted == 0)) return;
   summary.groups = told_;
   summary.groups_shown = shown_;
   append_leak_summary(whole_, summary, style_);
@@ -99,7 +108,7 @@ void reporter::tell_unshown(std::size_t limits) noexcept
 [[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept
 {
   gpa_on_mistake();
-  write_text(r, false);
+  write_text(r);
   std::abort();
 }
 

@@ -27,7 +27,7 @@ class reporter {
 
   /// A mistake that is no leak. True: the process is to abort.
   [[nodiscard]] bool tell(const gpa::report& r) noexcept;
-  /// One line for each kind of which texts were not shown; of `limits` refusals for want of memory, too.
+  /// One line for each kind of which texts were not shown; of `limits` refusals by the memory limit, too.
   void tell_unshown(std::size_t limits) noexcept;
 
   [[nodiscard]] std::size_t mistakes() const noexcept { return mistakes_.load(std::memory_order_relaxed); }

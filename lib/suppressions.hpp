@@ -5,7 +5,8 @@
 //   leak:^libGL*.so$
 //
 // A pattern is looked for in the function, the file and the module of every frame of the allocation's stack. `*` is any
-// text; `^` and `$` at the ends tie the pattern to the name's. Functions are named as reports name them: a pattern with
+// text; `^` and `$` at the ends tie the pattern to the name's, and `(` at the end to the parameters or, as an inlined
+// function may have none, the end of the name. Functions are named as reports name them: a pattern with
 // `std::__cxx11::basic_string` in it, written for another tool, finds nothing.
 //
 // Immutable once made.

@@ -156,7 +156,26 @@ BOOST_AUTO_TEST_CASE(an_upstream_has_everything_back_at_deinit_and_the_report_sa
     const std::vector<std::string> expected{"leak", "use-after-deinit", "use-after-deinit"};
     BOOST_TEST(o.reports() == expected, boost::test_tools::per_element());
     BOOST_TEST(o.says("a block of 24 bytes"));
-    BOOST_TEST(o.says("it is in no memory of this resource any more: that was given back at deinit()"));
+    BOOST_TEST(o.says("it is in no memory of this resource any more: that was given back at deinit()\n"
+                      "    resource \"resource\": the free was ignored;"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_late_free_is_carried_out_where_blocks_are_not_checked_too_and_the_report_says_so)
+{
+  for (const gpa::checks c : {gpa::checks::always(), gpa::checks::never(), gpa::checks::one_in(1'000'000)}) {
+    const outcome o = outcome_of([c] {
+      gpa::resource r({.checks = c, .after_mistake = gpa::after_mistake::carry_on});
+      void* const p = r.allocate(24);
+      if (r.deinit() != gpa::check::leak) ::_exit(3);
+      r.deallocate(p, 24);
+      if (r.stats().live_blocks != 0) ::_exit(4);
+    });
+    BOOST_TEST_CONTEXT(o)
+    {
+      BOOST_TEST(o.status == 0);
+      BOOST_TEST(o.says("the block was given back, and no harm done; see README.md#use-after-deinit\n"));
+    }
   }
 }
 

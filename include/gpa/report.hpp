@@ -61,14 +61,14 @@ struct report {
   std::size_t owned_bytes = 0;      ///< leak: bytes of those
   const void* last = nullptr;       ///< leak: the group's block at the highest address; `address` is the lowest
   std::uint64_t last_number = 0;    ///< leak: its number, as `number`
-  bool damaged_to_the_end = false;  ///< overflow: so is the last byte that is looked at, so more may have been written
   gpa::memory_excerpt memory = {};  ///< leak: how the first block begins; overflow, write after free: around the damage
+  bool damaged_to_the_end = false;  ///< overflow: up to where nobody looks, so more may have been written
 };
 
 /// The verdict of gpa::resource::deinit(). `leak` wins over `misuse`.
 enum class check : std::uint8_t { ok, leak, misuse };
 
-/// The whole text of a report, as it would go to stderr, without colour. Reads debug information: milliseconds.
+/// The whole text of a report, as it would go to stderr, without colour, nor what becomes of the program. Reads debug information: milliseconds.
 /// Throws std::bad_alloc. Thread-safe.
 [[nodiscard]] GPA_EXPORT std::string to_string(const gpa::report& r);
 

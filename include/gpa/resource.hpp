@@ -56,15 +56,16 @@ class GPA_EXPORT afterlife {
 ///
 /// allocate(bytes, alignment): any number of bytes, 0 too, below 2^47; an alignment that is a power of two. Throws
 /// std::bad_alloc, nothing changed, where memory or the limit is refused, or the alignment is none (reported). O(1); above
-/// 32 KiB the system may be asked for pages. deallocate() never throws: a call that cannot be right is reported and changes
-/// nothing. is_equal() says yes to this object and to what allocator() hands out.
+/// 32 KiB the system may be asked for pages. deallocate() never throws: where blocks are checked, a call that cannot be
+/// right is reported, and no block is harmed; of unchecked ones it is undefined. is_equal() says yes to this object and
+/// to what allocator() hands out.
 ///
 /// Thread-safe unless `options::thread_safe` is false; construction and destruction are not.
 class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::memory_resource {
  public:
   /// Default options over gpa::page_resource().
   ///
-  /// This and the next three: `b` is Release where the calling file has NDEBUG, and decides what `options::checks` leaves
+  /// This and the next three: `b` is build::release where the calling file has NDEBUG, and decides what `options::checks` leaves
   /// open. They ask nothing of the upstream before the first allocation. Throw std::bad_alloc. O(1).
   resource(build b = build_of_this_file);
   /// Takes user memory from `upstream` (null = gpa::page_resource()), in multiples of 64 KiB aligned to 64 KiB. It must
@@ -146,8 +147,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
 
   /// Marks a live block as meant to stay: no leak report lists it, nor what can be reached from it by pointers. It may
   /// still be freed.
-  /// A pointer that is no live block of this resource is reported as invalid pointer; with `checks::never()`, which knows
-  /// no blocks, nothing happens. Never throws. O(1). Thread-safe.
+  /// A pointer that is no live block of this resource is reported as invalid pointer; of blocks that are not
+  /// checked nothing is known, and nothing happens. Never throws. O(1). Thread-safe.
   void ignore(const void* p) noexcept;
 
   // Who holds the memory; <gpa/snapshot.hpp> has the types.

@@ -41,7 +41,7 @@ void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) n
   }
   if (from_system()) return give_back_to_system(p, bytes);
   tools_open(p, bytes);
-  const std::uint32_t self = this_thread_number();
+  const std::uint32_t self = this_thread_serial();
   calls_.fetch_add(1, std::memory_order_relaxed);
   if (inside_.load(std::memory_order_relaxed) == self) {
     upstream_->deallocate(p, bytes, alignment);  // the upstream freed a block of ours from within its own call
@@ -185,7 +185,7 @@ std::byte* supply::take_from_range(std::size_t bytes, std::size_t alignment) noe
 
 std::byte* supply::take_from_upstream(std::size_t bytes, std::size_t alignment) noexcept
 {
-  const std::uint32_t self = this_thread_number();
+  const std::uint32_t self = this_thread_serial();
   if (inside_.load(std::memory_order_relaxed) == self) return nullptr;
   const mutex_guard guard(lock_);
   inside_.store(self, std::memory_order_relaxed);

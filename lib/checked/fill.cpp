@@ -78,9 +78,14 @@ damage find_damage_of_poison(const std::byte* slot, std::size_t size, std::size_
 
 damage find_damage_behind(const std::byte* slot, std::size_t bytes, std::size_t size, poison_rule rule) noexcept
 {
-  return find_damage(slot, bytes, size, [b = behind::of(bytes, size, rule)](std::size_t i, std::uint8_t seen) {
+  const behind b = behind::of(bytes, size, rule);
+  damage found = find_damage(slot, bytes, size, [b](std::size_t i, std::uint8_t seen) {
     return i < b.redzone_end ? seen == redzone_byte : seen == poison_byte || i < b.poison_begin;
   });
+  const bool has_gap = b.redzone_end != b.poison_begin;
+  const bool reaches_gap = has_gap && found.first < b.redzone_end && found.last + 1 >= b.redzone_end;
+  found.to_the_end = found.count != 0 && (found.last + 1 == size || reaches_gap);
+  return found;
 }
 
 GPA_NO_SANITIZE void write_behind(std::byte* slot, std::size_t bytes, std::size_t size, poison_rule rule) noexcept

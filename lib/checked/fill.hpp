@@ -54,6 +54,7 @@ struct damage {
   std::size_t last = 0;   // of the last one
   std::size_t count = 0;  // changed bytes; 0 = none
   std::uint64_t changed = 0;  // which of the 64 bytes from `first` on
+  bool to_the_end = false;    // of what is looked at behind a live block: there may be more where nobody looks
 };
 
 /// Changed bytes of a freed slot, whose block had `bytes`.

@@ -50,11 +50,10 @@ gpa::report large_blocks::overflow_report(const large_block& b, std::uint64_t wo
                                           std::string_view reason) const noexcept
 {
   const std::size_t bytes = large_bytes(word);
-  const std::size_t end = std::min(bytes + redzone_bytes, b.bytes);
-  const damage d = find_damage_behind(b.base, bytes, end, poison_rule::everywhere());
+  const damage d = find_damage_behind(b.base, bytes, std::min(bytes + redzone_bytes, b.bytes), poison_rule::everywhere());
   gpa::report r = report_about(b, word, owner_, here, reason, d);
   r.kind = mistake::overflow;
-  r.damaged_to_the_end = d.last + 1 == end;
+  r.damaged_to_the_end = d.to_the_end;
   return r;
 }
 

@@ -28,13 +28,14 @@ gpa::report checked_heap::overflow_report(const slab& s, std::size_t index, std:
   told.alignment = alignment_of(tag_of(r.word.load(std::memory_order_relaxed)));
   told.offset = d.first;
   told.damaged = d.count;
-  told.damaged_to_the_end = d.last + 1 == s.slot_bytes || d.last + 1 == bytes + redzone_bytes;
   told.memory = excerpt_around(s.slot(index), d.first < s.slot_bytes ? s.slot_bytes : s.slot_bytes * 2, d);
   told.allocated = gpa::stack_trace(r.alloc_trace.load(std::memory_order_relaxed),
                                     r.alloc_thread.load(std::memory_order_relaxed));
   told.here = here;
   // Nothing just behind the block changed, but the slot's last bytes did: they stand just in front of the next one.
-  if (d.first >= bytes + redzone_bytes || (d.first > bytes && d.last + 1 == s.slot_bytes))
+  const bool is_in_front = d.first >= bytes + redzone_bytes || (d.first > bytes && d.last + 1 == s.slot_bytes);
+  told.damaged_to_the_end = d.to_the_end && !is_in_front;
+  if (is_in_front)
     told.reason = interned_format("in front of the block at %p; %s",
                                   static_cast<const void*>(s.slot(index) + s.slot_bytes), reason);
   return told;

@@ -66,6 +66,7 @@ bool checked_heap::try_resize(checked_cache& k, void* p, std::size_t old_bytes, 
       owner_.tell(r);
       return false;
     }
+    if (new_bytes == old_bytes) return true;
     if (j.large != nullptr) {
       if (!large_.fits(*j.large, j.word, new_bytes)) return false;
       if (!large_.resize(*j.large, j.word, new_bytes)) continue;

@@ -58,7 +58,8 @@ void append_overflow(text& out, const report& r)
 {
   const bool past_end = r.offset >= r.bytes && !r.reason.starts_with("in front of the block");
   absl::Format(&out, ": %s%d %s %s a %d-byte block at 0x%x %s overwritten", r.damaged_to_the_end ? "at least " : "",
-               r.damaged, bytes_word(r.damaged), past_end ? "past the end of" : "beside", r.bytes, number(r.address), r.damaged == 1 ? "was" : "were");
+               r.damaged, bytes_word(r.damaged), past_end ? "past the end of" : "beside", r.bytes, number(r.address),
+               r.damaged == 1 ? "was" : "were");
 }
 
 // " resource "parser""; a resource that nobody remembers has no name
@@ -201,8 +202,7 @@ std::string_view consequence(const report& r) noexcept
     case mistake::overflow: return "noticed afterwards: the write itself was not stopped";
     case mistake::use_after_deinit:
       if (r.address == nullptr) return "the allocation was refused";
-      // A reason is why nothing is known of the block.
-      return r.reason.empty() ? "the block was given back, and no harm done" : "the free was ignored";
+      return r.reason == memory_is_gone ? "the free was ignored" : "the block was given back, and no harm done";
     case mistake::wrong_thread: return "thread_safe = false lets one thread at a time in";
     case mistake::invalid_alignment: return "the allocation was refused: alignments are powers of two";
     case mistake::use_after_free: return "the access was stopped";

@@ -9,6 +9,10 @@
 
 namespace gpa::detail {
 
+/// The reason of a late free of which nothing is known any more.
+inline constexpr std::string_view memory_is_gone =
+    "it is in no memory of this resource any more: that was given back at deinit()";
+
 /// "double free of 72 bytes at 0x55ad33a4b8a0": begins with the enumerator's own words.
 void append_headline(text& out, const report& r);
 

@@ -41,7 +41,7 @@ char in_front(const memory_excerpt& m, std::size_t i, std::size_t end) noexcept
 int offset_width(const memory_excerpt& m) noexcept
 {
   int width = 2;
-  for (std::size_t rest = m.offset + m.count; rest >= 10; rest /= 10) ++width;
+  for (std::size_t rest = m.offset + (m.count - 1) / row_bytes * row_bytes; rest >= 10; rest /= 10) ++width;
   return std::max(width, 5);
 }
 

@@ -28,13 +28,9 @@ const naming& current_naming() noexcept
 
 // After a star the rest may begin anywhere; only the last star is ever gone back to. A start that is not tied down is a
 // star in front, an end that is not lets the name go on.
-bool matches(std::string_view pattern, std::string_view name) noexcept
+// `behind_star`: it may begin anywhere. `open_end`: it may end anywhere.
+bool fits(std::string_view pattern, std::string_view name, bool behind_star, bool open_end) noexcept
 {
-  bool behind_star = !pattern.starts_with('^');
-  if (!behind_star) pattern.remove_prefix(1);
-  const bool open_end = !pattern.ends_with('$');
-  if (!open_end) pattern.remove_suffix(1);
-
   std::size_t p = 0, n = 0;
   std::size_t after_star = 0, resumed = 0;
   for (;;) {
@@ -54,6 +50,17 @@ bool matches(std::string_view pattern, std::string_view name) noexcept
       return false;
     }
   }
+}
+
+bool matches(std::string_view pattern, std::string_view name) noexcept
+{
+  const bool open_begin = !pattern.starts_with('^');
+  if (!open_begin) pattern.remove_prefix(1);
+  const bool open_end = !pattern.ends_with('$');
+  if (!open_end) pattern.remove_suffix(1);
+  if (fits(pattern, name, open_begin, open_end)) return true;
+  // Debug information names an inlined function without its parameters.
+  return open_end && pattern.ends_with('(') && fits(pattern.substr(0, pattern.size() - 1), name, open_begin, false);
 }
 
 bool matches(std::string_view pattern, const frame& f) noexcept

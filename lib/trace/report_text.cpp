@@ -128,8 +128,8 @@ class writer {
     const frame* const f = first_worth_showing(allocated_.frames);
     if (f != nullptr && !f->library && !f->function.empty()) {
       const std::string_view pattern = suppression_pattern(*f);
-      // "order" is a part of too many names: one without a namespace is tied to its beginning and its parameters.
-      const bool tied = pattern.find("::") == std::string_view::npos && pattern.size() < f->function.size();
+      // "order" is a part of too many names, so one without a namespace is tied to its beginning and its parameters.
+      const bool tied = pattern.find("::") == std::string_view::npos;
       if (pattern != "main")  // which is in every stack
         absl::Format(&out_, "; suppress with: leak:%s%s%s", tied ? "^" : "",
                      tied ? pattern : std::string_view(shortened_pattern(pattern)), tied ? "(" : "");
@@ -245,7 +245,7 @@ void append_leak_summary(text& out, const leak_summary& s, const report_style& s
     const std::size_t rest = s.groups - s.groups_shown;
     absl::Format(&out, "(%d more place%s not shown)\n", rest, rest == 1 ? "" : "s");
   }
-  if (s.groups != 0) append_totals(out, s, style);
+  if (s.blocks != 0) append_totals(out, s, style);
   append_not_counted(out, s.reachable_bytes, s.reachable_blocks, "static storage still points at");
   append_not_counted(out, s.suppressed_bytes, s.suppressed_blocks, "a suppression matches");
   for (const suppression_use& use : s.suppressions_used)
@@ -257,7 +257,7 @@ void append_leak_summary(text& out, const leak_summary& s, const report_style& s
                              "reported, through r.allocator()\n"
                            : "note: if these are still in use, end their scope before deinit(); a later free is safe, and "
                              "reported\n");
-  if (s.upstream_gone)
+  if (s.upstream_gone && s.blocks != 0)
     out.append("note: the upstream took its memory back: later access to these blocks is undefined\n");
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Another Meson project takes gpa as a subproject: none of our tests, and no warning is an error unless it says so.
 . "$GPA_SOURCE/test/compile/common.sh"
+unset CXXFLAGS CPPFLAGS
 mkdir -p "$work/project/subprojects" && cd "$work/project" || exit 1
 ln -s "$GPA_SOURCE" subprojects/gpa
 cp "$GPA_SOURCE/test/consumer/consumer.cpp" main.cpp

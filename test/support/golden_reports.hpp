@@ -276,7 +276,8 @@ inline std::vector<golden_case> golden_cases()
                                     r.address = r.last = nullptr;
                                     r.memory = {};
                                     r.allocated = {};
-                                    r.reason = "checks::never(), the default under NDEBUG, keeps totals only; GPA_OPTIONS=checks=always has all checked";
+                                    r.reason = "checks::never(), the default under NDEBUG, keeps totals only; "
+                                               "GPA_OPTIONS=checks=always has all checked";
                                   })},
       {"leak.not_sampled", changed(leak(3, 300),
                                    [](auto& r) {

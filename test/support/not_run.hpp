@@ -18,9 +18,9 @@ inline void not_run_here(const char* why)
 /// For a precondition.
 [[nodiscard]] inline boost::test_tools::assertion_result runs_if(bool can, const char* why)
 {
-  static bool said = false;  // of many test cases, once
-  if (!can && !said) not_run_here(why);
-  said = said || !can;
+  static const char* said = nullptr;  // of many test cases, once
+  if (!can && said != why) not_run_here(why);
+  if (!can) said = why;
   boost::test_tools::assertion_result result(can);
   result.message() << why;
   return result;
