@@ -8,7 +8,6 @@
 #include <memory_resource>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 namespace {
@@ -101,8 +100,12 @@ BOOST_AUTO_TEST_CASE(leak_exit_status_replaces_0_and_no_other_status)
 // Of a status the parent sees eight bits.
 BOOST_AUTO_TEST_CASE(no_leak_exit_status_looks_like_success)
 {
-  for (const auto& [asked, seen] : {std::pair{"255", 255}, {"256", 1}, {"-512", 1}, {"257", 1}, {"-1", 255}})
-    for_each_run({"asks", asked}, [seen](const outcome& o) { BOOST_TEST(o.status == seen); });
+  struct status {
+    const char* asked;
+    int seen;
+  };
+  for (const status s : {status{"255", 255}, {"256", 1}, {"-512", 1}, {"257", 1}, {"-1", 255}})
+    for_each_run({"asks", s.asked}, [s](const outcome& o) { BOOST_TEST(o.status == s.seen); });
 }
 
 BOOST_AUTO_TEST_CASE(without_a_leak_leak_exit_status_changes_nothing)

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#if THROWS_BESIDE_GPA
+#ifdef THROWS_BESIDE_GPA
 #include <gpa/resource.hpp>
 #endif
 
@@ -33,7 +33,7 @@ volatile int depth = 12;
 int main(int count, char** words)
 {
   const int wanted = count > 1 ? std::atoi(words[1]) : 0;
-#if THROWS_BESIDE_GPA
+#ifdef THROWS_BESIDE_GPA
   gpa::resource r({.checks = gpa::checks::always()});
   for (int i = 0; i != 100; ++i) r.deallocate(r.allocate(64), 64);
 #endif
