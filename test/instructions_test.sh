@@ -11,7 +11,7 @@ golden=${BASH_SOURCE[0]%/*}/golden/instructions.txt
 margin=2
 fewer=20000 more=60000
 
-skip() { echo "skipped: $1"; exit 77; }
+skip() { echo "not run here: instructions: $1"; exit 77; }
 command -v valgrind >/dev/null || skip 'valgrind is not installed'
 # The checked heap reads poison with AVX2, so its counts are those of CPUs that have it.
 grep -qw avx2 /proc/cpuinfo || skip 'this CPU has no AVX2'

@@ -116,7 +116,7 @@ BOOST_AUTO_TEST_CASE(of_n_threads_that_free_one_block_exactly_n_minus_1_are_told
 {
   n_threads_free_one_block(2, 24, all_rounds);
   n_threads_free_one_block(4, 24, all_rounds);
-  n_threads_free_one_block(8, 24, all_rounds / 10);
+  n_threads_free_one_block(8, 24, all_rounds);
   n_threads_free_one_block(2, 1000, all_rounds / 8);
   n_threads_free_one_block(4, 5000, all_rounds / 8);
 }

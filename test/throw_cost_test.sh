@@ -5,7 +5,7 @@
 #
 # One percent is left to the loader: for each frame the unwinder asks it for the module, and it has some more to search.
 set -u
-command -v valgrind >/dev/null || { echo 'skipped: valgrind is not installed'; exit 77; }
+command -v valgrind >/dev/null || { echo 'not run here: throw_cost: valgrind is not installed'; exit 77; }
 fewer=50 more=250
 
 collected() {

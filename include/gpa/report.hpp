@@ -68,7 +68,8 @@ struct report {
 /// The verdict of gpa::resource::deinit(). `leak` wins over `misuse`.
 enum class check : std::uint8_t { ok, leak, misuse };
 
-/// The whole text of a report, as it would go to stderr, without colour, nor what becomes of the program. Reads debug information: milliseconds.
+/// The whole text of a report, as it would go to stderr, without colour, nor what becomes of the program. Reads debug
+/// information: milliseconds.
 /// Throws std::bad_alloc. Thread-safe.
 [[nodiscard]] GPA_EXPORT std::string to_string(const gpa::report& r);
 

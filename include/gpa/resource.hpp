@@ -65,8 +65,9 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
  public:
   /// Default options over gpa::page_resource().
   ///
-  /// This and the next three: `b` is build::release where the calling file has NDEBUG, and decides what `options::checks` leaves
-  /// open. They ask nothing of the upstream before the first allocation. Throw std::bad_alloc. O(1).
+  /// This and the next three: `b` is build::release where the calling file has NDEBUG, and decides what
+  /// `options::checks` leaves open. They ask nothing of the upstream before the first allocation. Throw std::bad_alloc.
+  /// O(1).
   resource(build b = build_of_this_file);
   /// Takes user memory from `upstream` (null = gpa::page_resource()), in multiples of 64 KiB aligned to 64 KiB. It must
   /// outlive this object.
