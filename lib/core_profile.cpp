@@ -66,6 +66,12 @@ traced_memory core::traced() noexcept
 void core::reset_peak() noexcept
 {
   if (profile_.has_value()) profile_->reset_peaks();
+  {
+    const mutex_guard guard(lock_);
+    for (cache_header* k = caches_; k != nullptr; k = k->next)
+      for (cache_header* part = k; part != nullptr; part = part->partner)
+        part->highest_blocks = part->highest_bytes = 0;  // the next look is worth it
+  }
   const totals t = sum();
   peak_blocks_.store(static_cast<std::size_t>(std::max<std::int64_t>(t.live_blocks, 0)), std::memory_order_relaxed);
   peak_bytes_.store(static_cast<std::size_t>(std::max<std::int64_t>(t.live_bytes, 0)), std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-// gpa::resource itself: its virtual functions, its late_handle, and what answers once it is dead.
+// gpa::resource itself: its virtual functions and its late_handle.
 //
 // Whatever takes its return address is GPA_NOINLINE: inlined, under link-time optimisation, it would name the caller's
 // caller, and stacks would begin one of the user's frames too late.
@@ -9,56 +9,12 @@
 #include "front_door.hpp"
 #include "late_handle.hpp"
 
-#include <cstring>
 #include <string>
 #include <system_error>
 
 namespace gpa {
 
 namespace detail {
-namespace {
-
-// What stands in a resource's place after its destructor: the same front door, whose id is dead.
-//
-// The base class's destructor may have left the object's virtual table pointing at memory_resource's own, whose
-// functions do not exist. afterlife's destructor runs after it and puts this class's table there instead.
-class dead_resource final : public std::pmr::memory_resource {
- public:
-  [[nodiscard]] const void* table() const noexcept
-  {
-    const void* first = nullptr;
-    std::memcpy(&first, static_cast<const void*>(this), sizeof first);
-    return first;
-  }
-
- private:
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override;
-  void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override;
-  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
-};
-
-static_assert(sizeof(with_front_door) == sizeof(gpa::resource) && sizeof(with_front_door) == sizeof(late_handle));
-
-GPA_NOINLINE void* dead_resource::do_allocate(std::size_t bytes, std::size_t alignment)
-{
-  return allocate_or_throw(*this, bytes, alignment, __builtin_return_address(0));
-}
-
-GPA_NOINLINE void dead_resource::do_deallocate(void* p, std::size_t bytes, std::size_t alignment)
-{
-  deallocate_generally(*this, p, bytes, alignment, __builtin_return_address(0));
-}
-
-alignas(dead_resource) std::byte dead_storage[sizeof(dead_resource)];
-
-}  // namespace
-
-afterlife::~afterlife()
-{
-  static const dead_resource* const example = new (dead_storage) dead_resource;  // never destroyed
-  auto* const place = reinterpret_cast<const void* volatile*>(this);
-  *place = example->table();
-}
 
 late_handle::~late_handle() = default;
 

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <memory_resource>
 #include <new>
 #include <optional>
@@ -54,6 +55,13 @@ void wrong_order_through_allocator(const gpa::options& o)
 
 void wrong_order_in_a_class(const gpa::options& o) { const class_in_wrong_order object(o); }
 
+void wrong_order_on_the_heap(const gpa::options& o)
+{
+  std::optional<std::pmr::vector<int>> numbers;
+  const auto memory = std::make_unique<gpa::resource>(o);
+  numbers.emplace({1, 2, 3}, memory.get());
+}
+
 struct place_of_mistake {
   const char* name;
   void (*make)(const gpa::options&);
@@ -62,6 +70,7 @@ constexpr place_of_mistake places[] = {
     {"class", wrong_order_in_a_class},
     {"function", wrong_order_in_a_function},
     {"function, through allocator()", wrong_order_through_allocator},
+    {"heap", wrong_order_on_the_heap},
 };
 
 // A resource whose storage is ours: it can be looked at, and written over, after its end.
@@ -197,6 +206,38 @@ BOOST_AUTO_TEST_CASE(a_dead_resource_refuses_to_allocate_by_either_way)
   BOOST_CHECK_THROW(static_cast<void>(handle->allocate(8)), std::bad_alloc);
   BOOST_TEST(w.count(gpa::mistake::use_after_deinit) == 2u);
   BOOST_TEST(w.count() == 2u);
+}
+
+// malloc would write into the storage at once, and ASan makes it inaccessible: it is ours.
+BOOST_AUTO_TEST_CASE(late_calls_of_deleted_resources_are_caught_until_many_more_were_deleted)
+{
+  witness w;
+  std::vector<gpa::resource*> dead;
+  std::vector<void*> blocks;
+  for (int i = 0; i != 100; ++i) {
+    dead.push_back(i % 2 == 0 ? new gpa::resource(w.listening()) : new (std::nothrow) gpa::resource(w.listening()));
+    BOOST_TEST_REQUIRE(dead.back() != nullptr);
+    blocks.push_back(dead.back()->allocate(100));
+  }
+  for (const gpa::resource* r : dead) delete r;
+  BOOST_TEST(w.take().size() == 100u);
+  const std::vector<std::pmr::memory_resource*> late(dead.begin(), dead.end());
+  for (std::size_t i = 0; i != late.size(); ++i) late[i]->deallocate(blocks[i], 100);
+  BOOST_TEST(w.count(gpa::mistake::use_after_deinit) == 100u);
+  BOOST_TEST(w.count() == 100u);
+  for (int i = 0; i != 1'000; ++i) delete new gpa::resource(to_the_end);  // each place is used again in the end
+}
+
+BOOST_AUTO_TEST_CASE(a_resource_may_be_made_in_a_place_of_the_users)
+{
+  alignas(gpa::resource) std::byte storage[sizeof(gpa::resource)];
+  for (int i = 0; i != 3; ++i) {
+    auto* const r = new (storage) gpa::resource(to_the_end);
+    BOOST_TEST(static_cast<void*>(r) == static_cast<void*>(storage));
+    r->deallocate(r->allocate(24), 24);
+    BOOST_TEST(static_cast<int>(r->deinit()) == static_cast<int>(gpa::check::ok));
+    r->~resource();
+  }
 }
 
 BOOST_AUTO_TEST_CASE(late_frees_are_judged_like_others)

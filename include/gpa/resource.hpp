@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
+#include <new>
 #include <string_view>
 
 namespace gpa {
@@ -83,6 +84,16 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
 
   resource(const resource&) = delete;
   resource& operator=(const resource&) = delete;
+
+  /// A resource of its own on the heap lies in memory of gpa's, so that a call after its `delete` is reported as use after
+  /// deinit as well, until 256 more were deleted. Arrays of resources, and objects that contain one, do not. Throws
+  /// std::bad_alloc. O(1). Thread-safe.
+  static void* operator new(std::size_t bytes);
+  static void* operator new(std::size_t bytes, const std::nothrow_t& nothrow) noexcept;
+  static void* operator new(std::size_t /*bytes*/, void* place) noexcept { return place; }
+  static void operator delete(void* p) noexcept;
+  static void operator delete(void* p, const std::nothrow_t& nothrow) noexcept;
+  static void operator delete(void* /*p*/, void* /*place*/) noexcept {}
 
   /// The options in effect, every default decided. Never throws. O(1). Thread-safe.
   [[nodiscard]] const gpa::options& options() const noexcept;

@@ -154,6 +154,8 @@ struct cache_header {
   std::atomic<std::int64_t> budgeted{0};  // live bytes already counted against a limit
   std::atomic<std::int64_t> peak_blocks{0};  // of a sole cache: the most that were live
   std::atomic<std::int64_t> peak_bytes{0};
+  std::atomic<std::int64_t> highest_blocks{0};  // live by this cache's counts when its resource's peak was looked at
+  std::atomic<std::int64_t> highest_bytes{0};
   cache_header* next = nullptr;  // of the same resource
   cache_header* next_orphan = nullptr;
 
@@ -166,6 +168,20 @@ struct cache_header {
     };
     raise(peak_blocks, counts.live_blocks_unpicked());
     raise(peak_bytes, counts.live_bytes());
+  }
+  /// Before something is freed, on slow paths: whether so much is live here as never before, a sixty-fourth more, so that
+  /// the resource's peak is worth a look. Few are, of however many calls.
+  [[nodiscard]] bool has_risen() noexcept
+  {
+    const auto is_above = [](std::atomic<std::int64_t>& highest, std::int64_t now) {
+      const std::int64_t known = highest.load(std::memory_order_relaxed);
+      if (now <= known + known / 64) return false;
+      highest.store(now, std::memory_order_relaxed);
+      return true;
+    };
+    const bool blocks = is_above(highest_blocks, counts.live_blocks());
+    const bool bytes = is_above(highest_bytes, counts.live_bytes());
+    return blocks || bytes;
   }
 };
 

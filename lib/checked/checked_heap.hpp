@@ -98,6 +98,12 @@ class checked_heap {
   [[nodiscard]] GPA_NOINLINE static bool find_ready(checked_cache& k, bin& b) noexcept;
   [[nodiscard]] GPA_NOINLINE static bool turn_period(checked_cache& k, bin& b) noexcept;
 
+  /// Before a free, on slow paths.
+  void look_at_peak(checked_cache& k) noexcept
+  {
+    if (k.has_risen()) owner_.heartbeat();
+  }
+
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                const void* caller) noexcept;
@@ -310,6 +316,7 @@ inline void checked_heap::complete_claimed_free(checked_cache& k, const slab& s,
 inline bool checked_heap::deallocate(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment,
                                      const void* caller) noexcept
 {
+  look_at_peak(k);
   region* const found = region_of(p);
   std::uint32_t trace = 0;
   if (found != nullptr && owns(*found) && encodable(bytes, alignment)) [[likely]] {

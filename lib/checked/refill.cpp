@@ -147,6 +147,7 @@ bool checked_heap::find_ready(checked_cache& k, bin& b) noexcept
 bool checked_heap::turn_period(checked_cache& k, bin& b) noexcept
 {
   if (b.entries == nullptr || k.clock - k.looked_at >= k.look_after || !b.has_room_for_the_next()) return false;
+  k.heap->look_at_peak(k);
   k.catch_up();
   b.close_period(k.clock);
   return true;
