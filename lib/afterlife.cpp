@@ -9,9 +9,12 @@
 #include "front_door.hpp"
 #include "late_handle.hpp"
 #include "os/metadata.hpp"
+#include "os/pages.hpp"
 
 #include <array>
 #include <atomic>
+#include <bit>
+#include <cstdint>
 #include <cstring>
 #include <new>
 
@@ -53,10 +56,62 @@ GPA_NOINLINE void dead_resource::do_deallocate(void* p, std::size_t bytes, std::
 
 alignas(dead_resource) std::byte dead_storage[sizeof(dead_resource)];
 
+// Resources made by `new`, 63 in a page of ours, so that it can be told whether a place is one of these. Pages are never
+// given back.
+struct page_of_objects {
+  static constexpr std::size_t place_bytes = 64;
+  static_assert(sizeof(gpa::resource) <= place_bytes && place_bytes * 64 == page_size);
+
+  std::atomic<std::uint64_t> taken{1};  // a bit a place; this header has the first
+  page_of_objects* next = nullptr;
+
+  [[nodiscard]] void* place(unsigned i) noexcept { return reinterpret_cast<std::byte*>(this) + i * place_bytes; }
+  [[nodiscard]] bool has(const void* p) const noexcept
+  {
+    return reinterpret_cast<std::uintptr_t>(p) / page_size == reinterpret_cast<std::uintptr_t>(this) / page_size;
+  }
+  [[nodiscard]] void* take() noexcept
+  {
+    std::uint64_t seen = taken.load(std::memory_order_relaxed);
+    while (~seen != 0) {
+      const auto i = static_cast<unsigned>(std::countr_one(seen));
+      if (taken.compare_exchange_weak(seen, seen | std::uint64_t{1} << i, std::memory_order_acquire)) return place(i);
+    }
+    return nullptr;
+  }
+  void give_back(const void* p) noexcept
+  {
+    const auto i = reinterpret_cast<std::uintptr_t>(p) % page_size / place_bytes;
+    taken.fetch_and(~(std::uint64_t{1} << i), std::memory_order_release);
+  }
+};
+constinit std::atomic<page_of_objects*> objects{nullptr};
+
+page_of_objects* page_of(const void* p) noexcept
+{
+  page_of_objects* page = objects.load(std::memory_order_acquire);
+  while (page != nullptr && !page->has(p)) page = page->next;
+  return page;
+}
+
+void* take_place() noexcept
+{
+  for (page_of_objects* page = objects.load(std::memory_order_acquire); page != nullptr; page = page->next)
+    if (void* const p = page->take(); p != nullptr) return p;
+  void* const room = metadata_allocate(page_size);
+  if (room == nullptr) return nullptr;
+  auto* const fresh = ::new (room) page_of_objects;
+  void* const p = fresh->take();
+  fresh->next = objects.load(std::memory_order_relaxed);
+  while (!objects.compare_exchange_weak(fresh->next, fresh, std::memory_order_release, std::memory_order_relaxed)) {
+  }
+  return p;
+}
+
 // Deleted last, and not given back yet; the oldest goes first.
 constexpr std::size_t most_deleted = 256;
-std::array<std::atomic<void*>, most_deleted> deleted{};
-std::atomic<std::size_t> deletions{0};
+constinit std::array<std::atomic<void*>, most_deleted> deleted{};
+constinit std::atomic<std::size_t> deletions{0};
 
 }  // namespace
 
@@ -69,23 +124,24 @@ afterlife::~afterlife()
 
 }  // namespace detail
 
-void* resource::operator new(std::size_t bytes)
+void* resource::operator new(std::size_t /*bytes*/)
 {
-  void* const p = detail::metadata_allocate(bytes);
+  void* const p = detail::take_place();
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
 
-void* resource::operator new(std::size_t bytes, const std::nothrow_t& /*none*/) noexcept
+void* resource::operator new(std::size_t /*bytes*/, const std::nothrow_t& /*none*/) noexcept
 {
-  return detail::metadata_allocate(bytes);
+  return detail::take_place();
 }
 
 void resource::operator delete(void* p) noexcept
 {
-  const std::size_t place = detail::deletions.fetch_add(1, std::memory_order_relaxed) % detail::most_deleted;
-  void* const oldest = detail::deleted[place].exchange(p, std::memory_order_acq_rel);
-  if (oldest != nullptr) detail::metadata_free(oldest, sizeof(resource));
+  if (detail::page_of(p) == nullptr) return ::operator delete(p);  // made by ::new
+  const std::size_t turn = detail::deletions.fetch_add(1, std::memory_order_relaxed) % detail::most_deleted;
+  const void* const oldest = detail::deleted[turn].exchange(p, std::memory_order_acq_rel);
+  if (oldest != nullptr) detail::page_of(oldest)->give_back(oldest);
 }
 
 void resource::operator delete(void* p, const std::nothrow_t& /*none*/) noexcept { resource::operator delete(p); }

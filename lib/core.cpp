@@ -13,6 +13,7 @@
 #include "trace/interned.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -27,11 +28,20 @@ constexpr std::size_t most_name = 63;
 // Longer ones push what the program uses out of the cache, however large it is: lib/README.md has the figures.
 std::size_t usual_quarantine() noexcept { return std::min(second_level_cache_bytes() / 2, std::size_t{256} << 10); }
 
+// In one line of a report, whatever was given.
+std::string_view printable_name(std::string_view given) noexcept
+{
+  std::array<char, most_name> name;
+  const auto end = std::replace_copy_if(given.begin(), given.end(), name.begin(),
+                                        [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, '?');
+  return interned_name({name.data(), static_cast<std::size_t>(end - name.begin())});
+}
+
 core::decided_options decide(const gpa::options& given, build b)
 {
   gpa::options o = given;
   apply_environment(o);
-  o.name = interned_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
+  o.name = printable_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   const bool usual = o.quarantine_bytes == default_quarantine;
   if (usual) o.quarantine_bytes = o.checks.is_never() ? 0 : usual_quarantine();  // two microseconds, the first time
@@ -266,13 +276,15 @@ statistics core::stats() noexcept
 
 void core::set_memory_limit(std::size_t bytes) noexcept
 {
+  const mutex_guard guard(lock_);
+  const bool begins = bytes != unlimited && !limit_.is_set();
+  if (begins) limit_.begin();
   limit_.set(bytes);
   if (bytes == unlimited) always_limited_.store(false, std::memory_order_relaxed);
   if (life_.load(std::memory_order_relaxed) != life::alive) return;
   publish_new_id();  // hot paths come to the careful path, or return to their own
-  if (bytes == unlimited) return;
-  const mutex_guard guard(lock_);
-  for (cache_header* k = caches_; k != nullptr; k = k->next) limit_.catch_up(*k);
+  if (!begins) return;
+  for (cache_header* k = caches_; k != nullptr; k = k->next) limit_.catch_up_for(*k);
 }
 
 void core::tell(gpa::report r) noexcept

@@ -26,6 +26,7 @@
 #include "profile/gate.hpp"
 #include "profile/mistake_log.hpp"
 #include "profile/profile.hpp"
+#include "registry.hpp"
 #include "reporter.hpp"
 
 #include <atomic>
@@ -104,6 +105,8 @@ class core final : public owner {
   void tell(gpa::report r) noexcept override;
   void heartbeat() noexcept override;
 
+  registry_entry in_registry;
+
   // For the registry. Whoever enters keeps the resource from its end; false once that has begun.
   [[nodiscard]] bool enter() noexcept { return gate_.enter(); }
   void leave() noexcept { gate_.leave(); }
@@ -146,6 +149,7 @@ class core final : public owner {
   void flush(cache_header& k) noexcept;
   void flush_caches() noexcept;
   void flush_orphans() noexcept;
+  void list_lost_orphans() noexcept GPA_REQUIRES(lock_);
   [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] cache_header* make_cache() noexcept;
   void name_owner(cache_header& k) const noexcept;
@@ -157,6 +161,7 @@ class core final : public owner {
   std::size_t tell_leaks(leak_occasion occasion) noexcept;
   GPA_COLD void tell_limit(std::size_t bytes, const void* caller) noexcept;
   void tell_unshown() noexcept;
+  GPA_COLD void tell_of_upstream() const noexcept;
   [[nodiscard]] gpa::report leak_report(const leak_group& g) noexcept;
   void keep_contents(gpa::report& r) noexcept;
   void tell_totals(const totals& t) noexcept;

@@ -158,6 +158,7 @@ void core::thread_ended(cache_header& k) noexcept
   if (dropped_) return;
   if (cache_header* const c = k.checked ? &k : k.partner; c != nullptr) checked_.leave(static_cast<checked_cache&>(*c));
   if (!k.checked) fast_.leave(static_cast<fast_cache&>(k));
+  if (limit_.is_set()) limit_.catch_up(k);
   const bool first = orphans_ == nullptr;
   if (!first && !k.checked && supply_.from_system() && life_.load(std::memory_order_relaxed) == life::alive)
     fast_.flush(static_cast<fast_cache&>(k));
@@ -266,11 +267,28 @@ void core::unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analy
   lock_.unlock();
 }
 
+// A thread that is lost may have been busy with the orphans, which are in no list then: they are as those of lost threads.
+void core::list_lost_orphans() noexcept
+{
+  std::size_t missing = 0;
+  for (const cache_header* k = caches_; k != nullptr; k = k->next) missing += k->orphan ? 1 : 0;
+  for (const cache_header* k = orphans_; k != nullptr; k = k->next_orphan) --missing;
+  for (cache_header* k = caches_; k != nullptr && missing != 0; k = k->next) {
+    if (!k->orphan) continue;
+    const cache_header* listed = orphans_;
+    while (listed != nullptr && listed != k) listed = listed->next_orphan;
+    if (listed != nullptr) continue;
+    k->orphan = false;
+    --missing;
+  }
+}
+
 // Only the thread that forked is left. What the others' caches hold goes to the heap, as far as the records agree
 // that it is free; their counters stay, so the totals stay right.
 void core::become_child(std::uint32_t survivor) noexcept
 {
   gate_.forget_others();
+  supply_.become_child(survivor);
   forked_ = true;
   const totals t = sum();
   const cache_header* const own = find_cache(birth_);
@@ -280,6 +298,7 @@ void core::become_child(std::uint32_t survivor) noexcept
     inherited_blocks_ = t.unchecked_blocks;
     inherited_bytes_ = t.unchecked_bytes;
   }
+  list_lost_orphans();
   for (cache_header* k = caches_; k != nullptr; k = k->next) {
     if (k == own || k->orphan || k->sole) {  // a sole one is the survivor's who forks
       name_owner(*k);

@@ -164,6 +164,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
                              : allocate_unchecked(*k, bytes, alignment, caller);
   if (p == nullptr) {
     if (limited) limit_.give_back(*k, bytes);
+    if (supply_.tell_misaligned()) tell_of_upstream();
     return refused();
   }
   if (my_thread.ignoring != 0) static_cast<void>(checked_.ignore(p));
@@ -176,6 +177,16 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
     if (options_.log_operations) log_line("allocate", p, bytes, alignment);
   }
   return p;
+}
+
+void core::tell_of_upstream() const noexcept
+{
+  text line;
+  absl::Format(&line,
+               "gpa: warning: the upstream of resource \"%s\" returned memory that is not aligned to %d bytes; it was given "
+               "back, and the allocation refused\n",
+               options_.name, granule_size);
+  write_out(line);
 }
 
 void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept

@@ -70,7 +70,7 @@ void core::reset_peak() noexcept
     const mutex_guard guard(lock_);
     for (cache_header* k = caches_; k != nullptr; k = k->next)
       for (cache_header* part = k; part != nullptr; part = part->partner)
-        part->highest_blocks = part->highest_bytes = 0;  // the next look is worth it
+        part->forget_peak();
   }
   const totals t = sum();
   peak_blocks_.store(static_cast<std::size_t>(std::max<std::int64_t>(t.live_blocks, 0)), std::memory_order_relaxed);

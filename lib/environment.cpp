@@ -328,7 +328,9 @@ class reading {
       inside_ = true;
       for (std::string_view rest = interned_name(words.view()); !rest.empty();) {
         const std::size_t end = std::min(rest.find('\n'), rest.size());
-        if (!rest.starts_with('#')) take(rest.substr(0, end));
+        const std::string_view line = rest.substr(0, end);
+        const std::size_t first = line.find_first_not_of(" \t");
+        if (first != line.npos && line[first] != '#') take(line);
         rest.remove_prefix(std::min(end + 1, rest.size()));
       }
       inside_ = false;

@@ -24,14 +24,14 @@ GPA_COLD gpa::report late_report(std::size_t bytes, std::size_t alignment, const
 GPA_COLD void* allocate_at_dead_door(const front& door, std::size_t bytes, std::size_t alignment,
                                      const void* caller) noexcept
 {
-  if (core* const c = find_core(door.birth); c != nullptr) return c->allocate_careful(bytes, alignment, caller);
+  if (const pinned_core c(door.birth); c) return c->allocate_careful(bytes, alignment, caller);
   tell_of_unknown_resource(late_report(bytes, alignment, caller));
 }
 
 GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t bytes, std::size_t alignment,
                                       const void* caller) noexcept
 {
-  if (core* const c = find_core(door.birth); c != nullptr) {
+  if (const pinned_core c(door.birth); c) {
     c->deallocate_careful(p, bytes, alignment, caller);
     return;
   }

@@ -3,9 +3,13 @@
 // Without a limit, live bytes are only counted in thread caches. Setting one adds what each cache counts to one shared
 // number and remembers per cache how much of it was added (cache_header::budgeted); from then on an allocation
 // reserves its bytes there by one atomic exchange before it happens. An operation that was under way on a hot path while
-// the limit was set is added by its thread's next operation.
+// the limit was set is added by its thread's next operation, or at its end.
 //
-// Thread-safe.
+// What a cache counts and what was added of it differ in the middle of its thread's operations, too. So who sets a limit
+// where there was none adds for other threads once, of caches that have met no operation under this limit yet; from then
+// on each thread adds for its own.
+//
+// Thread-safe, but for begin() and set(): their caller has a lock.
 #pragma once
 
 #include <gpa/options.hpp>
@@ -22,24 +26,33 @@ class limit {
  public:
   explicit limit(std::size_t bytes) noexcept : bytes_(bytes) {}
 
-  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_.load(std::memory_order_acquire); }
   [[nodiscard]] bool is_set() const noexcept { return bytes() != unlimited; }
-  void set(std::size_t bytes) noexcept { bytes_.store(bytes, std::memory_order_relaxed); }
+  /// Before set(), where there was no limit.
+  void begin() noexcept { turn_.fetch_add(1, std::memory_order_relaxed); }
+  void set(std::size_t bytes) noexcept { bytes_.store(bytes, std::memory_order_release); }
 
-  /// Adds what `k` counted without us.
+  /// Adds what `k`, another thread's cache, counted before there was a limit.
+  void catch_up_for(cache_header& k) noexcept
+  {
+    const std::uint32_t turn = turn_.load(std::memory_order_relaxed);
+    std::uint32_t met = k.limit_turn.load(std::memory_order_relaxed);
+    if (met != turn && k.limit_turn.compare_exchange_strong(met, turn, std::memory_order_acq_rel))
+      static_cast<void>(add_what_is_missing(k));
+  }
+  /// The same of the calling thread's own.
   void catch_up(cache_header& k) noexcept
   {
-    const std::int64_t live = k.counts.live_bytes() + (k.partner != nullptr ? k.partner->counts.live_bytes() : 0);
-    std::int64_t known = k.budgeted.load(std::memory_order_relaxed);
-    if (live != known && k.budgeted.compare_exchange_strong(known, live, std::memory_order_relaxed))
-      used_.fetch_add(live - known, std::memory_order_relaxed);
+    k.limit_turn.store(turn_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    while (!add_what_is_missing(k)) {
+    }
   }
 
   /// Takes `bytes` from what is left. False: that would be over the limit, and nothing was taken.
   [[nodiscard]] bool reserve(cache_header& k, std::size_t bytes) noexcept
   {
+    const std::size_t most = this->bytes();  // before the turn
     catch_up(k);
-    const std::size_t most = this->bytes();
     if (bytes > most) return false;
     const auto more = static_cast<std::int64_t>(bytes);
     std::int64_t before = used_.load(std::memory_order_relaxed);
@@ -62,7 +75,19 @@ class limit {
   void restart() noexcept { used_.store(0, std::memory_order_relaxed); }
 
  private:
+  // False: somebody else did, of what was counted when they looked.
+  [[nodiscard]] bool add_what_is_missing(cache_header& k) noexcept
+  {
+    const std::int64_t live = k.counts.live_bytes() + (k.partner != nullptr ? k.partner->counts.live_bytes() : 0);
+    std::int64_t known = k.budgeted.load(std::memory_order_relaxed);
+    if (live == known) return true;
+    if (!k.budgeted.compare_exchange_strong(known, live, std::memory_order_relaxed)) return false;
+    used_.fetch_add(live - known, std::memory_order_relaxed);
+    return true;
+  }
+
   std::atomic<std::size_t> bytes_;
+  std::atomic<std::uint32_t> turn_{0};
   std::atomic<std::int64_t> used_{0};
 };
 

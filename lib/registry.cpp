@@ -13,6 +13,7 @@
 #include "trace/symbolize.hpp"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <atomic>
 #include <array>
@@ -120,6 +121,37 @@ core* find_core(std::uint64_t birth) noexcept
   return found == cores->end() ? nullptr : found->second;
 }
 
+// Somebody may be dropping its heaps, and takes no time to speak of, but for what an upstream does.
+pinned_core::pinned_core(std::uint64_t birth) noexcept
+{
+  for (;;) {
+    {
+      const mutex_guard guard(lock);
+      if (cores == nullptr) return;
+      const auto found = cores->find(birth);
+      if (found == cores->end()) return;
+      registry_entry& entry = found->second->in_registry;
+      if (entry.dropping == 0 || entry.dropping == this_thread_serial()) {
+        ++entry.pins;
+        core_ = found->second;
+        return;
+      }
+    }
+    ::sched_yield();
+  }
+}
+
+pinned_core::~pinned_core()
+{
+  if (core_ == nullptr) return;
+  {
+    const mutex_guard guard(lock);
+    registry_entry& entry = core_->in_registry;
+    if (--entry.pins != 0 || !entry.retires_unpinned) return;
+  }
+  retire_core(*core_);
+}
+
 void enter_cores(list_of<core*>& entered) noexcept
 try {
   const mutex_guard guard(lock);
@@ -133,12 +165,25 @@ try {
 
 void retire_core(core& c) noexcept
 {
+  {
+    const mutex_guard guard(lock);
+    c.in_registry.retires_unpinned = c.in_registry.pins != 0;
+    if (c.in_registry.retires_unpinned) return;
+    c.in_registry.dropping = this_thread_serial();
+  }
   c.drop_heaps();
   core* oldest = nullptr;
   {
     const mutex_guard guard(lock);
-    oldest = std::exchange(retired[next_retired], &c);
-    next_retired = (next_retired + 1) % most_retired;
+    c.in_registry.dropping = 0;
+    // The oldest makes room that nobody is calling. If each is being called, this one is asked about for ever.
+    for (std::size_t i = 0; i != most_retired; ++i) {
+      core*& place = retired[next_retired];
+      next_retired = (next_retired + 1) % most_retired;
+      if (place != nullptr && place->in_registry.pins != 0) continue;
+      oldest = std::exchange(place, &c);
+      break;
+    }
     if (oldest != nullptr) cores->erase(oldest->birth());
   }
   if (oldest != nullptr) core::destroy(*oldest);

@@ -1,7 +1,7 @@
 // Every resource that can still be asked about, by its birth number: alive, or dead with blocks still live, or dead
 // for a short while. Thread exit, fork and late frees look here instead of trusting a pointer.
 //
-// Thread-safe: one lock. A core found alive stays alive while the caller holds the lock or is inside the resource.
+// Thread-safe: one lock. A core that was found stays while the caller has it pinned, or is inside the resource.
 #pragma once
 
 #include "os/containers.hpp"
@@ -19,8 +19,30 @@ struct thread_exit_handler;
 /// Throws std::bad_alloc.
 void register_core(core& c);
 
-/// The core of that birth number; null when it is gone.
+/// The core of that birth number, of a resource that lives; null when it is gone.
 [[nodiscard]] core* find_core(std::uint64_t birth) noexcept;
+
+/// The same of one that may end at any moment: for as long as this lives the core stays, and so do its heaps.
+class pinned_core {
+ public:
+  explicit pinned_core(std::uint64_t birth) noexcept;
+  ~pinned_core();
+  pinned_core(const pinned_core&) = delete;
+  pinned_core& operator=(const pinned_core&) = delete;
+
+  explicit operator bool() const noexcept { return core_ != nullptr; }
+  core* operator->() const noexcept { return core_; }
+
+ private:
+  core* core_ = nullptr;
+};
+
+/// What the registry keeps in each core, under its lock.
+struct registry_entry {
+  std::uint32_t pins = 0;
+  std::uint32_t dropping = 0;   // serial of the thread that drops the heaps now
+  bool retires_unpinned = false;  // when the last pin goes
+};
 
 /// Every core that has not ended, entered; leave() follows for each. Without memory for the list, fewer.
 void enter_cores(list_of<core*>& entered) noexcept;

@@ -30,7 +30,7 @@ GPA_NOINLINE void late_handle::do_deallocate(void* p, std::size_t bytes, std::si
 
 bool late_handle::do_is_equal(const std::pmr::memory_resource& other) const noexcept
 {
-  return birth_of(other) == door.birth;
+  return is_door_of(door, other);
 }
 
 }  // namespace detail
@@ -108,18 +108,18 @@ GPA_NOINLINE void resource::do_deallocate(void* p, std::size_t bytes, std::size_
 
 bool resource::do_is_equal(const std::pmr::memory_resource& other) const noexcept
 {
-  return detail::birth_of(other) == front_.birth;
+  return detail::is_door_of(front_, other);
 }
 
 std::pmr::memory_resource* resource::target() noexcept { return front_.heart->handle(); }
 
 namespace detail {
 
-std::uint64_t birth_of(const std::pmr::memory_resource& r) noexcept
+const front* front_of(const std::pmr::memory_resource& r) noexcept
 {
-  if (const auto* const handle = dynamic_cast<const late_handle*>(&r); handle != nullptr) return handle->door.birth;
+  if (const auto* const handle = dynamic_cast<const late_handle*>(&r); handle != nullptr) return &handle->door;
   const auto* const whole = dynamic_cast<const gpa::resource*>(&r);
-  return whole == nullptr ? 0 : whole->front_.birth;
+  return whole == nullptr ? nullptr : &whole->front_;
 }
 
 }  // namespace detail

@@ -322,7 +322,7 @@ BOOST_AUTO_TEST_CASE(follow_fork_decides_whether_a_child_tells_what_it_inherited
 
 BOOST_AUTO_TEST_CASE(an_included_file_is_read_where_it_is_named)
 {
-  const file_of_settings file("# ours\nstack_frames=7\nlog_operations=0 : max_reports=3\n");
+  const file_of_settings file("# ours\n  # a=b, too\n \nstack_frames=7\nlog_operations=0 : max_reports=3\n");
   BOOST_TEST(under(file.include(), tell_frames).out == "7");
   BOOST_TEST(under("stack_frames=5:" + file.include(), tell_frames).out == "7");
   BOOST_TEST(under(file.include() + ":stack_frames=5", tell_frames).out == "5");

@@ -144,16 +144,18 @@ void write_summary(std::ostream& out, const run_of_all& run)
     std::string_view title, ours;
     std::vector<std::string_view> theirs;
   };
-  const std::vector<column> columns{{"every check: new_delete", "gpa", {"new_delete"}},
-                                    {"unsynchronized pool", "gpa", {"unsynchronized_pool"}},
-                                    {"synchronized pool", "gpa", {"synchronized_pool"}},
-                                    {"with call stacks: synchronized pool", "gpa_stacks", {"synchronized_pool"}},
-                                    {"no checks: best of mimalloc, jemalloc, tcmalloc", "gpa_never", best}};
+  const std::vector<column> columns{
+      {"checked, with call stacks (the default): new_delete", "gpa_stacks", {"new_delete"}},
+      {"so: synchronized pool", "gpa_stacks", {"synchronized_pool"}},
+      {"checked, no stacks: new_delete", "gpa", {"new_delete"}},
+      {"so: unsynchronized pool", "gpa", {"unsynchronized_pool"}},
+      {"so: synchronized pool", "gpa", {"synchronized_pool"}},
+      {"unchecked: best of mimalloc, jemalloc, tcmalloc", "gpa_never", best}};
 
   out << "Time divided by the peer's, medians of the rounds (" << machine("rounds")
-      << "); below 1, gpa is faster. Without\n"
-      << "call stacks (`stack_frames = 0`) unless a column says otherwise. " << machine("date") << ", `"
-      << machine("command") << "`,\n"
+      << "); below 1, gpa is faster. No\n"
+      << "stacks is `stack_frames = 0`, unchecked is `checks::never()`. " << machine("date") << ", `" << machine("command")
+      << "`,\n"
       << machine("CPU") << ".\n\n| workload |";
   for (const column& c : columns) out << ' ' << c.title << " |";
   out << "\n|---|";

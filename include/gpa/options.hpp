@@ -87,7 +87,8 @@ enum class protect_large : std::uint8_t {
 /// Whether the environment variable GPA_OPTIONS has a say in a resource's options. README, "GPA_OPTIONS".
 enum class environment : std::uint8_t {
   wins,     ///< a field whose name GPA_OPTIONS gives a value has that value, whatever stands here
-  ignored,  ///< these options are final
+  ignored,  ///< these options are final, and so are where reports go (report_path) and free_trace; other keys that are no
+            ///< fields of options still hold
 };
 
 /// Every knob. The order of the fields is API: they are only ever appended.
@@ -109,10 +110,10 @@ struct options {
   std::size_t stack_frames = 32;
   /// What happens after a mistake.
   gpa::after_mistake after_mistake = gpa::after_mistake::abort;
-  /// Receives every report, on the thread that made the mistake, no lock held; it may use the resource. Empty = the
+  /// Receives every report but of leaks that are suppressed or known, on the thread that made the mistake, no lock held; it may use the resource. Empty = the
   /// whole text to stderr in one write. A handler that throws ends in std::terminate, the report already written.
   std::function<void(const gpa::report&)> on_report = {};
-  /// One line an operation, to stderr; and each allocation has a number, there and in reports.
+  /// One line an operation, to stderr or GPA_OPTIONS' log_path; and each allocation has a number, there and in reports.
   bool log_operations = false;
   /// Not 0: exit status of a process that would have returned 0 although this resource leaked. 1 to 255; of other
   /// numbers the parent sees the low eight bits, and 1 where these are 0.

@@ -26,8 +26,8 @@ enum class mistake : std::uint8_t {
   use_after_deinit,    ///< the resource was deinitialised or destroyed before
   wrong_thread,        ///< `thread_safe = false` and this thread is not the owner
   invalid_alignment,   ///< an alignment that is not a power of two
-  use_after_free,      ///< freed memory was accessed
-  accidental_default,  ///< the default resource was used where another was meant
+  use_after_free,      ///< reserved: this version reports none
+  accidental_default,  ///< reserved: this version reports none
 };
 
 /// Memory as it was when a report was made.

@@ -31,7 +31,6 @@ struct traced_memory;
 
 namespace detail {
 class core;
-[[nodiscard]] std::uint64_t birth_of(const std::pmr::memory_resource& r) noexcept;
 
 // What a call needs first. `id` is what thread caches compare: never reused, changed whenever hot paths must look
 // again, dead_id once the resource is dead. `way` is where every thread has its cache, if it has one, counted from the
@@ -44,6 +43,8 @@ struct front {
   std::uint64_t birth = 0;
 };
 
+[[nodiscard]] const front* front_of(const std::pmr::memory_resource& r) noexcept;
+
 // Destroyed after memory_resource's part: makes the dead object answer late calls instead of calling into nothing.
 class GPA_EXPORT afterlife {
  protected:
@@ -55,7 +56,7 @@ class GPA_EXPORT afterlife {
 /// A memory resource that remembers every block it handed out. Neither copyable nor movable: containers hold its
 /// address.
 ///
-/// allocate(bytes, alignment): any number of bytes, 0 too, below 2^47; an alignment that is a power of two. Throws
+/// allocate(bytes, alignment): any number of bytes, 0 too, up to 2^47 - 2^20; an alignment that is a power of two. Throws
 /// std::bad_alloc, nothing changed, where memory or the limit is refused, or the alignment is none (reported). O(1); above
 /// 32 KiB the system may be asked for pages. deallocate() never throws: where blocks are checked, a call that cannot be
 /// right is reported, and no block is harmed; of unchecked ones it is undefined. is_equal() says yes to this object and
@@ -71,9 +72,10 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// O(1).
   resource(build b = build_of_this_file);
   /// Takes user memory from `upstream` (null = gpa::page_resource()), in multiples of 64 KiB aligned to 64 KiB. It must
-  /// outlive this object.
+  /// outlive this object. Whatever it throws becomes std::bad_alloc.
   explicit resource(std::pmr::memory_resource* upstream, build b = build_of_this_file);
-  /// `o` is copied. A quarantine, a frame count or a name beyond its range is brought into it: see options().
+  /// `o` is copied. A quarantine (1 TiB at most), a frame count, poison or a name beyond its range is brought into it: see
+  /// options().
   explicit resource(const gpa::options& o, build b = build_of_this_file);
   /// Both.
   resource(const gpa::options& o, std::pmr::memory_resource* upstream, build b = build_of_this_file);
@@ -87,7 +89,7 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
 
   /// A resource of its own on the heap lies in memory of gpa's, so that a call after its `delete` is reported as use after
   /// deinit as well, until 256 more were deleted. Arrays of resources, and objects that contain one, do not. Throws
-  /// std::bad_alloc. O(1). Thread-safe.
+  /// std::bad_alloc. O(resources on the heap / 63). Thread-safe.
   static void* operator new(std::size_t bytes);
   static void* operator new(std::size_t bytes, const std::nothrow_t& nothrow) noexcept;
   static void* operator new(std::size_t /*bytes*/, void* place) noexcept { return place; }
@@ -117,7 +119,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   [[nodiscard]] check deinit() noexcept;
 
   /// Reports what is live now: one report for each call stack of blocks that no other live block points at, with the
-  /// count of those that they lead to. Returns how many blocks, of both kinds: 0 means none.
+  /// count of those that they lead to. Returns how many blocks, of both kinds, ignored and suppressed ones left out: 0
+  /// means none.
   /// Never throws. O(pages + bytes of live blocks). Thread-safe, also while others allocate and free.
   std::size_t detect_leaks() noexcept;
 
@@ -141,13 +144,14 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// reported. Never throws. O(1). Thread-safe.
   [[nodiscard]] void* try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept;
 
-  /// Checks every redzone and every freed byte now and reports what was written to. Returns the mistakes found.
+  /// Checks every guard byte and all poison (see `options::poison_bytes`) now and reports what was written to, each block
+  /// once. Returns the mistakes found.
   /// Never throws. O(held bytes). Thread-safe, also while others allocate and free.
   std::size_t verify() noexcept;
 
   /// Gives free pages back to the operating system, after checking them; the quarantine of the calling thread ends, and
-  /// of threads that have ended. What they kept without checks goes back as well. Until then free memory of up to a
-  /// quarter of what is held, or 32 MiB, stays for the next allocations; with checks, pages on which a block is in
+  /// of threads that have ended. What they kept without checks goes back as well. Until then free memory of up to 32
+  /// MiB, or a quarter of what is held where that is more, stays for the next allocations; with checks, pages on which a block is in
   /// quarantine stay too. That of a burst that came again within a second stays until something is freed after a second
   /// without it: an idle process keeps it. Memory that waits for resources to come goes back, too.
   /// Never throws. O(pages). Thread-safe.
@@ -190,7 +194,7 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   void write_report(std::string_view file) const;
 
  private:
-  friend std::uint64_t detail::birth_of(const std::pmr::memory_resource& r) noexcept;
+  friend const detail::front* detail::front_of(const std::pmr::memory_resource& r) noexcept;
   void* do_allocate(std::size_t bytes, std::size_t alignment) override;
   void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override;
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override;

@@ -7,6 +7,7 @@
 #include "os/threads.hpp"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace gpa::detail {
@@ -47,10 +48,21 @@ void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) n
     upstream_->deallocate(p, bytes, alignment);  // the upstream freed a block of ours from within its own call
     return;
   }
-  const mutex_guard guard(lock_);
+  const mutex_guard guard(calling_);
   inside_.store(self, std::memory_order_relaxed);
   upstream_->deallocate(p, bytes, alignment);
   inside_.store(0, std::memory_order_relaxed);
+}
+
+// Whoever else was calling the upstream is not in the child.
+void supply::become_child(std::uint32_t survivor) noexcept
+{
+  if (inside_.load(std::memory_order_relaxed) == survivor) {
+    inside_.store(this_thread_serial(), std::memory_order_relaxed);
+  } else {
+    ::new (&calling_) mutex;
+    inside_.store(0, std::memory_order_relaxed);
+  }
 }
 
 void supply::trim() noexcept
@@ -187,7 +199,7 @@ std::byte* supply::take_from_upstream(std::size_t bytes, std::size_t alignment) 
 {
   const std::uint32_t self = this_thread_serial();
   if (inside_.load(std::memory_order_relaxed) == self) return nullptr;
-  const mutex_guard guard(lock_);
+  const mutex_guard guard(calling_);
   inside_.store(self, std::memory_order_relaxed);
   void* p = nullptr;
   calls_.fetch_add(1, std::memory_order_relaxed);
@@ -202,6 +214,7 @@ std::byte* supply::take_from_upstream(std::size_t bytes, std::size_t alignment) 
     calls_.fetch_add(1, std::memory_order_relaxed);
     upstream_->deallocate(p, bytes, alignment);
     p = nullptr;
+    if (!std::exchange(met_misaligned_, true)) misaligned_.store(true, std::memory_order_relaxed);
   }
   inside_.store(0, std::memory_order_relaxed);
   return static_cast<std::byte*>(p);

@@ -6,7 +6,8 @@
 // first segment: that one is kept until all of it is back, and goes to another resource then (segment_stock.hpp). From a
 // user's upstream each range is one call of allocate(), given back with exactly the same pointer, size and alignment.
 // Those calls are serialised by a lock of their own, taken with no other lock held; an upstream that calls back into the
-// same resource from the same thread is refused, not dead-locked.
+// same resource from the same thread is refused, not dead-locked. A fork does not wait for that lock, as whoever holds it is
+// in the user's code and may want any other: the child makes it anew.
 //
 // To ASan and Valgrind a range is closed from here on, and open again when it goes back; between the two, a block is
 // open exactly while it is the user's (core_calls.cpp, large_blocks.cpp).
@@ -64,11 +65,16 @@ class supply {
   /// in use, the pages of the rest go back to the system, and of what is given back later.
   void end() noexcept;
 
+  /// Whether the user's upstream has returned memory with another alignment than it was asked for. Says so once.
+  [[nodiscard]] bool tell_misaligned() noexcept { return misaligned_.exchange(false, std::memory_order_relaxed); }
+
   /// Calls made to a user's upstream.
   [[nodiscard]] std::uint64_t calls() const noexcept { return calls_.load(std::memory_order_relaxed); }
 
   void lock_for_fork() noexcept GPA_ACQUIRE(lock_) { lock_.lock(); }
   void unlock_after_fork() noexcept GPA_RELEASE(lock_) { lock_.unlock(); }
+  /// `survivor`: the serial that the thread which forked had in the parent.
+  void become_child(std::uint32_t survivor) noexcept;
 
  private:
   std::byte* take_from_system(std::size_t bytes, std::size_t alignment) noexcept;
@@ -86,8 +92,11 @@ class supply {
   const stock stock_ = stock::open;
   const bool sampled_ = false;
   mutable mutex lock_;
-  std::atomic<std::uint32_t> inside_{0};  // number of the thread that is calling the upstream
+  mutex calling_;                         // the upstream
+  std::atomic<std::uint32_t> inside_{0};  // serial of the thread that is calling the upstream
   std::atomic<std::uint64_t> calls_{0};
+  bool met_misaligned_ GPA_GUARDED_BY(calling_) = false;
+  std::atomic<bool> misaligned_{false};  // and nobody was told
   std::byte* segment_ GPA_GUARDED_BY(lock_) = nullptr;  // the rest of the newest segment
   std::byte* segment_end_ GPA_GUARDED_BY(lock_) = nullptr;
   std::size_t next_segment_ GPA_GUARDED_BY(lock_) = stock_segment;

@@ -41,6 +41,7 @@ struct tally {
   std::atomic<std::uint64_t> freed_blocks{0};
   std::atomic<std::uint64_t> freed_bytes{0};
   std::atomic<std::uint64_t> due{0};
+  std::atomic<std::uint64_t> then{0};  // counted while the two above change
 
   void count_allocation(std::size_t bytes) noexcept
   {
@@ -56,17 +57,24 @@ struct tally {
   }
   [[nodiscard]] std::uint64_t allocated_blocks() const noexcept
   {
-    // In this order: between the two stores of set_due() a reader sees too few, never too many, which would be a peak.
-    const std::uint64_t then = due.load(std::memory_order_acquire);
-    const std::uint64_t since = since_due.load(std::memory_order_relaxed);
-    const bool met_due = since == 0 && then != 0;  // that one is no allocation of this tally
-    return then + since - (met_due ? 1 : 0);
+    for (;;) {
+      const std::uint64_t next = due.load(std::memory_order_acquire);
+      if (next == changing) return then.load(std::memory_order_relaxed);
+      const std::uint64_t since = since_due.load(std::memory_order_relaxed);
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (due.load(std::memory_order_relaxed) != next) continue;  // it only grows
+      const bool met_due = since == 0 && next != 0;  // that one is no allocation of this tally
+      return next + since - (met_due ? 1 : 0);
+    }
   }
   /// Whether the next allocation is the one to pick, or was already refused for that.
   [[nodiscard]] bool is_due() const noexcept { return since_due.load(std::memory_order_relaxed) + 1 <= 1; }
   /// `counted` allocations have been, and `more` from now one is due.
   void set_due(std::uint64_t counted, std::uint64_t more) noexcept
   {
+    then.store(counted, std::memory_order_relaxed);
+    due.store(changing, std::memory_order_release);
+    std::atomic_thread_fence(std::memory_order_release);
     since_due.store(0 - more, std::memory_order_relaxed);
     due.store(counted + more, std::memory_order_release);
   }
@@ -110,6 +118,8 @@ struct tally {
   }
 
  private:
+  static constexpr std::uint64_t changing = ~std::uint64_t{0};
+
   // Only the cache's thread writes, so no locked instruction; but compilers do not make this one instruction either.
   static void add(std::atomic<std::uint64_t>& n, std::uint64_t more) noexcept
   {
@@ -152,6 +162,7 @@ struct cache_header {
   cache_header* partner = nullptr;  // sampling: the checked heap's cache of the same thread
   std::uint32_t dice = 0;          // sampling: the state of its random numbers
   std::atomic<std::int64_t> budgeted{0};  // live bytes already counted against a limit
+  std::atomic<std::uint32_t> limit_turn{0};  // the limit that the cache was first caught up with: limit.hpp
   std::atomic<std::int64_t> peak_blocks{0};  // of a sole cache: the most that were live
   std::atomic<std::int64_t> peak_bytes{0};
   std::atomic<std::int64_t> highest_blocks{0};  // live by this cache's counts when its resource's peak was looked at
@@ -168,6 +179,14 @@ struct cache_header {
     };
     raise(peak_blocks, counts.live_blocks_unpicked());
     raise(peak_bytes, counts.live_bytes());
+  }
+  /// What is live is the most from now on.
+  void forget_peak() noexcept
+  {
+    highest_blocks.store(0, std::memory_order_relaxed);
+    highest_bytes.store(0, std::memory_order_relaxed);
+    peak_blocks.store(counts.live_blocks_unpicked(), std::memory_order_relaxed);
+    peak_bytes.store(counts.live_bytes(), std::memory_order_relaxed);
   }
   /// Before something is freed, on slow paths: whether so much is live here as never before, a sixty-fourth more, so that
   /// the resource's peak is worth a look. Few are, of however many calls.

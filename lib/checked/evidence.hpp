@@ -19,7 +19,14 @@ namespace gpa::detail {
   memory_excerpt m;
   const std::size_t first_row = d.first / row * row;
   m.offset = first_row < row ? first_row : first_row - row;
-  const std::size_t end = std::min({(d.last / row + 1) * row, m.offset + m.bytes.size(), size});
+  // What changed can be read; the pages before and behind it the user may have closed.
+  const std::uintptr_t page = reinterpret_cast<std::uintptr_t>(slot + d.first) / page_size;
+  const auto is_closed = [&](std::size_t offset) {
+    return reinterpret_cast<std::uintptr_t>(slot + offset) / page_size != page && !is_readable(slot + offset, 1);
+  };
+  if (is_closed(m.offset)) m.offset = first_row;
+  std::size_t end = std::min({(d.last / row + 1) * row, m.offset + m.bytes.size(), size});
+  if (is_closed(end - 1)) end = (page + 1) * page_size - reinterpret_cast<std::uintptr_t>(slot);
   m.count = end - m.offset;
   m.changed = d.changed << (d.first - m.offset);
   for (std::size_t i = 0; i != m.count; ++i) m.bytes[i] = byte_at(slot + m.offset + i);

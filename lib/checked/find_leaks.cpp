@@ -50,6 +50,7 @@ std::size_t checked_heap::copy_live(const void* block, std::span<std::byte> to) 
   live_block b;
   if (!slot.exact || slot.index >= s.slot_count || !read_live(s.records[slot.index], place, b)) return 0;
   const std::size_t bytes = std::min(to.size(), b.bytes);
+  if (may_be_closed(place, b.bytes) && !is_readable(place, bytes)) return 0;
   copy_bytes(to.data(), place, bytes);
   live_block after;
   const bool same = read_live(s.records[slot.index], place, after) && after.bytes == b.bytes && after.trace == b.trace;

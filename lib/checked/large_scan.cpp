@@ -115,27 +115,31 @@ void large_blocks::add_live(leak_scan& scan)
 }
 
 // A block leaves the list of live ones under the lock, and its pages go after that.
-std::uint64_t large_blocks::live_word(const std::byte* base) noexcept
+// Another resource may have cut slabs of its own from the block, and then theirs are found first.
+const large_block* large_blocks::live_at(const std::byte* base) const noexcept
 {
-  const region* const r = region_of(base);
-  if (r == nullptr || r->owner != &owner_ || r->kind != region_kind::checked_large || r->base != base) return 0;
-  const std::uint64_t word = static_cast<const large_block*>(r)->word.load(std::memory_order_acquire);
-  return is_live(large_state(word)) ? word : 0;
+  const region* r = region_of(base);
+  while (r != nullptr && (r->owner != &owner_ || r->kind != region_kind::checked_large)) r = r->under;
+  if (r == nullptr || r->base != base) return nullptr;
+  const auto* const b = static_cast<const large_block*>(r);
+  return is_live(large_state(b->word.load(std::memory_order_acquire))) ? b : nullptr;
 }
 
 bool large_blocks::read_live(const std::byte* base, live_block& b) noexcept
 {
   const mutex_guard guard(lock_);
-  const std::uint64_t word = live_word(base);
-  if (word != 0) b = live_block_of(*static_cast<const large_block*>(region_of(base)), word);
-  return word != 0;
+  const large_block* const place = live_at(base);
+  if (place != nullptr) b = live_block_of(*place, place->word.load(std::memory_order_acquire));
+  return place != nullptr;
 }
 
 std::size_t large_blocks::copy_live(const std::byte* base, std::size_t offset, std::span<std::byte> to) noexcept
 {
   const mutex_guard guard(lock_);
-  const std::uint64_t word = live_word(base);
-  if (word == 0 || offset >= large_bytes(word)) return 0;
+  const large_block* const place = live_at(base);
+  if (place == nullptr) return 0;
+  const std::uint64_t word = place->word.load(std::memory_order_acquire);
+  if (offset >= large_bytes(word)) return 0;
   const std::size_t bytes = std::min(to.size(), large_bytes(word) - offset);
   if (!is_readable(base + offset, bytes)) return 0;  // closed by the user
   copy_bytes(to.data(), base + offset, bytes);

@@ -27,13 +27,6 @@ constexpr auto reciprocals = [] {
   return all;
 }();
 
-// Users may close whole pages of their own blocks.
-bool has_a_page(const std::byte* begin, std::size_t bytes) noexcept
-{
-  const auto offset = reinterpret_cast<std::uintptr_t>(begin) % page_size;
-  return bytes >= page_size + (offset == 0 ? 0 : page_size - offset);
-}
-
 }  // namespace
 
 leak_scan::leak_scan(const owner& self, large_blocks& large, leak_groups& groups) noexcept
@@ -117,8 +110,9 @@ inline const leak_scan::area* leak_scan::area_at(std::uintptr_t word) const noex
   const auto& numbers = numbers_[(word >> 32) - (lowest_ >> 32)];
   if (!numbers.empty())
     if (const std::uint32_t number = numbers[(word >> 16) & 0xFFFF]; number != 0) return &areas_[number - 1];
-  const region* const r = region_of(reinterpret_cast<const void*>(word));
-  if (r == nullptr || r->owner != &self_ || r->kind != region_kind::checked_large) return nullptr;
+  const region* r = region_of(reinterpret_cast<const void*>(word));
+  while (r != nullptr && r->owner != &self_) r = r->under;  // another resource's, cut from a block of this one
+  if (r == nullptr || r->kind != region_kind::checked_large) return nullptr;
   const std::size_t number = static_cast<const large_block*>(r)->scan_number.load(std::memory_order_relaxed);
   return number - 1 < areas_.size() && areas_[number - 1].base == r->base ? &areas_[number - 1] : nullptr;
 }
@@ -159,7 +153,7 @@ GPA_NO_SANITIZE void leak_scan::scan(const range& r, Visit visit) noexcept
     }
     return;
   }
-  if (r.kind == memory::slot && has_a_page(r.begin, r.bytes) && !is_readable(r.begin, r.bytes)) return;
+  if (r.kind == memory::slot && may_be_closed(r.begin, r.bytes) && !is_readable(r.begin, r.bytes)) return;
   for (std::size_t i = 0; i + word_bytes <= r.bytes; i += word_bytes) {
     if (r.kind == memory::static_storage && is_static_metadata(r.begin + i)) continue;  // our records name every block
     visit(word_at(r.begin + i));

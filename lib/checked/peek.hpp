@@ -2,11 +2,19 @@
 #pragma once
 
 #include "base/attributes.hpp"
+#include "os/pages.hpp"
 
 #include <cstddef>
 #include <cstdint>
 
 namespace gpa::detail {
+
+/// Users may close whole pages of their own blocks: whether there is one in such a range.
+[[nodiscard]] inline bool may_be_closed(const std::byte* begin, std::size_t bytes) noexcept
+{
+  const auto offset = reinterpret_cast<std::uintptr_t>(begin) % page_size;
+  return bytes >= page_size + (offset == 0 ? 0 : page_size - offset);
+}
 
 [[nodiscard]] GPA_NO_SANITIZE inline std::uintptr_t word_at(const std::byte* place) noexcept
 {

@@ -153,8 +153,10 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
       b.refilled = true;
       return true;
     }
-    if (span* const s = new_slab(c); s != nullptr) {
-      add_slab(*s, k);
+    span* const s = new_slab(c);
+    if (s != nullptr) add_slab(*s, k);
+    if (b.top != b.base) return true;  // an upstream has freed blocks of ours meanwhile
+    if (s != nullptr) {
       own_refused_.store(false, std::memory_order_relaxed);
     } else if (from_others) {
       return false;
@@ -234,13 +236,15 @@ void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
   b.refilled = false;
   if (refilled && b.capacity < most_capacity(slot_size(c)) && grow_array(k, c)) return;
   const std::uint32_t count = b.count() - b.count() / 2;  // the older half: what was freed last is used next
+  span* emptied = nullptr;
   for (std::uint32_t done = 0; done != count;) {
     const std::uint32_t batch = std::min(count - done, most_in_batch);
-    put_slots(b.base + done, batch);
+    put_slots(b.base + done, batch, emptied);
     done += batch;
   }
   std::memmove(b.base, b.base + count, (b.count() - count) * sizeof(void*));
   b.top -= count;
+  delete_slabs(emptied);  // the upstream is called, and may use the resource
 }
 
 void fast_heap::put_all(fast_bin& b) noexcept

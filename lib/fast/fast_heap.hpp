@@ -126,6 +126,7 @@ class fast_heap {
                                          bool from_others) noexcept;
   void take_from(span& s, void** end, std::uint32_t count) noexcept;
   void put_slots(void* const* slots, std::size_t count) noexcept;
+  void put_slots(void* const* slots, std::size_t count, span*& emptied) noexcept;
   [[nodiscard]] std::size_t put_slots_of(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept;
   [[nodiscard]] bool put_run(class_slabs& all, unsigned c, void* const* slots, span*& emptied) noexcept
       GPA_REQUIRES(all.lock);

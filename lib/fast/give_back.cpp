@@ -34,11 +34,16 @@ constexpr std::uint64_t run_mask(std::uint64_t first, bool up) noexcept
 void fast_heap::put_slots(void* const* slots, std::size_t count) noexcept
 {
   span* emptied = nullptr;
+  put_slots(slots, count, emptied);
+  delete_slabs(emptied);
+}
+
+void fast_heap::put_slots(void* const* slots, std::size_t count, span*& emptied) noexcept
+{
   for (std::size_t i = 0; i != count;) {
     const span* const s = span_of(slots[i], region_kind::fast_slab);
     i += s == nullptr ? 1 : put_slots_of(s->size_class, slots + i, count - i, emptied);
   }
-  delete_slabs(emptied);
 }
 
 // Up to the first that is of another class; how many. What was allocated together is often freed together: eight slots

@@ -24,6 +24,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto longest_wait = 10s;  // for one report; a program with ten million blocks takes some seconds
+constexpr auto start_of_process = 2s;
 
 volatile std::sig_atomic_t interrupted = 0;
 
@@ -65,6 +66,14 @@ bool is_running(pid_t pid)
 bool catches_signal(pid_t pid)
 {
   return (std::strtoull(status_of(pid, "SigCgt:").c_str(), nullptr, 16) >> (SIGUSR2 - 1) & 1) != 0;
+}
+
+// A process that was just started makes its first resource in a moment.
+void await_handler(pid_t pid)
+{
+  const auto deadline = std::chrono::steady_clock::now() + start_of_process;
+  while (is_running(pid) && !catches_signal(pid) && std::chrono::steady_clock::now() < deadline && interrupted == 0)
+    std::this_thread::sleep_for(10ms);
 }
 
 void require_handler(pid_t pid)
@@ -223,10 +232,11 @@ std::size_t terminal_width() noexcept
 int watch(const command& c)
 {
   const pid_t pid = parse_pid(c.pid);
-  require_handler(pid);
-  const std::string path = path_of(pid, c.watched_file, c.resource);
   std::signal(SIGINT, [](int) { interrupted = 1; });
   std::signal(SIGTERM, [](int) { interrupted = 1; });
+  await_handler(pid);
+  require_handler(pid);
+  const std::string path = path_of(pid, c.watched_file, c.resource);
   const bool on_terminal = ::isatty(STDOUT_FILENO) != 0;
   for (std::uint64_t look = 0; interrupted == 0 && (c.times == 0 || look != c.times); ++look) {
     if (look != 0) sleep_for(c.interval);

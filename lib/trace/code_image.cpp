@@ -56,6 +56,11 @@ class permanent_modules {
     const std::uintptr_t begin = begins_[c_library].load(std::memory_order_relaxed);
     return pc - begin < c_library_bytes_.load(std::memory_order_relaxed);
   }
+  bool have_c_library_alone() noexcept
+  {
+    find_once();
+    return c_library_bytes_.load(std::memory_order_relaxed) != 0;
+  }
   bool have_in_start(std::uintptr_t pc) noexcept
   {
     constexpr std::uintptr_t longest_start = 64;  // _start of crt1.o has 34 bytes
@@ -163,6 +168,11 @@ bool code_image::is_permanent() const noexcept
 bool is_in_c_library(std::uintptr_t pc) noexcept
 {
   return permanent.have_in_c_library(pc);
+}
+
+bool is_static_program() noexcept
+{
+  return ::getauxval(AT_BASE) == 0 && !permanent.have_c_library_alone();
 }
 
 bool is_in_start(std::uintptr_t pc) noexcept

@@ -57,6 +57,9 @@ class code_image {
 /// Whether `pc` lies in the C library: false in a program that is linked statically. Looks at two numbers.
 [[nodiscard]] bool is_in_c_library(std::uintptr_t pc) noexcept;
 
+/// Whether the program was linked with -static: no loader has started it, and the C library is part of it.
+[[nodiscard]] bool is_static_program() noexcept;
+
 /// Whether `pc` lies in _start, where the program begins.
 [[nodiscard]] bool is_in_start(std::uintptr_t pc) noexcept;
 

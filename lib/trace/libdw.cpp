@@ -3,6 +3,7 @@
 #if GPA_HAVE_LIBDW
 
 #include "os/metadata.hpp"
+#include "trace/code_image.hpp"
 
 #include <dlfcn.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ class loading_scope {
 
 bool load(libdw_functions& table) noexcept
 {
+  if (is_static_program()) return false;  // it would come with a C library of its own, that nobody has started
   const loading_scope scope;
   void* const library = ::dlopen("libdw.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return false;

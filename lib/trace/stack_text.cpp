@@ -27,6 +27,15 @@ bool is_complete(const frame_list& frames) noexcept
   return image.is_permanent() && read_rule(image, outermost).base() == cfa_base::end;
 }
 
+// Whether it comes from what destroys objects that nobody's code destroys.
+bool is_at_exit(const frame_list& frames) noexcept
+{
+  return std::any_of(frames.begin(), frames.end(), [](const frame& f) {
+    const std::string_view name(f.function);
+    return name == "__call_tls_dtors" || name == "__cxa_finalize" || name == "__run_exit_handlers" || name == "exit";
+  });
+}
+
 }  // namespace
 
 told_stack name_stack(const stack_trace& stack)
@@ -98,6 +107,8 @@ void stack_writer::append_stack(const told_stack& stack)
   if (stack.addresses == 1 && depot_is_full()) {
     absl::Format(&out_, "    hint: the %d MiB for call stacks are used up, and this one may have been cut\n",
                  depot_limit >> 20);
+  } else if (all_library && is_at_exit(stack.frames)) {
+    out_.append("    hint: a destructor of something static or thread_local, run at the end of its thread or of the program\n");
   } else if (all_library && is_complete(stack.frames)) {
     out_.append("    hint: a call at the end of an optimised function leaves no frame of that function, except with "
                 "-fno-optimize-sibling-calls\n");

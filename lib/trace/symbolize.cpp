@@ -1,6 +1,7 @@
 #include "trace/symbolize.hpp"
 
 #include "os/containers.hpp"
+#include "os/own_stack.hpp"
 #include "trace/debug_info.hpp"
 #include "trace/frames.hpp"
 #include "trace/libdw.hpp"
@@ -128,8 +129,10 @@ frame_list symbolize(std::span<const std::uintptr_t> return_addresses)
 {
   frame_list frames;
   if (return_addresses.empty()) return frames;
-  const checked_out s;
-  for (const std::uintptr_t address : return_addresses) s->append(address - 1, frames);
+  on_own_stack([&] {
+    const checked_out s;
+    for (const std::uintptr_t address : return_addresses) s->append(address - 1, frames);
+  });
   return frames;
 }
 
