@@ -231,9 +231,10 @@ const char* severity(const settings& s) noexcept
   return s.strict ? "error" : "warning";
 }
 
-void complain_of_key(text& out, const settings& s, std::string_view name)
+// `source`: where the words come from.
+void complain_of_key(text& out, const settings& s, std::string_view source, std::string_view name)
 {
-  absl::Format(&out, "gpa: %s: GPA_OPTIONS has no key \"%s\"; ", severity(s), name);
+  absl::Format(&out, "gpa: %s: %s has no key \"%s\"; ", severity(s), source, name);
   if (const key* const meant = nearest_key(name); meant != nullptr) {
     absl::Format(&out, "did you mean \"%s\"?\n", meant->name);
   } else {
@@ -241,9 +242,9 @@ void complain_of_key(text& out, const settings& s, std::string_view name)
   }
 }
 
-void complain_of_value(text& out, const settings& s, const key& k, const setting& wrong)
+void complain_of_value(text& out, const settings& s, std::string_view source, const key& k, const setting& wrong)
 {
-  absl::Format(&out, "gpa: %s: GPA_OPTIONS: ", severity(s));
+  absl::Format(&out, "gpa: %s: %s: ", severity(s), source);
   switch (wrong.flaw) {
     case setting_flaw::none: absl::Format(&out, "%s=%s is not understood", k.name, wrong.value); break;
     case setting_flaw::no_value: absl::Format(&out, "%s has no value", k.name); break;
@@ -291,19 +292,10 @@ class reading {
     for (std::size_t i = 0; i != keys.size(); ++i) now_[i] = keys[i].fallback;
   }
 
-  void take(std::string_view words) noexcept
+  void take(std::string_view source, std::string_view words) noexcept
   {
-    for (setting each; take_setting(words, each);) {
-      const key* const k = find_key(each.key);
-      if (k == nullptr) {
-        complain_of_key(complaints_, s_, each.key);
-      } else if (each.flaw != setting_flaw::none || !k->read(each.value, s_)) {
-        complain_of_value(complaints_, s_, *k, each);
-      } else {
-        now_[static_cast<std::size_t>(k - keys.data())] = each.value;
-        if (k->name == "include") include(each.value);
-      }
-    }
+    source_ = source;
+    take(words);
   }
   void append_help_to(text& help) const
   {
@@ -312,6 +304,20 @@ class reading {
   [[nodiscard]] const settings& result() const noexcept { return s_; }
 
  private:
+  void take(std::string_view words) noexcept
+  {
+    for (setting each; take_setting(words, each);) {
+      const key* const k = find_key(each.key);
+      if (k == nullptr) {
+        complain_of_key(complaints_, s_, source_, each.key);
+      } else if (each.flaw != setting_flaw::none || !k->read(each.value, s_)) {
+        complain_of_value(complaints_, s_, source_, *k, each);
+      } else {
+        now_[static_cast<std::size_t>(k - keys.data())] = each.value;
+        if (k->name == "include") include(each.value);
+      }
+    }
+  }
   // Line by line, where it is named: what follows wins over it.
   void include(std::string_view path) noexcept
   {
@@ -320,9 +326,9 @@ class reading {
     c_path.append(path);
     c_path.append(1, '\0');
     if (inside_) {
-      absl::Format(&complaints_, "gpa: %s: GPA_OPTIONS: include=%s stands in an included file\n", severity(s_), path);
+      absl::Format(&complaints_, "gpa: %s: %s: include=%s stands in an included file\n", severity(s_), source_, path);
     } else if (!append_file(words, c_path.view().data())) {
-      absl::Format(&complaints_, "gpa: %s: GPA_OPTIONS: include=%s cannot be read (%s)\n", severity(s_), path,
+      absl::Format(&complaints_, "gpa: %s: %s: include=%s cannot be read (%s)\n", severity(s_), source_, path,
                    ::strerrordesc_np(errno));
     } else {
       inside_ = true;
@@ -338,6 +344,7 @@ class reading {
   }
 
   text& complaints_;
+  std::string_view source_;
   settings s_;
   std::array<std::string_view, keys.size()> now_{};
   bool inside_ = false;
@@ -348,13 +355,15 @@ class reading {
 settings settings_from(std::string_view program, std::string_view user, text& complaints, text& help) noexcept
 {
   // Twice, because `strict`, wherever it stands, decides how everything else is told of.
+  constexpr std::string_view of_program = "gpa_default_options()";
+  constexpr std::string_view of_user = "GPA_OPTIONS";
   text unheard;
   reading first(false, unheard);
-  first.take(program);
-  first.take(user);
+  first.take(of_program, program);
+  first.take(of_user, user);
   reading r(first.result().strict, complaints);
-  r.take(program);
-  r.take(user);
+  r.take(of_program, program);
+  r.take(of_user, user);
   r.append_help_to(help);
   return r.result();
 }

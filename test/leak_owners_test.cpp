@@ -20,6 +20,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include <sys/mman.h>
+
 namespace {
 
 using gpa::test::unknown;
@@ -350,4 +352,47 @@ BOOST_AUTO_TEST_CASE(every_block_has_its_place_while_others_change_pointers_and_
   for (std::thread& t : threads) t.join();
   only_group(r, w, constant, 0);
   r.release();
+}
+
+// Its slabs are cut from blocks of the lower one, and found first where an address is looked up.
+BOOST_AUTO_TEST_CASE(blocks_that_another_resource_stands_on_are_leaks_like_others)
+{
+  witness w;
+  gpa::resource lower(checked(w, "lower"));
+  {
+    gpa::resource upper(checked(w, "upper"), &lower);
+    void* const small = upper.allocate(100, 8);
+    void* const large = upper.allocate(200'000, 8);
+    const std::size_t live = lower.stats().live_blocks;
+    BOOST_TEST(live >= 2u);
+    BOOST_TEST(lower.detect_leaks() == live);
+    BOOST_TEST(w.count(gpa::mistake::leak) >= 1u);
+    upper.deallocate(small, 100, 8);
+    upper.deallocate(large, 200'000, 8);
+  }
+  static_cast<void>(w.take());
+  BOOST_TEST(lower.detect_leaks() == 0u);
+  BOOST_TEST(w.count() == 0u);
+}
+
+// Users may close pages of their blocks: what a report would show of them it leaves out.
+BOOST_AUTO_TEST_CASE(blocks_whose_pages_are_closed_are_reported)
+{
+  for (const std::size_t bytes : {std::size_t{8'192}, std::size_t{262'144}}) {
+    witness w;
+    gpa::resource r(checked(w));
+    void* const p = r.allocate(bytes, 4'096);
+    std::memset(p, 1, bytes);
+    BOOST_TEST_REQUIRE(::mprotect(p, bytes, PROT_NONE) == 0);
+    BOOST_TEST(r.detect_leaks() == 1u);
+    BOOST_TEST(w.count(gpa::mistake::leak) == 1u);
+    BOOST_TEST_REQUIRE(::mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0);
+    // One byte behind it, where the last page of the block cannot be read.
+    static_cast<std::byte*>(p)[bytes] = std::byte{1};
+    BOOST_TEST_REQUIRE(::mprotect(p, bytes, PROT_NONE) == 0);
+    BOOST_TEST(r.verify() == 1u);
+    BOOST_TEST_REQUIRE(::mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0);
+    r.deallocate(p, bytes, 4'096);
+    BOOST_TEST(w.count(gpa::mistake::overflow) == 1u);
+  }
 }

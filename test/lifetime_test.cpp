@@ -240,6 +240,34 @@ BOOST_AUTO_TEST_CASE(a_resource_may_be_made_in_a_place_of_the_users)
   }
 }
 
+// The last 128 that are dead and empty can be asked about. One that is being told of waits.
+BOOST_AUTO_TEST_CASE(a_dead_resource_stays_while_its_handler_runs)
+{
+  std::vector<gpa::mistake> told;
+  const auto alive = std::make_shared<int>(7);
+  const std::weak_ptr<int> seen = alive;
+  void* block = nullptr;
+  std::pmr::memory_resource* late = nullptr;
+  {
+    gpa::resource r({.checks = gpa::checks::always(),
+                     .after_mistake = gpa::after_mistake::carry_on,
+                     .on_report = [state = alive, &told](const gpa::report& report) {
+                       told.push_back(report.kind);
+                       if (report.kind != gpa::mistake::use_after_deinit) return;
+                       for (int i = 0; i != 300; ++i) {
+                         gpa::resource other({.checks = gpa::checks::always()});
+                         other.deallocate(other.allocate(24), 24);
+                       }
+                       told.push_back(state.use_count() > 0 && *state == 7 ? report.kind : gpa::mistake::leak);
+                     }});
+    block = r.allocate(100);
+    late = r.allocator().resource();
+  }
+  late->deallocate(block, 100);
+  BOOST_TEST_REQUIRE(told.size() == 3u);
+  BOOST_TEST((told[1] == gpa::mistake::use_after_deinit && told[2] == gpa::mistake::use_after_deinit));
+}
+
 BOOST_AUTO_TEST_CASE(late_frees_are_judged_like_others)
 {
   witness w;

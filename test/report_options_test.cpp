@@ -330,6 +330,16 @@ BOOST_AUTO_TEST_CASE(an_included_file_is_read_where_it_is_named)
   BOOST_TEST(under(file.include(), tell_frames).err == "");
 }
 
+BOOST_AUTO_TEST_CASE(what_is_wrong_with_the_program_s_words_is_told_of_those)
+{
+  const outcome o = under("", [] {
+    said_by_program = "stack_frmaes=7:max_reports=many";
+    tell_frames();
+  });
+  BOOST_TEST(o.says("gpa: warning: gpa_default_options() has no key \"stack_frmaes\"; did you mean \"stack_frames\"?\n"));
+  BOOST_TEST(o.says("gpa: warning: gpa_default_options(): max_reports=many is not understood"));
+}
+
 BOOST_AUTO_TEST_CASE(what_is_wrong_with_an_included_file_is_told_and_the_rest_holds)
 {
   const outcome missing = under("include=/nowhere/gpa.options:stack_frames=5", tell_frames);

@@ -119,6 +119,27 @@ BOOST_AUTO_TEST_CASE(ten_million_tight_pairs_are_sampled_one_in_n)
   }
 }
 
+// The count that tells which one is due is moved on while others read it.
+BOOST_AUTO_TEST_CASE(totals_never_go_back)
+{
+  gpa::resource r({.checks = gpa::checks::one_in(7), .stack_frames = 0});
+  std::atomic<bool> done{false};
+  std::thread busy([&] {
+    for (int i = 0; i != rounds(1'000'000); ++i) r.deallocate(r.allocate(24, 8), 24, 8);
+    done = true;
+  });
+  std::size_t before = 0;
+  std::size_t wrong = 0;
+  while (!done) {
+    const gpa::statistics now = r.stats();
+    wrong += now.total_blocks < before || now.live_blocks > 1 ? 1 : 0;
+    before = now.total_blocks;
+  }
+  busy.join();
+  BOOST_TEST(wrong == 0u);
+  BOOST_TEST(r.stats().total_blocks == static_cast<std::size_t>(rounds(1'000'000)));
+}
+
 BOOST_AUTO_TEST_CASE(every_second_and_every_third_allocation_too)
 {
   for (const std::uint32_t n : {2U, 3U, 10U})

@@ -108,6 +108,20 @@ BOOST_AUTO_TEST_CASE(the_first_free_sees_a_peak)
   });
 }
 
+BOOST_AUTO_TEST_CASE(a_peak_that_is_reset_is_what_is_live)
+{
+  in_every_mode([](const mode& m) {
+    gpa::resource r(m.options);
+    void* const kept = r.allocate(8, 8);
+    r.deallocate(r.allocate(100'000, 8), 100'000, 8);
+    r.reset_peak();
+    BOOST_TEST(r.stats().peak_blocks == 1u);
+    BOOST_TEST(r.stats().peak_bytes == 8u);
+    r.deallocate(kept, 8, 8);
+    BOOST_TEST(r.stats().peak_bytes == 8u);
+  });
+}
+
 BOOST_AUTO_TEST_CASE(a_resize_moves_bytes_and_no_blocks)
 {
   in_every_mode([](const mode& m) {

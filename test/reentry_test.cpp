@@ -1,0 +1,230 @@
+#define BOOST_TEST_MODULE reentry
+#include <gpa/resource.hpp>
+
+#include "support/modes.hpp"
+#include "support/outcome.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <functional>
+#include <memory_resource>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+// An upstream may use the resource that calls it, and resources may stand on each other.
+
+namespace {
+
+using gpa::test::every_mode;
+using gpa::test::mode;
+using gpa::test::outcome;
+using gpa::test::outcome_of;
+
+constexpr std::size_t block = 1'000;
+
+// Does something with the resource whenever that gives memory back, or asks for some.
+class busy_upstream final : public std::pmr::memory_resource {
+ public:
+  template <class OnTake, class OnReturn>
+  busy_upstream(OnTake on_take, OnReturn on_return) : on_take_(on_take), on_return_(on_return)
+  {}
+  void begin(gpa::resource& r) { resource_ = &r; }
+  void end() { resource_ = nullptr; }
+  [[nodiscard]] std::size_t live_bytes() const { return live_bytes_; }
+  [[nodiscard]] int calls() const { return calls_; }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override
+  {
+    call(on_take_);
+    live_bytes_ += bytes;
+    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+  }
+  void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override
+  {
+    call(on_return_);
+    live_bytes_ -= bytes;
+    std::pmr::new_delete_resource()->deallocate(p, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  void call(const std::function<void(gpa::resource&)>& f)
+  {
+    if (resource_ == nullptr || inside_) return;
+    inside_ = true;
+    ++calls_;
+    f(*resource_);
+    inside_ = false;
+  }
+
+  std::function<void(gpa::resource&)> on_take_;
+  std::function<void(gpa::resource&)> on_return_;
+  gpa::resource* resource_ = nullptr;
+  bool inside_ = false;
+  int calls_ = 0;
+  std::size_t live_bytes_ = 0;
+};
+
+std::vector<void*> allocate_many(gpa::resource& r, int count)
+{
+  std::vector<void*> all;
+  for (int i = 0; i != count; ++i) all.push_back(r.allocate(block, 8));
+  return all;
+}
+
+void free_all(gpa::resource& r, std::vector<void*>& blocks)
+{
+  for (void* const p : blocks) r.deallocate(p, block, 8);
+  blocks.clear();
+}
+
+// Of what is live and what is handed out now none is twice.
+void require_distinct(gpa::resource& r, std::vector<void*>& live)
+{
+  std::vector<void*> more = allocate_many(r, 5'000);
+  std::set<void*> all(live.begin(), live.end());
+  all.insert(more.begin(), more.end());
+  BOOST_TEST_REQUIRE(all.size() == live.size() + more.size());
+  free_all(r, more);
+  free_all(r, live);
+}
+
+void go_through(const mode& m, std::vector<void*>& stash, busy_upstream& upstream)
+{
+  {
+    gpa::resource r(m.options, &upstream);
+    stash = allocate_many(r, 2'000);
+    std::vector<void*> all;
+    upstream.begin(r);
+    all = allocate_many(r, 5'000);
+    free_all(r, all);
+    r.trim();
+    upstream.end();
+    BOOST_TEST(r.stats().live_blocks == stash.size());
+    require_distinct(r, stash);
+    BOOST_TEST((r.deinit() == gpa::check::ok));
+  }
+  BOOST_TEST(upstream.live_bytes() == 0u);
+}
+
+const auto nothing = [](gpa::resource&) {};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(an_upstream_may_free_blocks_of_the_resource_that_calls_it)
+{
+  for (const mode& m : every_mode()) {
+    BOOST_TEST_CONTEXT(m.name)
+    {
+      std::vector<void*> stash;
+      const auto free_one = [&](gpa::resource& r) {
+        if (stash.empty()) return;
+        r.deallocate(stash.back(), block, 8);
+        stash.pop_back();
+      };
+      busy_upstream upstream(free_one, free_one);
+      go_through(m, stash, upstream);
+      if (!gpa::test::is_sampled(m)) BOOST_TEST(upstream.calls() > 0);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_upstream_that_takes_memory_back_may_allocate_from_the_resource)
+{
+  for (const mode& m : every_mode()) {
+    BOOST_TEST_CONTEXT(m.name)
+    {
+      std::vector<void*> stash;
+      busy_upstream upstream(nothing, [&](gpa::resource& r) {
+        for (int i = 0; i != 40; ++i)
+          if (void* const p = r.try_allocate(block, 8); p != nullptr) stash.push_back(p);
+      });
+      go_through(m, stash, upstream);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_upstream_that_is_short_of_memory_may_trim_and_ask_the_resource)
+{
+  for (const mode& m : every_mode()) {
+    BOOST_TEST_CONTEXT(m.name)
+    {
+      const auto look = [](gpa::resource& r) {
+        r.trim();
+        static_cast<void>(r.stats());
+        static_cast<void>(r.verify());
+      };
+      std::vector<void*> stash;
+      busy_upstream upstream(look, look);
+      go_through(m, stash, upstream);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_upstream_that_breaks_its_promise_of_alignment_is_told_of_once)
+{
+  const outcome o = outcome_of([] {
+    class crooked final : public std::pmr::memory_resource {
+      void* do_allocate(std::size_t bytes, std::size_t) override
+      {
+        return static_cast<std::byte*>(std::pmr::new_delete_resource()->allocate(bytes + 65'536, 65'536)) + 16;
+      }
+      void do_deallocate(void* p, std::size_t bytes, std::size_t) override
+      {
+        std::pmr::new_delete_resource()->deallocate(static_cast<std::byte*>(p) - 16, bytes + 65'536, 65'536);
+      }
+      bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+    } upstream;
+    gpa::resource r({.name = "crooked\nname", .checks = gpa::checks::always()}, &upstream);
+    for (int i = 0; i != 3; ++i)
+      if (r.try_allocate(24) != nullptr) std::abort();
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.err ==
+               "gpa: warning: the upstream of resource \"crooked?name\" returned memory that is not aligned to 65536 bytes; it "
+               "was given back, and the allocation refused\n");
+  }
+}
+
+// The thread is in the upstream's code, and wants a lock of the lower resource, while the fork holds all of these.
+BOOST_AUTO_TEST_CASE(a_process_may_fork_while_a_thread_uses_a_resource_that_stands_on_another)
+{
+  for (const gpa::checks checks : {gpa::checks::always(), gpa::checks::never()}) {
+    const outcome o = outcome_of([checks] {
+      ::alarm(60);
+      gpa::resource lower({.checks = checks});
+      gpa::resource upper({.checks = checks}, &lower);
+      std::atomic<bool> done{false};
+      std::thread busy([&] {
+        for (std::size_t i = 0; !done; ++i) {
+          const std::size_t bytes = (1 + i % 40) * 65'536;
+          upper.deallocate(upper.allocate(bytes, 8), bytes, 8);
+          if (i % 64 == 0) upper.trim();
+        }
+      });
+      for (int i = 0; i != 100; ++i) {
+        const pid_t child = ::fork();
+        if (child == 0) {
+          ::alarm(20);
+          upper.deallocate(upper.allocate(300'000, 8), 300'000, 8);
+          upper.deallocate(upper.allocate(300, 8), 300, 8);
+          ::_exit(0);
+        }
+        int status = -1;
+        if (::waitpid(child, &status, 0) != child || status != 0) ::_exit(1);
+      }
+      done = true;
+      busy.join();
+    });
+    BOOST_TEST_CONTEXT(o) BOOST_TEST(o.status == 0);
+  }
+}
