@@ -36,7 +36,7 @@ BOOST_AUTO_TEST_CASE(the_same_limit_set_again_gives_nobody_more)
       std::thread setter([&] {
         while (!done) r.set_memory_limit(most);
       });
-      for (int i = 0; i != rounds(20'000); ++i) {
+      for (int i = 0; i != rounds(6'000); ++i) {
         void* p = nullptr;
         std::size_t bytes = 0;
         for (const std::size_t wanted : {most, most / 2}) {
@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(of_two_limits_set_at_once_one_holds)
     BOOST_TEST_CONTEXT("one in " << checks.interval())
     {
       gpa::resource r({.checks = checks});
-      for (int i = 0; i != rounds(2'000); ++i) {
+      for (int i = 0; i != rounds(3'000); ++i) {
         std::atomic<int> waiting{2};
         const auto at_once = [&](std::size_t limit) {
           --waiting;

@@ -76,7 +76,7 @@ for name, d in found.items():
 good = found["profiled"]
 assert {m["rule"] for m in good["mistakes"]} == {"gpa-size-mismatch", "gpa-leak"}
 assert {s["tag"] for s in good["sites"]} == {"", 'load "words"'}
-assert good["resource"]["name"] == 'profiled \ufffd\x01"\\'
+assert good["resource"]["name"] == 'profiled \ufffd?"\\'
 assert found["sampled"]["estimated"] and found["profiled_sampled"]["estimated"] and not good["estimated"]
 assert not found["unchecked"]["sites"] and found["unchecked"]["totals"]["total_blocks"] > 2500
 assert all(not t for t in found["no_stacks"]["traces"])

@@ -77,9 +77,6 @@ class borrowed_stack {
   std::byte* stack_;
 };
 
-// ASan, TSan, Valgrind.
-bool is_watched() noexcept { return __tsan_acquire != nullptr || tools_present(); }
-
 bool is_on_alternate_stack() noexcept
 {
   stack_t now{};
@@ -90,7 +87,7 @@ bool is_on_alternate_stack() noexcept
 
 void call_on_own_stack(void (*f)(void*), void* argument)
 {
-  if (!is_watched() && !is_on_alternate_stack()) {
+  if (!tools_know_stacks() && !is_on_alternate_stack()) {
     const borrowed_stack stack;
     if (stack.end() != nullptr) return gpa_call_on_stack(stack.end(), f, argument);
   }
