@@ -161,7 +161,7 @@ class core final : public owner {
   std::size_t tell_leaks(leak_occasion occasion) noexcept;
   GPA_COLD void tell_limit(std::size_t bytes, const void* caller) noexcept;
   void tell_unshown() noexcept;
-  GPA_COLD void tell_of_upstream() const noexcept;
+  GPA_COLD void tell_of_upstream(std::size_t wanted) const noexcept;
   [[nodiscard]] gpa::report leak_report(const leak_group& g) noexcept;
   void keep_contents(gpa::report& r) noexcept;
   void tell_totals(const totals& t) noexcept;

@@ -304,6 +304,7 @@ void core::become_child(std::uint32_t survivor) noexcept
       name_owner(*k);
       continue;
     }
+    if (limit_.is_set()) limit_.catch_up(*k);
     if (k->checked) checked_.salvage(static_cast<checked_cache&>(*k));
     if (k->partner != nullptr) checked_.salvage(static_cast<checked_cache&>(*k->partner));
     if (!k->checked) {

@@ -164,7 +164,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
                              : allocate_unchecked(*k, bytes, alignment, caller);
   if (p == nullptr) {
     if (limited) limit_.give_back(*k, bytes);
-    if (supply_.tell_misaligned()) tell_of_upstream();
+    if (const std::size_t wanted = supply_.tell_misaligned(); wanted != 0) tell_of_upstream(wanted);
     return refused();
   }
   if (my_thread.ignoring != 0) static_cast<void>(checked_.ignore(p));
@@ -179,13 +179,13 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   return p;
 }
 
-void core::tell_of_upstream() const noexcept
+void core::tell_of_upstream(std::size_t wanted) const noexcept
 {
   text line;
   absl::Format(&line,
                "gpa: warning: the upstream of resource \"%s\" returned memory that is not aligned to %d bytes; it was given "
                "back, and the allocation refused\n",
-               options_.name, granule_size);
+               options_.name, wanted);
   write_out(line);
 }
 

@@ -332,6 +332,7 @@ class reading {
                    ::strerrordesc_np(errno));
     } else {
       inside_ = true;
+      const std::string_view outer = std::exchange(source_, path);
       for (std::string_view rest = interned_name(words.view()); !rest.empty();) {
         const std::size_t end = std::min(rest.find('\n'), rest.size());
         const std::string_view line = rest.substr(0, end);
@@ -339,6 +340,7 @@ class reading {
         if (first != line.npos && line[first] != '#') take(line);
         rest.remove_prefix(std::min(end + 1, rest.size()));
       }
+      source_ = outer;
       inside_ = false;
     }
   }

@@ -2,8 +2,8 @@
 //
 // Without a limit, live bytes are only counted in thread caches. Setting one adds what each cache counts to one shared
 // number and remembers per cache how much of it was added (cache_header::budgeted); from then on an allocation
-// reserves its bytes there by one atomic exchange before it happens. An operation that was under way on a hot path while
-// the limit was set is added by its thread's next operation, or at its end.
+// reserves its bytes there by one atomic exchange before it happens. An operation that was under way while the limit was
+// set, and there was none or one that had been lifted, is added by its thread's next operation, or at its thread's end.
 //
 // What a cache counts and what was added of it differ in the middle of its thread's operations, too. So who sets a limit
 // where there was none adds for other threads once, of caches that have met no operation under this limit yet; from then
@@ -19,6 +19,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace gpa::detail {
 
@@ -36,15 +37,16 @@ class limit {
   void catch_up_for(cache_header& k) noexcept
   {
     const std::uint32_t turn = turn_.load(std::memory_order_relaxed);
+    const std::int64_t known = k.budgeted.load(std::memory_order_relaxed);  // so that what the thread does from here on shows
     std::uint32_t met = k.limit_turn.load(std::memory_order_relaxed);
     if (met != turn && k.limit_turn.compare_exchange_strong(met, turn, std::memory_order_acq_rel))
-      static_cast<void>(add_what_is_missing(k));
+      static_cast<void>(add_what_is_missing(k, known));
   }
   /// The same of the calling thread's own.
   void catch_up(cache_header& k) noexcept
   {
     k.limit_turn.store(turn_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    while (!add_what_is_missing(k)) {
+    while (!add_what_is_missing(k, k.budgeted.load(std::memory_order_relaxed))) {
     }
   }
 
@@ -75,11 +77,21 @@ class limit {
   void restart() noexcept { used_.store(0, std::memory_order_relaxed); }
 
  private:
-  // False: somebody else did, of what was counted when they looked.
-  [[nodiscard]] bool add_what_is_missing(cache_header& k) noexcept
+  // Of one moment, where the thread that counts is busy.
+  [[nodiscard]] static std::int64_t live_bytes(const cache_header& k) noexcept
   {
-    const std::int64_t live = k.counts.live_bytes() + (k.partner != nullptr ? k.partner->counts.live_bytes() : 0);
-    std::int64_t known = k.budgeted.load(std::memory_order_relaxed);
+    const auto now = [&k] {
+      return k.counts.live_bytes() + (k.partner != nullptr ? k.partner->counts.live_bytes() : 0);
+    };
+    std::int64_t live = now();
+    for (int tries = 0; tries != 100; ++tries)
+      if (const std::int64_t again = now(); again == std::exchange(live, again)) break;
+    return live;
+  }
+  // False: somebody else did, of what was counted when they looked.
+  [[nodiscard]] bool add_what_is_missing(cache_header& k, std::int64_t known) noexcept
+  {
+    const std::int64_t live = live_bytes(k);
     if (live == known) return true;
     if (!k.budgeted.compare_exchange_strong(known, live, std::memory_order_relaxed)) return false;
     used_.fetch_add(live - known, std::memory_order_relaxed);

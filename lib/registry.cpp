@@ -13,7 +13,7 @@
 #include "trace/symbolize.hpp"
 
 #include <pthread.h>
-#include <sched.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <array>
@@ -81,7 +81,12 @@ void after_fork_in_child() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   unlock_after_fork();
   const mutex_guard guard(lock);
   if (cores == nullptr) return;
-  for (const auto& [birth, c] : *cores) c->become_child(survivor);
+  for (const auto& [birth, c] : *cores) {
+    // Of threads that are not here nobody will go on: heaps stay as far dropped as they are.
+    std::uint32_t& dropping = c->in_registry.dropping;
+    dropping = dropping == survivor ? this_thread_serial() : 0;
+    c->become_child(survivor);
+  }
 }
 
 void orphan(std::uint64_t birth, cache_header* cache) noexcept
@@ -97,6 +102,37 @@ bool is_alive(std::uint64_t birth) noexcept
   if (cores == nullptr) return false;
   const auto found = cores->find(birth);
   return found != cores->end() && found->second->has_caches();
+}
+
+// Whether the caller is to drop the heaps: nobody is calling the core. Else who calls last does.
+bool begin_dropping(core& c) noexcept GPA_REQUIRES(lock)
+{
+  registry_entry& entry = c.in_registry;
+  entry.retires_unpinned = entry.pins != 0;
+  if (entry.retires_unpinned) return false;
+  entry.dropping = this_thread_serial();
+  return true;
+}
+
+// The core can be asked about until many more were dropped.
+void drop(core& c) noexcept
+{
+  c.drop_heaps();
+  core* oldest = nullptr;
+  {
+    const mutex_guard guard(lock);
+    c.in_registry.dropping = 0;
+    // The oldest makes room that nobody is calling. If each is being called, this one is asked about for ever.
+    for (std::size_t i = 0; i != most_retired; ++i) {
+      core*& place = retired[next_retired];
+      next_retired = (next_retired + 1) % most_retired;
+      if (place != nullptr && place->in_registry.pins != 0) continue;
+      oldest = std::exchange(place, &c);
+      break;
+    }
+    if (oldest != nullptr) cores->erase(oldest->birth());
+  }
+  if (oldest != nullptr) core::destroy(*oldest);
 }
 
 }  // namespace
@@ -137,7 +173,7 @@ pinned_core::pinned_core(std::uint64_t birth) noexcept
         return;
       }
     }
-    ::sched_yield();
+    ::usleep(20);
   }
 }
 
@@ -147,9 +183,10 @@ pinned_core::~pinned_core()
   {
     const mutex_guard guard(lock);
     registry_entry& entry = core_->in_registry;
-    if (--entry.pins != 0 || !entry.retires_unpinned) return;
+    --entry.pins;
+    if (!entry.retires_unpinned || !begin_dropping(*core_)) return;
   }
-  retire_core(*core_);
+  drop(*core_);
 }
 
 void enter_cores(list_of<core*>& entered) noexcept
@@ -167,26 +204,9 @@ void retire_core(core& c) noexcept
 {
   {
     const mutex_guard guard(lock);
-    c.in_registry.retires_unpinned = c.in_registry.pins != 0;
-    if (c.in_registry.retires_unpinned) return;
-    c.in_registry.dropping = this_thread_serial();
+    if (!begin_dropping(c)) return;
   }
-  c.drop_heaps();
-  core* oldest = nullptr;
-  {
-    const mutex_guard guard(lock);
-    c.in_registry.dropping = 0;
-    // The oldest makes room that nobody is calling. If each is being called, this one is asked about for ever.
-    for (std::size_t i = 0; i != most_retired; ++i) {
-      core*& place = retired[next_retired];
-      next_retired = (next_retired + 1) % most_retired;
-      if (place != nullptr && place->in_registry.pins != 0) continue;
-      oldest = std::exchange(place, &c);
-      break;
-    }
-    if (oldest != nullptr) cores->erase(oldest->birth());
-  }
-  if (oldest != nullptr) core::destroy(*oldest);
+  drop(c);
 }
 
 const thread_exit_handler& registry_thread_exit_handler() noexcept

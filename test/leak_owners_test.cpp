@@ -354,27 +354,6 @@ BOOST_AUTO_TEST_CASE(every_block_has_its_place_while_others_change_pointers_and_
   r.release();
 }
 
-// Its slabs are cut from blocks of the lower one, and found first where an address is looked up.
-BOOST_AUTO_TEST_CASE(blocks_that_another_resource_stands_on_are_leaks_like_others)
-{
-  witness w;
-  gpa::resource lower(checked(w, "lower"));
-  {
-    gpa::resource upper(checked(w, "upper"), &lower);
-    void* const small = upper.allocate(100, 8);
-    void* const large = upper.allocate(200'000, 8);
-    const std::size_t live = lower.stats().live_blocks;
-    BOOST_TEST(live >= 2u);
-    BOOST_TEST(lower.detect_leaks() == live);
-    BOOST_TEST(w.count(gpa::mistake::leak) >= 1u);
-    upper.deallocate(small, 100, 8);
-    upper.deallocate(large, 200'000, 8);
-  }
-  static_cast<void>(w.take());
-  BOOST_TEST(lower.detect_leaks() == 0u);
-  BOOST_TEST(w.count() == 0u);
-}
-
 // Users may close pages of their blocks: what a report would show of them it leaves out.
 BOOST_AUTO_TEST_CASE(blocks_whose_pages_are_closed_are_reported)
 {

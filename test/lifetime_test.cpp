@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <memory_resource>
@@ -238,6 +239,10 @@ BOOST_AUTO_TEST_CASE(a_resource_may_be_made_in_a_place_of_the_users)
     BOOST_TEST(static_cast<int>(r->deinit()) == static_cast<int>(gpa::check::ok));
     r->~resource();
   }
+  auto* const aligned = new (std::align_val_t{64}) gpa::resource(to_the_end);
+  BOOST_TEST(reinterpret_cast<std::uintptr_t>(aligned) % 64 == 0u);
+  delete aligned;
+  delete ::new gpa::resource(to_the_end);  // from where another file made it, perhaps
 }
 
 // The last 128 that are dead and empty can be asked about. One that is being told of waits.

@@ -24,7 +24,7 @@ bool allows(gpa::resource& r, std::size_t bytes)
 
 }  // namespace
 
-// Whoever sets a limit looks at the counts of others, who may be in the middle of a call.
+// Others may be in the middle of a call, with more reserved than they count.
 BOOST_AUTO_TEST_CASE(the_same_limit_set_again_gives_nobody_more)
 {
   for (const gpa::checks checks : kinds) {
@@ -64,8 +64,7 @@ BOOST_AUTO_TEST_CASE(of_two_limits_set_at_once_one_holds)
         std::atomic<int> waiting{2};
         const auto at_once = [&](std::size_t limit) {
           --waiting;
-          while (waiting != 0) {
-          }
+          while (waiting != 0) std::this_thread::yield();
           r.set_memory_limit(limit);
         };
         std::thread other([&] { at_once(100); });

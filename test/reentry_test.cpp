@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(a_process_may_fork_while_a_thread_uses_a_resource_that_stan
 {
   for (const gpa::checks checks : {gpa::checks::always(), gpa::checks::never()}) {
     const outcome o = outcome_of([checks] {
-      ::alarm(60);
+      ::alarm(200);
       gpa::resource lower({.checks = checks});
       gpa::resource upper({.checks = checks}, &lower);
       std::atomic<bool> done{false};
@@ -212,10 +212,10 @@ BOOST_AUTO_TEST_CASE(a_process_may_fork_while_a_thread_uses_a_resource_that_stan
           if (i % 64 == 0) upper.trim();
         }
       });
-      for (int i = 0; i != 100; ++i) {
+      for (int i = 0; i != 60; ++i) {
         const pid_t child = ::fork();
         if (child == 0) {
-          ::alarm(20);
+          ::alarm(60);
           upper.deallocate(upper.allocate(300'000, 8), 300'000, 8);
           upper.deallocate(upper.allocate(300, 8), 300, 8);
           ::_exit(0);

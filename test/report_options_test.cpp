@@ -348,7 +348,8 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_with_an_included_file_is_told_and_the_rest_ho
   BOOST_TEST(missing.out == "5");
   const file_of_settings wrong("stack_frmaes=7\nstack_frames=6\n");
   const outcome o = under(wrong.include(), tell_frames);
-  BOOST_TEST(o.err == "gpa: warning: GPA_OPTIONS has no key \"stack_frmaes\"; did you mean \"stack_frames\"?\n");
+  BOOST_TEST(o.err == "gpa: warning: " + wrong.path.string() +
+                          " has no key \"stack_frmaes\"; did you mean \"stack_frames\"?\n");
   BOOST_TEST(o.out == "6");
   const file_of_settings nested(wrong.include() + "\nstack_frames=4\n");
   const outcome deep = under(nested.include(), tell_frames);

@@ -170,7 +170,8 @@ BOOST_AUTO_TEST_CASE(a_peak_is_exact_with_a_limit_or_one_thread_and_a_lower_boun
         BOOST_TEST(s.peak_blocks <= peak);
         BOOST_TEST(s.peak_bytes <= peak * bytes);
         // What slow paths see. Without checks the first look may be at the first block.
-        if (m.options.checks.is_always()) BOOST_TEST(s.peak_blocks >= peak - peak / 32 - 1, peak << " of " << bytes << " bytes");
+        if (m.options.checks.is_always())
+          BOOST_TEST(s.peak_blocks >= peak - peak / 32 - 1, peak << " of " << bytes << " bytes");
       }
     }
   });

@@ -110,8 +110,8 @@ struct options {
   std::size_t stack_frames = 32;
   /// What happens after a mistake.
   gpa::after_mistake after_mistake = gpa::after_mistake::abort;
-  /// Receives every report but of leaks that are suppressed or known, on the thread that made the mistake, no lock held; it may use the resource. Empty = the
-  /// whole text to stderr in one write. A handler that throws ends in std::terminate, the report already written.
+  /// Receives every report but of leaks that are suppressed or known, on the thread that made the mistake, no lock held; it
+  /// may use the resource. Empty = the whole text to stderr in one write. A handler that throws ends in std::terminate, the report already written.
   std::function<void(const gpa::report&)> on_report = {};
   /// One line an operation, to stderr or GPA_OPTIONS' log_path; and each allocation has a number, there and in reports.
   bool log_operations = false;

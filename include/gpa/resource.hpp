@@ -93,6 +93,12 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   static void* operator new(std::size_t bytes);
   static void* operator new(std::size_t bytes, const std::nothrow_t& nothrow) noexcept;
   static void* operator new(std::size_t /*bytes*/, void* place) noexcept { return place; }
+  /// Any other form, with an alignment or of the program's own, is the global one.
+  template <class First, class... Rest>
+  static void* operator new(std::size_t bytes, First&& first, Rest&&... rest)
+  {
+    return ::operator new(bytes, static_cast<First&&>(first), static_cast<Rest&&>(rest)...);
+  }
   static void operator delete(void* p) noexcept;
   static void operator delete(void* p, const std::nothrow_t& nothrow) noexcept;
   static void operator delete(void* /*p*/, void* /*place*/) noexcept {}

@@ -214,7 +214,7 @@ std::byte* supply::take_from_upstream(std::size_t bytes, std::size_t alignment) 
     calls_.fetch_add(1, std::memory_order_relaxed);
     upstream_->deallocate(p, bytes, alignment);
     p = nullptr;
-    if (!std::exchange(met_misaligned_, true)) misaligned_.store(true, std::memory_order_relaxed);
+    if (!std::exchange(met_misaligned_, true)) misaligned_.store(alignment, std::memory_order_relaxed);
   }
   inside_.store(0, std::memory_order_relaxed);
   return static_cast<std::byte*>(p);

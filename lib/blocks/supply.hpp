@@ -65,8 +65,8 @@ class supply {
   /// in use, the pages of the rest go back to the system, and of what is given back later.
   void end() noexcept;
 
-  /// Whether the user's upstream has returned memory with another alignment than it was asked for. Says so once.
-  [[nodiscard]] bool tell_misaligned() noexcept { return misaligned_.exchange(false, std::memory_order_relaxed); }
+  /// The alignment for which the user's upstream has returned memory with another one; 0: it has not. Says so once.
+  [[nodiscard]] std::size_t tell_misaligned() noexcept { return misaligned_.exchange(0, std::memory_order_relaxed); }
 
   /// Calls made to a user's upstream.
   [[nodiscard]] std::uint64_t calls() const noexcept { return calls_.load(std::memory_order_relaxed); }
@@ -96,7 +96,7 @@ class supply {
   std::atomic<std::uint32_t> inside_{0};  // serial of the thread that is calling the upstream
   std::atomic<std::uint64_t> calls_{0};
   bool met_misaligned_ GPA_GUARDED_BY(calling_) = false;
-  std::atomic<bool> misaligned_{false};  // and nobody was told
+  std::atomic<std::size_t> misaligned_{0};  // and nobody was told
   std::byte* segment_ GPA_GUARDED_BY(lock_) = nullptr;  // the rest of the newest segment
   std::byte* segment_end_ GPA_GUARDED_BY(lock_) = nullptr;
   std::size_t next_segment_ GPA_GUARDED_BY(lock_) = stock_segment;

@@ -12,6 +12,15 @@ namespace gpa::detail {
 
 __thread thread_state my_thread __attribute__((tls_model("initial-exec"))) = {};
 
+void cache_header::remember_rise(std::int64_t blocks, std::int64_t bytes) noexcept
+{
+  const auto raise = [](std::atomic<std::int64_t>& known, std::int64_t now) {
+    if (now > known.load(std::memory_order_relaxed)) known.store(now + now / 64, std::memory_order_relaxed);
+  };
+  raise(known_blocks, blocks);
+  raise(known_bytes, bytes);
+}
+
 std::ptrdiff_t place_of_way(std::uint64_t birth) noexcept
 {
   return reinterpret_cast<const std::byte*>(&my_thread.ways[birth % way_count]) -

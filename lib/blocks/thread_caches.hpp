@@ -20,6 +20,7 @@
 // caches when the thread's C++ destructors run. Afterwards the phase is `gone`, and callers borrow a cache per call.
 #pragma once
 
+#include "base/attributes.hpp"
 #include "blocks/owner.hpp"
 
 #include <atomic>
@@ -165,8 +166,8 @@ struct cache_header {
   std::atomic<std::uint32_t> limit_turn{0};  // the limit that the cache was first caught up with: limit.hpp
   std::atomic<std::int64_t> peak_blocks{0};  // of a sole cache: the most that were live
   std::atomic<std::int64_t> peak_bytes{0};
-  std::atomic<std::int64_t> highest_blocks{0};  // live by this cache's counts when its resource's peak was looked at
-  std::atomic<std::int64_t> highest_bytes{0};
+  std::atomic<std::int64_t> known_blocks{0};  // up to so many live by this cache's counts, its resource's peak is known
+  std::atomic<std::int64_t> known_bytes{0};
   cache_header* next = nullptr;  // of the same resource
   cache_header* next_orphan = nullptr;
 
@@ -183,25 +184,22 @@ struct cache_header {
   /// What is live is the most from now on.
   void forget_peak() noexcept
   {
-    highest_blocks.store(0, std::memory_order_relaxed);
-    highest_bytes.store(0, std::memory_order_relaxed);
+    known_blocks.store(0, std::memory_order_relaxed);
+    known_bytes.store(0, std::memory_order_relaxed);
     peak_blocks.store(counts.live_blocks_unpicked(), std::memory_order_relaxed);
     peak_bytes.store(counts.live_bytes(), std::memory_order_relaxed);
   }
   /// Before something is freed, on slow paths: whether so much is live here as never before, a sixty-fourth more, so that
-  /// the resource's peak is worth a look. Few are, of however many calls.
-  [[nodiscard]] bool has_risen() noexcept
+  /// the resource's peak is worth a look. Few are, of however many calls. `blocks`: what is live.
+  [[nodiscard]] bool has_risen(std::int64_t blocks) noexcept
   {
-    const auto is_above = [](std::atomic<std::int64_t>& highest, std::int64_t now) {
-      const std::int64_t known = highest.load(std::memory_order_relaxed);
-      if (now <= known + known / 64) return false;
-      highest.store(now, std::memory_order_relaxed);
-      return true;
-    };
-    const bool blocks = is_above(highest_blocks, counts.live_blocks());
-    const bool bytes = is_above(highest_bytes, counts.live_bytes());
-    return blocks || bytes;
+    const std::int64_t bytes = counts.live_bytes();
+    const bool more = blocks > known_blocks.load(std::memory_order_relaxed) ||
+                      bytes > known_bytes.load(std::memory_order_relaxed);
+    if (more) [[unlikely]] remember_rise(blocks, bytes);
+    return more;
   }
+  GPA_COLD void remember_rise(std::int64_t blocks, std::int64_t bytes) noexcept;
 };
 
 /// False: the block is certainly of the fast heap.

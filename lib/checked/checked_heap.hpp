@@ -101,7 +101,7 @@ class checked_heap {
   /// Before a free, on slow paths.
   void look_at_peak(checked_cache& k) noexcept
   {
-    if (k.has_risen()) owner_.heartbeat();
+    if (k.has_risen(k.counts.live_blocks_unpicked())) owner_.heartbeat();
   }
 
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.

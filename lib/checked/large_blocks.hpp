@@ -108,7 +108,7 @@ class large_blocks {
 
  private:
   /// The word of the live block that starts at `base`; 0 when there is none.
-  [[nodiscard]] const large_block* live_at(const std::byte* base) const noexcept;
+  [[nodiscard]] const large_block* live_at(const std::byte* base) const noexcept GPA_REQUIRES(lock_);
   struct block_list {
     large_block* first = nullptr;  // newest
     large_block* last = nullptr;   // oldest

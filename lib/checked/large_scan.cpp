@@ -115,14 +115,20 @@ void large_blocks::add_live(leak_scan& scan)
 }
 
 // A block leaves the list of live ones under the lock, and its pages go after that.
-// Another resource may have cut slabs of its own from the block, and then theirs are found first.
+// Another resource may have cut regions of its own from the block, and then theirs are found first. Nothing keeps those
+// while we look, so that what lies under them is searched for in our own list.
 const large_block* large_blocks::live_at(const std::byte* base) const noexcept
 {
-  const region* r = region_of(base);
-  while (r != nullptr && (r->owner != &owner_ || r->kind != region_kind::checked_large)) r = r->under;
-  if (r == nullptr || r->base != base) return nullptr;
-  const auto* const b = static_cast<const large_block*>(r);
-  return is_live(large_state(b->word.load(std::memory_order_acquire))) ? b : nullptr;
+  const region* const r = region_of(base);
+  if (r == nullptr) return nullptr;
+  const large_block* b = nullptr;
+  if (r->owner != &owner_) {
+    b = live_.first;
+    while (b != nullptr && b->base != base) b = b->next;
+  } else if (r->kind == region_kind::checked_large && r->base == base) {
+    b = static_cast<const large_block*>(r);
+  }
+  return b != nullptr && is_live(large_state(b->word.load(std::memory_order_acquire))) ? b : nullptr;
 }
 
 bool large_blocks::read_live(const std::byte* base, live_block& b) noexcept

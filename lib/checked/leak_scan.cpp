@@ -65,6 +65,8 @@ void leak_scan::add(large_block& b)
             .size_class = 0},
            b.bytes);
   b.scan_number.store(static_cast<std::uint32_t>(areas_.size()), std::memory_order_relaxed);
+  const auto begin = reinterpret_cast<std::uintptr_t>(b.base);
+  large_areas_.push_back({begin, begin + b.bytes, areas_.size() - 1});
 }
 
 inline bool leak_scan::has(std::size_t mark, mark_kind kind) const noexcept
@@ -110,11 +112,21 @@ inline const leak_scan::area* leak_scan::area_at(std::uintptr_t word) const noex
   const auto& numbers = numbers_[(word >> 32) - (lowest_ >> 32)];
   if (!numbers.empty())
     if (const std::uint32_t number = numbers[(word >> 16) & 0xFFFF]; number != 0) return &areas_[number - 1];
-  const region* r = region_of(reinterpret_cast<const void*>(word));
-  while (r != nullptr && r->owner != &self_) r = r->under;  // another resource's, cut from a block of this one
-  if (r == nullptr || r->kind != region_kind::checked_large) return nullptr;
+  const region* const r = region_of(reinterpret_cast<const void*>(word));
+  if (r == nullptr) return nullptr;
+  if (r->owner != &self_) return large_area_at(word);  // another resource's, perhaps cut from a block of this one
+  if (r->kind != region_kind::checked_large) return nullptr;
   const std::size_t number = static_cast<const large_block*>(r)->scan_number.load(std::memory_order_relaxed);
   return number - 1 < areas_.size() && areas_[number - 1].base == r->base ? &areas_[number - 1] : nullptr;
+}
+
+const leak_scan::area* leak_scan::large_area_at(std::uintptr_t word) const noexcept
+{
+  const auto behind = std::upper_bound(large_areas_.begin(), large_areas_.end(), word,
+                                       [](std::uintptr_t at, const large_area& a) { return at < a.begin; });
+  if (behind == large_areas_.begin()) return nullptr;
+  const large_area& a = *std::prev(behind);
+  return word < a.end ? &areas_[a.number] : nullptr;
 }
 
 // The slot that a word points into.
@@ -234,6 +246,8 @@ void leak_scan::for_each_mark_backwards(Want want, Visit visit)
 
 void leak_scan::prepare()
 {
+  std::sort(large_areas_.begin(), large_areas_.end(),
+            [](const large_area& a, const large_area& b) { return a.begin < b.begin; });
   if (!areas_.empty()) numbers_.resize((highest_ >> 32) - (lowest_ >> 32) + 1);
   for (std::size_t i = 0; i != areas_.size(); ++i) {
     if (areas_[i].records == nullptr) continue;

@@ -108,6 +108,7 @@ class leak_scan {
   void set(std::size_t mark, mark_kind kind) noexcept;
   void add_area(const area& a, std::size_t bytes);
   [[nodiscard]] const area* area_at(std::uintptr_t word) const noexcept;
+  [[nodiscard]] const area* large_area_at(std::uintptr_t word) const noexcept;
   [[nodiscard]] bool is_near(std::uintptr_t word) const noexcept { return word - lowest_ < highest_ - lowest_; }
   [[nodiscard]] bool locate(std::uintptr_t word, place& p) const noexcept;
   [[nodiscard]] bool counts(const place& p) const noexcept;
@@ -129,6 +130,11 @@ class leak_scan {
   leak_groups& groups_;
   std::uint32_t first_thread_;  // of this process
   list_of<area> areas_;
+  struct large_area {
+    std::uintptr_t begin, end;
+    std::size_t number;  // in areas_
+  };
+  list_of<large_area> large_areas_;  // by address
   std::uintptr_t lowest_ = 0;  // of all areas; nothing is between these while there is none
   std::uintptr_t highest_ = 0;
   list_of<list_of<std::uint32_t>>

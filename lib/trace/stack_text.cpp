@@ -108,7 +108,8 @@ void stack_writer::append_stack(const told_stack& stack)
     absl::Format(&out_, "    hint: the %d MiB for call stacks are used up, and this one may have been cut\n",
                  depot_limit >> 20);
   } else if (all_library && is_at_exit(stack.frames)) {
-    out_.append("    hint: a destructor of something static or thread_local, run at the end of its thread or of the program\n");
+    out_.append("    hint: a destructor of something static or thread_local, run at the end of its thread or of the "
+                "program\n");
   } else if (all_library && is_complete(stack.frames)) {
     out_.append("    hint: a call at the end of an optimised function leaves no frame of that function, except with "
                 "-fno-optimize-sibling-calls\n");
