@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE leak_owners
 #include <gpa/resource.hpp>
 
+#include "support/not_run.hpp"
 #include "support/suspects.hpp"
 #include "support/witness.hpp"
 
@@ -366,6 +367,10 @@ BOOST_AUTO_TEST_CASE(blocks_whose_pages_are_closed_are_reported)
     BOOST_TEST(r.detect_leaks() == 1u);
     BOOST_TEST(w.count(gpa::mistake::leak) == 1u);
     BOOST_TEST_REQUIRE(::mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0);
+#if GPA_TEST_ASAN
+    gpa::test::not_run_here("ASan stops at the planted write itself");
+    r.deallocate(p, bytes, 4'096);
+#else
     // One byte behind it, where the last page of the block cannot be read.
     static_cast<std::byte*>(p)[bytes] = std::byte{1};
     BOOST_TEST_REQUIRE(::mprotect(p, bytes, PROT_NONE) == 0);
@@ -373,5 +378,6 @@ BOOST_AUTO_TEST_CASE(blocks_whose_pages_are_closed_are_reported)
     BOOST_TEST_REQUIRE(::mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0);
     r.deallocate(p, bytes, 4'096);
     BOOST_TEST(w.count(gpa::mistake::overflow) == 1u);
+#endif
   }
 }
