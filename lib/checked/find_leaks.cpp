@@ -14,7 +14,7 @@ void checked_heap::find_leaks(leak_groups& groups, bool static_too) noexcept
 {
   try {
     const mutex_guard guard(scan_lock_);  // trim() must not take slabs away
-    leak_scan scan(owner_, large_, groups);
+    leak_scan scan(large_, groups);
     for (slab* s = slabs(); s != nullptr; s = s->next) scan.add(*s);
     large_.add_live(scan);
     scan.run(static_too);

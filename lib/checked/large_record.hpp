@@ -25,7 +25,6 @@ struct large_block : region {
   std::atomic<std::uint32_t> free_trace{0};
   std::atomic<std::uint16_t> alloc_thread{0};
   std::atomic<std::uint16_t> free_thread{0};
-  std::atomic<std::uint32_t> scan_number{0};  // in the leak scan that runs; belongs to its lock
   std::atomic<std::uint64_t> life{0};  // with options::profile: profile/profile.hpp
   std::size_t range_alignment = 0;  // as the range was taken
   bool entered = false;             // into the page map; a spare that was dropped never is

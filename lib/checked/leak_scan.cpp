@@ -29,8 +29,8 @@ constexpr auto reciprocals = [] {
 
 }  // namespace
 
-leak_scan::leak_scan(const owner& self, large_blocks& large, leak_groups& groups) noexcept
-    : self_(self), large_(large), groups_(groups), first_thread_(first_number_of_this_process())
+leak_scan::leak_scan(large_blocks& large, leak_groups& groups) noexcept
+    : large_(large), groups_(groups), first_thread_(first_number_of_this_process())
 {}
 
 void leak_scan::add_area(const area& a, std::size_t bytes)
@@ -54,7 +54,7 @@ void leak_scan::add(const slab& s)
            s.bytes);
 }
 
-void leak_scan::add(large_block& b)
+void leak_scan::add(const large_block& b)
 {
   add_area({.base = b.base,
             .records = nullptr,
@@ -64,7 +64,6 @@ void leak_scan::add(large_block& b)
             .used = 1,
             .size_class = 0},
            b.bytes);
-  b.scan_number.store(static_cast<std::uint32_t>(areas_.size()), std::memory_order_relaxed);
   const auto begin = reinterpret_cast<std::uintptr_t>(b.base);
   large_areas_.push_back({begin, begin + b.bytes, areas_.size() - 1});
 }
@@ -112,12 +111,7 @@ inline const leak_scan::area* leak_scan::area_at(std::uintptr_t word) const noex
   const auto& numbers = numbers_[(word >> 32) - (lowest_ >> 32)];
   if (!numbers.empty())
     if (const std::uint32_t number = numbers[(word >> 16) & 0xFFFF]; number != 0) return &areas_[number - 1];
-  const region* const r = region_of(reinterpret_cast<const void*>(word));
-  if (r == nullptr) return nullptr;
-  if (r->owner != &self_) return large_area_at(word);  // another resource's, perhaps cut from a block of this one
-  if (r->kind != region_kind::checked_large) return nullptr;
-  const std::size_t number = static_cast<const large_block*>(r)->scan_number.load(std::memory_order_relaxed);
-  return number - 1 < areas_.size() && areas_[number - 1].base == r->base ? &areas_[number - 1] : nullptr;
+  return large_area_at(word);  // without the page map: there another resource's region may stand before it
 }
 
 const leak_scan::area* leak_scan::large_area_at(std::uintptr_t word) const noexcept

@@ -34,7 +34,6 @@
 namespace gpa::detail {
 
 class large_blocks;
-class owner;
 struct large_block;
 
 /// What the scan knows of 64 slots, a bit each: one cache line.
@@ -55,11 +54,11 @@ static_assert(sizeof(scan_marks) == 64);
 
 class leak_scan {
  public:
-  leak_scan(const owner& self, large_blocks& large, leak_groups& groups) noexcept;
+  leak_scan(large_blocks& large, leak_groups& groups) noexcept;
 
-  /// All slabs and live large blocks of `self`, before run(). Throws std::bad_alloc.
+  /// All slabs and live large blocks of a heap, before run(). Throws std::bad_alloc.
   void add(const slab& s);
-  void add(large_block& b);
+  void add(const large_block& b);
 
   /// Throws std::bad_alloc, and then nothing was added to the groups. `static_too`: step 3.
   void run(bool static_too);
@@ -125,7 +124,6 @@ class leak_scan {
   template <class Want, class Visit>
   void for_each_mark_backwards(Want want, Visit visit);
 
-  const owner& self_;
   large_blocks& large_;
   leak_groups& groups_;
   std::uint32_t first_thread_;  // of this process
