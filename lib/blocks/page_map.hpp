@@ -15,6 +15,8 @@
 // that loses a race against clear_regions() reads old words, never unmapped ones.
 #pragma once
 
+#include "base/attributes.hpp"
+
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -53,6 +55,19 @@ extern constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root;
   const page_map_leaf* const leaf = page_map_root[branch].load(std::memory_order_acquire);
   if (leaf == nullptr) [[unlikely]] return nullptr;
   return leaf->regions[(address >> 16) & 0xFFFF].load(std::memory_order_acquire);
+}
+
+/// What the head of a region said that may be cleared, and its memory used for something else, while it is read.
+struct region_head {
+  const owner* holder;
+  region_kind kind;
+  const std::byte* base;
+};
+GPA_NO_SANITIZE inline region_head head_of(const region& r) noexcept
+{
+  return {.holder = *static_cast<owner* const volatile*>(&r.owner),
+          .kind = *static_cast<const volatile region_kind*>(&r.kind),
+          .base = *static_cast<std::byte* const volatile*>(&r.base)};
 }
 
 /// The same for many addresses, of which most lie within 4 GiB.

@@ -34,12 +34,6 @@ gpa::report report_about(const large_block& b, std::uint64_t word, const owner& 
   return r;
 }
 
-// Of a region that may be cleared meanwhile: its memory stays readable (page_map.hpp).
-GPA_NO_SANITIZE const owner* owner_of(const region& r) noexcept
-{
-  return *static_cast<owner* const volatile*>(&r.owner);
-}
-
 live_block live_block_of(const large_block& b, std::uint64_t word) noexcept
 {
   return {.address = b.base,
@@ -127,11 +121,12 @@ const large_block* large_blocks::live_at(const std::byte* base) const noexcept
 {
   const region* const r = region_of(base);
   if (r == nullptr) return nullptr;
+  const region_head head = head_of(*r);
   const large_block* b = nullptr;
-  if (owner_of(*r) != &owner_) {
+  if (head.holder != &owner_) {
     b = live_.first;
     while (b != nullptr && b->base != base) b = b->next;
-  } else if (r->kind == region_kind::checked_large && r->base == base) {
+  } else if (head.kind == region_kind::checked_large && head.base == base) {
     b = static_cast<const large_block*>(r);
   }
   return b != nullptr && is_live(large_state(b->word.load(std::memory_order_acquire))) ? b : nullptr;
