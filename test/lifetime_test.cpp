@@ -137,6 +137,8 @@ BOOST_AUTO_TEST_CASE(at_namespace_scope_it_is_the_same)
     BOOST_TEST(onward.status == 0);
     BOOST_TEST(onward.reports() == (tags{"leak", "use-after-deinit"}), boost::test_tools::per_element());
     BOOST_TEST(onward.says("test/programs/static_order.cpp:"));
+    BOOST_TEST(onward.says("    hint: a destructor of something static or thread_local, run at the end of its thread or of "
+                           "the program\n"));
   }
 }
 

@@ -221,10 +221,10 @@ struct thread_table_row {
 };
 
 /// Open addressing; at least a quarter of the rows is free. Before them, ways for those that share one of the six: used
-/// in turn they would take it from each other with every call, so only each 64th that is found here does.
+/// in turn they would take it from each other with every call, so only each 1 024th that is found here does.
 struct thread_table {
   static constexpr std::size_t near_count = 16;
-  static constexpr std::uint64_t near_uses = 64;
+  static constexpr std::uint64_t near_uses = 1024;
 
   way near[near_count];
   std::uint64_t near_left;  // until one gets its way again
