@@ -221,6 +221,13 @@ void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
   if (freed && limited) limit_.give_back(*k, bytes);
 }
 
+// Whether a block in that region could be so large where it stands. Spans of the fast heap may grow.
+static bool may_hold(const region* r, std::size_t bytes) noexcept
+{
+  if (r == nullptr || r->kind == region_kind::fast_large) return r != nullptr;
+  return bytes <= (r->kind == region_kind::checked_large ? r->bytes : r->slot_bytes);
+}
+
 bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std::size_t alignment,
                       const void* caller) noexcept
 {
@@ -234,12 +241,14 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
   if (k == nullptr) return false;
   const bool limited = limit_.is_set();
   const bool grows = new_bytes > old_bytes;
-  const bool possible =
-      new_bytes < most_bytes && (!limited || !grows || limit_.reserve(*k, new_bytes - old_bytes));
+  const region* const r = region_of(p);
+  if (limited && !grows) limit_.catch_up(*k);
+  // Reserved only where there may be room, or others would be refused meanwhile for nothing.
+  const bool possible = new_bytes < most_bytes &&
+                        (!limited || !grows || (may_hold(r, new_bytes) && limit_.reserve(*k, new_bytes - old_bytes)));
   const tools_quiet quiet;
   if (k->sole) k->note_own_peak();
   bool done = false;
-  const region* const r = region_of(p);
   const bool fast = r != nullptr && r->owner == this &&
                     (r->kind == region_kind::fast_slab || r->kind == region_kind::fast_large);
   if (k->checked || (k->partner != nullptr && !fast)) {
@@ -324,7 +333,8 @@ void core::trim(const void* caller) noexcept
 void core::ignore(const void* p, const void* caller) noexcept
 {
   if (options_.checks.is_never() || checked_.ignore(p)) return;
-  if (const region* const r = region_of(p); r != nullptr && r->owner == this && !options_.checks.is_always()) return;
+  // Of single blocks without checks nothing is known, and another resource may stand on one of them.
+  if (region_of(p) != nullptr && !options_.checks.is_always()) return;
   gpa::report r = report_of(judge(p, 0, 1, this), *this, p, 0, 0);
   r.kind = mistake::invalid_pointer;
   if (r.reason.empty()) r.reason = "no live block, so there is nothing to ignore";

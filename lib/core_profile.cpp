@@ -72,9 +72,10 @@ void core::reset_peak() noexcept
       for (cache_header* part = k; part != nullptr; part = part->partner)
         part->forget_peak();
   }
-  const totals t = sum();
-  peak_blocks_.store(static_cast<std::size_t>(std::max<std::int64_t>(t.live_blocks, 0)), std::memory_order_relaxed);
-  peak_bytes_.store(static_cast<std::size_t>(std::max<std::int64_t>(t.live_bytes, 0)), std::memory_order_relaxed);
+  // In this order: what others allocate from here on raises it.
+  peak_blocks_.store(0, std::memory_order_relaxed);
+  peak_bytes_.store(0, std::memory_order_relaxed);
+  note_peak(sum());
 }
 
 gpa::stack_trace core::origin(const void* p) const noexcept

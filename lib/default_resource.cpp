@@ -2,6 +2,7 @@
 #include <gpa/default_resource.hpp>
 
 #include "base/mutex.hpp"
+#include "default_resource_lock.hpp"
 #include "os/text.hpp"
 
 namespace gpa {
@@ -21,6 +22,9 @@ void warn(std::string_view words) noexcept
 }
 
 }  // namespace
+
+void detail::default_resource_lock() noexcept GPA_ACQUIRE(lock) { lock.lock(); }
+void detail::default_resource_unlock() noexcept GPA_RELEASE(lock) { lock.unlock(); }
 
 default_resource_guard::default_resource_guard(std::pmr::memory_resource* r) noexcept
 {

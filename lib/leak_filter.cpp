@@ -5,6 +5,7 @@
 #include "baseline.hpp"
 #include "environment.hpp"
 #include "os/files.hpp"
+#include "os/metadata.hpp"
 #include "suppressions.hpp"
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
@@ -12,8 +13,10 @@
 #include "trace/interned.hpp"
 #include "trace/symbolize.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <new>
 
 namespace gpa::detail {
@@ -54,10 +57,9 @@ std::string_view content_of(std::string_view key, std::string_view path, text& c
   return {};
 }
 
-filter read_filter() noexcept
+filter read_filter(text& complaints) noexcept
 {
   const settings& s = environment_settings();
-  text complaints;
   filter f;
   try {
     f.unwanted = suppressions(content_of("suppressions", s.suppressions, complaints), s.suppressions, complaints);
@@ -65,27 +67,41 @@ filter read_filter() noexcept
   } catch (const std::bad_alloc&) {
     complaints.append("gpa: warning: no memory for all suppressions and the baseline\n");
   }
-  if (!complaints.empty()) complaints.write_to_stderr();
   return f;
 }
 
-// Never destroyed: the last leaks are told after the last static destructor.
-const filter& environment_filter() noexcept
+constinit std::atomic<const filter*> known_filter{nullptr};
+
+// Never destroyed: the last leaks are told after the last static destructor. Threads may read the files at once, and one
+// of them is believed: a child of a fork meanwhile waits for nobody. Null: no memory for it.
+const filter* environment_filter() noexcept
 {
-  alignas(filter) static std::byte storage[sizeof(filter)];
-  static const filter* const f = new (storage) filter(read_filter());
-  return *f;
+  const filter* known = known_filter.load(std::memory_order_acquire);
+  if (known != nullptr) return known;
+  void* const place = metadata_allocate(sizeof(filter));
+  if (place == nullptr) return nullptr;
+  text complaints;
+  auto* const fresh = new (place) filter(read_filter(complaints));
+  if (known_filter.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) {
+    if (!complaints.empty()) complaints.write_to_stderr();
+    return fresh;
+  }
+  std::destroy_at(fresh);
+  metadata_free(place, sizeof(filter));
+  return known;
 }
 
+using fingerprints = hash_set<std::uint64_t>;
+
 constinit mutex written_lock;
+alignas(fingerprints) std::byte written_storage[sizeof(fingerprints)];
+constinit fingerprints* written GPA_GUARDED_BY(written_lock) = nullptr;  // never destroyed
 
 // Whether this process has not written the fingerprint yet.
 bool is_first(std::uint64_t fingerprint)
 {
-  using fingerprints = hash_set<std::uint64_t>;
-  alignas(fingerprints) static std::byte storage[sizeof(fingerprints)];
-  static auto* const written = new (storage) fingerprints;
   const mutex_guard guard(written_lock);
+  if (written == nullptr) written = new (written_storage) fingerprints;
   return written->insert(fingerprint).second;
 }
 
@@ -122,13 +138,14 @@ leak_verdict fate_of(const gpa::report& leak) noexcept
   const settings& s = environment_settings();
   if (s.suppressions.empty() && s.baseline.empty() && s.write_baseline.empty()) return {};
   const errno_keeper keeper;
-  const filter& f = environment_filter();
+  const filter* const f = environment_filter();
+  if (f == nullptr) return {};
   try {
     const frame_list stack = symbolize(leak.allocated.addresses());
     if (stack.empty()) return {};
-    if (const std::string_view p = f.unwanted.match(stack); !p.empty()) return {leak_fate::suppressed, p};
+    if (const std::string_view p = f->unwanted.match(stack); !p.empty()) return {leak_fate::suppressed, p};
     const std::uint64_t fingerprint = fingerprint_of(stack);
-    if (f.known.contains(fingerprint)) return {leak_fate::known, {}};
+    if (f->known.contains(fingerprint)) return {leak_fate::known, {}};
     if (!s.write_baseline.empty()) write_to_baseline(s.write_baseline, fingerprint, leak, stack);
   } catch (...) {
     // No memory for names: better told than lost.

@@ -1,6 +1,7 @@
 #include "registry.hpp"
 
 #include "core.hpp"
+#include "default_resource_lock.hpp"
 #include "leak_filter.hpp"
 
 #include "base/mutex.hpp"
@@ -36,7 +37,7 @@ constinit std::array<core*, most_retired> retired GPA_GUARDED_BY(lock){};
 constinit std::size_t next_retired GPA_GUARDED_BY(lock) = 0;
 constinit void* symbols GPA_GUARDED_BY(lock) = nullptr;  // during a fork
 
-// Locks are taken in the order registry, cores, leak filter, interned texts, sharing of slabs, sampled ranges, loader,
+// Locks are taken in the order registry, cores, default resource, leak filter, interned texts, sharing of slabs, sampled ranges, loader,
 // metadata, and held across the fork. Nobody else ever holds the locks of two cores, so their order among themselves does
 // not matter.
 void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
@@ -45,6 +46,7 @@ void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   symbols = take_symbols_at_rest();
   if (cores != nullptr)
     for (const auto& [birth, c] : *cores) c->lock_for_fork();
+  default_resource_lock();
   leak_filter_lock();
   interned_lock();
   sharing_lock();
@@ -61,6 +63,7 @@ void unlock_after_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   sharing_unlock();
   interned_unlock();
   leak_filter_unlock();
+  default_resource_unlock();
   if (cores != nullptr)
     for (const auto& [birth, c] : *cores) c->unlock_after_fork();
   lock.unlock();
@@ -137,15 +140,19 @@ void drop(core& c) noexcept
 
 }  // namespace
 
+// Before the program has handlers of its own: those that were registered first are called last before a fork, and first
+// after it. So what a program's handlers lock it has already when ours lock, and may allocate again when its own run.
+[[gnu::constructor(101)]] static void register_fork_handlers() noexcept
+{
+  ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
 std::uint64_t next_number() noexcept { return numbers.fetch_add(1, std::memory_order_relaxed) + 1; }
 
 void register_core(core& c)
 {
   const mutex_guard guard(lock);
-  if (cores == nullptr) {
-    cores = new (storage) core_map;
-    ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-  }
+  if (cores == nullptr) cores = new (storage) core_map;
   cores->emplace(c.birth(), &c);
 }
 

@@ -157,8 +157,8 @@ BOOST_FIXTURE_TEST_CASE(a_refusal_changes_nothing, fixture)
   upstream.refuse(0, recording_upstream::never);
   BOOST_TEST(above.allocate(k, 24, 8) == nullptr);
   BOOST_TEST(above.allocate(k, 200'000, 8) == nullptr);
-  BOOST_TEST(pages.allocate(k, std::size_t{1} << 46, 8) == nullptr);
-  BOOST_TEST(pages.allocate(k, 8, std::size_t{1} << 46) == nullptr);
+  BOOST_TEST(pages.allocate(k, std::size_t{1} << 47, 8) == nullptr);
+  BOOST_TEST(pages.allocate(k, 8, std::size_t{1} << 47) == nullptr);
   BOOST_TEST(k.counts.live_blocks() == 0);
   BOOST_TEST(k.counts.allocated_bytes.load() == 0u);
   BOOST_TEST(above.held_bytes() == 0u);

@@ -226,14 +226,14 @@ BOOST_AUTO_TEST_CASE(a_refused_operation_has_its_line_too)
       gpa::resource r({.name = "logged", .checks = c, .memory_limit = 100, .log_operations = true});
       static_cast<void>(r.try_allocate(101, 16));
       r.set_memory_limit(gpa::unlimited);
-      static_cast<void>(r.try_allocate(std::size_t{1} << 46, 8));
+      static_cast<void>(r.try_allocate((std::size_t{1} << 47) - 65'536, 8));
       static_cast<void>(r.try_allocate(static_cast<std::size_t>(-8), 8));
     }));
     BOOST_REQUIRE(lines.size() == 3u);
     BOOST_TEST(lines[0] == "gpa: resource \"logged\": allocate 101 bytes aligned to 16 refused, allocation no. 1");
     for (const std::size_t i : {1U, 2U})
       BOOST_TEST(lines[i].ends_with(" bytes aligned to 8 refused, allocation no. " + std::to_string(i + 1)));
-    BOOST_TEST(starts_with(lines[1], "gpa: resource \"logged\": allocate 70368744177664 bytes"));
+    BOOST_TEST(starts_with(lines[1], "gpa: resource \"logged\": allocate 140737488289792 bytes"));
     BOOST_TEST(starts_with(lines[2], "gpa: resource \"logged\": allocate 18446744073709551608 bytes"));
   }
 }

@@ -177,10 +177,12 @@ BOOST_AUTO_TEST_CASE(reports_are_written_while_resources_begin_and_end)
   const outcome o = under("report_signal=1:profile=1:report_path=" + f.file("%n.json"), [] {
     const gpa::resource first(named("first"));  // from here on the signal is answered
     std::atomic<bool> stop{false};
+    std::atomic<int> begun{0};
     std::vector<std::thread> threads;
     for (const char* const name : {"a", "b"}) {
-      threads.emplace_back([name, &stop] {
-        while (!stop) {
+      threads.emplace_back([name, &stop, &begun] {
+        for (int round = 0; !stop; ++round) {
+          if (round == 1) ++begun;
           gpa::resource r(named(name));
           for (int i = 0; i != 200; ++i) discard(r, obtain(r, 100), 100);
           static_cast<void>(obtain(r, 200'000));
@@ -191,7 +193,7 @@ BOOST_AUTO_TEST_CASE(reports_are_written_while_resources_begin_and_end)
       });
     }
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-    while (std::chrono::steady_clock::now() < end) {
+    while (std::chrono::steady_clock::now() < end || begun != 2) {
       ::raise(SIGUSR2);
       ::usleep(1000);
     }

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <memory_resource>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -23,6 +24,27 @@ gpa::options checked(witness& w, std::string_view name)
 {
   return w.listening({.name = name, .checks = gpa::checks::always()});
 }
+
+// Hands on to another one, and remembers what that gave last.
+class in_between final : public std::pmr::memory_resource {
+ public:
+  explicit in_between(gpa::resource& r) : under_(r) {}
+  [[nodiscard]] void* last() const { return last_; }
+
+ private:
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override
+  {
+    return last_ = under_.allocate(bytes, alignment);
+  }
+  void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override
+  {
+    under_.deallocate(p, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  gpa::resource& under_;
+  void* last_ = nullptr;
+};
 
 }  // namespace
 
@@ -45,6 +67,27 @@ BOOST_AUTO_TEST_CASE(blocks_that_another_resource_stands_on_are_leaks_like_other
   static_cast<void>(w.take());
   BOOST_TEST(lower.detect_leaks() == 0u);
   BOOST_TEST(w.count() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_block_that_another_resource_stands_on_can_be_asked_about_and_ignored)
+{
+  witness w;
+  for (const gpa::checks checks : {gpa::checks::always(), gpa::checks::one_in(2)}) {
+    gpa::resource lower(w.listening({.name = "lower", .checks = checks}));
+    in_between between(lower);
+    gpa::resource upper(checked(w, "upper"), &between);
+    void* const p = upper.allocate(100, 8);
+    BOOST_TEST_REQUIRE(between.last() != nullptr);
+    if (checks.is_always()) BOOST_TEST(!lower.origin(between.last()).empty());
+    lower.ignore(between.last());
+    BOOST_TEST(w.count() == 0u);
+    if (checks.is_always()) BOOST_TEST(lower.detect_leaks() == lower.stats().live_blocks - 1);
+    upper.deallocate(p, 100, 8);
+    static_cast<void>(w.take());
+    BOOST_TEST(upper.deinit() == gpa::check::ok);
+    BOOST_TEST(lower.deinit() == gpa::check::ok);
+    BOOST_TEST(w.count() == 0u);
+  }
 }
 
 // What lies on a block comes and goes meanwhile.

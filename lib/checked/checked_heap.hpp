@@ -187,6 +187,15 @@ class checked_heap {
   [[nodiscard]] GPA_NOINLINE bool refill(checked_cache& k, unsigned c) noexcept;
   [[nodiscard]] slab* new_slab(unsigned c, bool at_any_price) noexcept;
   void delete_slab(slab& s) noexcept;
+  /// The page map has lost it already.
+  void delete_unlisted(slab& s) noexcept;
+  /// Whether what was found for `p` is a slab of ours, which then stays. Of another resource it may end meanwhile: that
+  /// was cut from a large block, perhaps one of ours.
+  [[nodiscard]] bool is_slab_here(const region* found, const std::byte* p) const noexcept GPA_REQUIRES(scan_lock_)
+  {
+    const region_head head = head_of(*found);
+    return head.holder == &owner_ && head.kind == region_kind::checked_slab && region_of(p) == found;
+  }
   [[nodiscard]] GPA_NOINLINE bool make_room(checked_cache& k, unsigned c) noexcept;
   [[nodiscard]] static bool make_ring(checked_cache& k, unsigned c) noexcept;
   void drain(checked_cache& k, unsigned c, bool all) noexcept GPA_REQUIRES(classes_[c].lock);
@@ -238,7 +247,7 @@ class checked_heap {
   small_mutex tolerance_lock_;                         // taken after one of a class, if both are
   tolerance tolerance_;                                // under it, but for note_more() and note_less()
   mutex damage_lock_;  // who looks at damage twice (verify) excludes who is about to tell it
-  mutex scan_lock_;    // verify and trim exclude each other
+  mutable mutex scan_lock_;  // verify and trim exclude each other
   large_blocks large_;
 };
 

@@ -43,9 +43,7 @@ std::size_t checked_heap::copy_live(const void* block, std::span<std::byte> to) 
   const mutex_guard guard(scan_lock_);
   const region* const r = region_of(place);
   if (r == nullptr) return 0;
-  const region_head head = head_of(*r);  // another resource's may end meanwhile: it was cut from a large block of ours
-  if (head.holder != &owner_ || head.kind == region_kind::checked_large) return large_.copy_live(place, 0, to);
-  if (head.kind != region_kind::checked_slab) return 0;
+  if (!is_slab_here(r, place)) return large_.copy_live(place, 0, to);
   const auto& s = static_cast<const slab&>(*r);
   const quotient slot = s.slot_at(static_cast<std::size_t>(place - s.base));
   live_block b;

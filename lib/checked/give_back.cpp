@@ -71,6 +71,11 @@ slab* checked_heap::slabs() noexcept
 void checked_heap::delete_slab(slab& s) noexcept
 {
   clear_region(s);
+  delete_unlisted(s);
+}
+
+void checked_heap::delete_unlisted(slab& s) noexcept
+{
   held_.fetch_sub(s.held, std::memory_order_relaxed);
   supply_.give_back(s.base, s.bytes, granule_size);
   metadata_free(s.free_bits, records_bytes(s.fitting()), bits_bytes(s.fitting()) + s.touched * sizeof(record));
@@ -144,6 +149,7 @@ void checked_heap::trim() noexcept
   {
     const mutex_guard scanning(scan_lock_);  // verify() must not read pages that go
     if (!supply_.from_system()) unlinked = unlink_unused();
+    for (const slab* s = unlinked; s != nullptr; s = s->next) clear_region(*s);  // scans look there, too
     for (slab* s = supply_.from_system() ? slabs() : nullptr; s != nullptr; s = s->next) {
       const unsigned c = s->size_class;
       const mutex_guard guard(classes_[c].lock);
@@ -160,7 +166,7 @@ void checked_heap::trim() noexcept
   while (unlinked != nullptr) {  // calls the upstream: no lock held
     slab& s = *unlinked;
     unlinked = s.next;
-    delete_slab(s);
+    delete_unlisted(s);
   }
   large_.trim();
 }
@@ -282,19 +288,12 @@ void checked_heap::salvage(checked_cache& k) noexcept
 
 bool checked_heap::ignore(const void* p) noexcept
 {
+  if (const region* const r = region_of(p); r != nullptr && head_of(*r).holder != &owner_)
+    return large_.ignore(static_cast<const std::byte*>(p));  // another resource may stand on it
   for (;;) {
     const judgement j = judge(p, 0, 1, &owner_);
     if (j.belongs_to != &owner_ || j.offset != 0) return false;
-    if (j.large != nullptr) {
-      const slot_state state = large_state(j.word);
-      if (!is_live(state)) return false;
-      if (is_ignored(state)) return true;
-      std::uint64_t seen = j.word;
-      const slot_state ignored =
-          state == slot_state::live ? slot_state::live_ignored : slot_state::ignored_inspected;
-      if (j.large->word.compare_exchange_strong(seen, large_with_state(seen, ignored))) return true;
-      continue;
-    }
+    if (j.large != nullptr) return large_blocks::ignore(*j.large, j.word);
     if (j.small == nullptr) return false;
     const slot_state state = state_of(tag_of(j.word));
     if (!is_live(state)) return false;

@@ -85,7 +85,11 @@ class large_blocks {
   /// All live blocks. Throws std::bad_alloc.
   void add_live(leak_scan& scan);
   /// The live block that starts at `base`. False when there is none.
-  [[nodiscard]] bool read_live(const std::byte* base, live_block& b) noexcept;
+  [[nodiscard]] bool read_live(const std::byte* base, live_block& b) const noexcept;
+  /// The same is meant to stay. False when there is none.
+  [[nodiscard]] bool ignore(const std::byte* base) noexcept;
+  /// The same of a block that is known, whose word was `word`. False: it is not live any more.
+  [[nodiscard]] static bool ignore(large_block& b, std::uint64_t word) noexcept;
   /// Copies what the live block holds at `offset`, as far as it goes and can be read; returns how much. A freed block's
   /// pages go under the lock that is held meanwhile.
   [[nodiscard]] std::size_t copy_live(const std::byte* base, std::size_t offset, std::span<std::byte> to) noexcept;
@@ -107,8 +111,8 @@ class large_blocks {
   void become_child() noexcept;
 
  private:
-  /// The word of the live block that starts at `base`; 0 when there is none.
-  [[nodiscard]] const large_block* live_at(const std::byte* base) const noexcept GPA_REQUIRES(lock_);
+  /// The live block that starts at `base`, or null.
+  [[nodiscard]] large_block* live_at(const std::byte* base) const noexcept GPA_REQUIRES(lock_);
   struct block_list {
     large_block* first = nullptr;  // newest
     large_block* last = nullptr;   // oldest
@@ -151,6 +155,7 @@ class large_blocks {
   [[nodiscard]] bool is_written(const large_block& b) const noexcept;
   void keep_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
   void leave_freed(large_block& b) noexcept GPA_REQUIRES(lock_);
+  void leave_map(large_block& b) noexcept GPA_REQUIRES(lock_);
   void limit_quarantine() noexcept;
   [[nodiscard]] bool protect_oldest(std::size_t most_bytes) noexcept;
   enum class kept : std::uint8_t { live, freed, filled };
@@ -172,7 +177,7 @@ class large_blocks {
   std::atomic<std::size_t> held_{0};
   std::atomic<bool> fills_{false};  // blocks of the system's were filled
 
-  mutex lock_;
+  mutable mutex lock_;
   block_list live_ GPA_GUARDED_BY(lock_);
   block_list freed_ GPA_GUARDED_BY(lock_);   // closed, or zeros
   block_list filled_ GPA_GUARDED_BY(lock_);  // with poison

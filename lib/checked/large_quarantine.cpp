@@ -181,6 +181,7 @@ bool large_blocks::forget_oldest(kept as, std::size_t most_blocks, std::size_t m
       large_block& b = *blocks.last;
       oldest[count] = &b;
       leave_freed(b);
+      leave_map(b);
     }
   }
   for (std::size_t i = 0; i != count; ++i)
@@ -189,7 +190,14 @@ bool large_blocks::forget_oldest(kept as, std::size_t most_blocks, std::size_t m
   return true;
 }
 
-// Blocks that stand in no list any more lose their ranges and their records.
+// Together with the list that it stood in, so that whoever has the lock finds no record that is about to go.
+void large_blocks::leave_map(large_block& b) noexcept
+{
+  if (b.entered) clear_region(b);
+  b.entered = false;
+}
+
+// Blocks that stand in no list any more, nor in the page map, lose their ranges and their records.
 void large_blocks::remove(std::span<large_block*> gone) noexcept
 {
   std::ranges::sort(gone, {}, [](const large_block* b) { return address(b->base); });
@@ -199,7 +207,6 @@ void large_blocks::remove(std::span<large_block*> gone) noexcept
     std::size_t bytes = 0;
     do {
       large_block& b = *gone[i++];
-      if (b.entered) clear_region(b);
       note_gone(b);
       const bool held = b.filled || is_live(large_state(b.word.load(std::memory_order_relaxed)));
       if (held) held_.fetch_sub(b.bytes, std::memory_order_relaxed);
@@ -231,6 +238,7 @@ void large_blocks::remove_all(kept as) noexcept
         } else {
           leave_freed(b);
         }
+        leave_map(b);
       }
     }
     if (count == 0) return;

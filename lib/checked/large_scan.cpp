@@ -117,27 +117,45 @@ void large_blocks::add_live(leak_scan& scan)
 // A block leaves the list of live ones under the lock, and its pages go after that.
 // Another resource may have cut regions of its own from the block, and then theirs are found first. Nothing keeps those
 // while we look, so that what lies under them is searched for in our own list.
-const large_block* large_blocks::live_at(const std::byte* base) const noexcept
+large_block* large_blocks::live_at(const std::byte* base) const noexcept
 {
-  const region* const r = region_of(base);
+  region* const r = region_of(base);
   if (r == nullptr) return nullptr;
   const region_head head = head_of(*r);
-  const large_block* b = nullptr;
+  large_block* b = nullptr;
   if (head.holder != &owner_) {
     b = live_.first;
     while (b != nullptr && b->base != base) b = b->next;
   } else if (head.kind == region_kind::checked_large && head.base == base) {
-    b = static_cast<const large_block*>(r);
+    b = static_cast<large_block*>(r);
   }
   return b != nullptr && is_live(large_state(b->word.load(std::memory_order_acquire))) ? b : nullptr;
 }
 
-bool large_blocks::read_live(const std::byte* base, live_block& b) noexcept
+bool large_blocks::read_live(const std::byte* base, live_block& b) const noexcept
 {
   const mutex_guard guard(lock_);
   const large_block* const place = live_at(base);
   if (place != nullptr) b = live_block_of(*place, place->word.load(std::memory_order_acquire));
   return place != nullptr;
+}
+
+bool large_blocks::ignore(const std::byte* base) noexcept
+{
+  const mutex_guard guard(lock_);
+  large_block* const b = live_at(base);
+  return b != nullptr && ignore(*b, b->word.load(std::memory_order_acquire));
+}
+
+bool large_blocks::ignore(large_block& b, std::uint64_t word) noexcept
+{
+  for (;;) {
+    const slot_state state = large_state(word);
+    if (!is_live(state)) return false;
+    if (is_ignored(state)) return true;
+    const slot_state ignored = state == slot_state::live ? slot_state::live_ignored : slot_state::ignored_inspected;
+    if (b.word.compare_exchange_strong(word, large_with_state(word, ignored))) return true;
+  }
 }
 
 std::size_t large_blocks::copy_live(const std::byte* base, std::size_t offset, std::span<std::byte> to) noexcept
@@ -160,6 +178,7 @@ bool large_blocks::free_buried(large_block& b, std::uint64_t word) noexcept
   {
     const mutex_guard guard(lock_);
     live_.remove(b);
+    leave_map(b);
   }
   held_.fetch_sub(b.bytes, std::memory_order_relaxed);  // remove() counts live blocks only
   std::array gone{&b};

@@ -95,24 +95,14 @@ void large_blocks::visit_live(live_visitor& v) noexcept
 live_block checked_heap::find_live(const void* p) const noexcept
 {
   live_block b;
-  const region* const found = region_of(p);
-  if (found == nullptr || found->owner != &owner_) return {};
-  if (found->kind == region_kind::checked_large) {
-    const auto& large = static_cast<const large_block&>(*found);
-    if (p != large.base) return {};
-    std::uint64_t word = 0;
-    do {
-      word = large.word.load(std::memory_order_acquire);
-      if (!is_live(large_state(word))) return {};
-      b = described(large, word);
-      std::atomic_thread_fence(std::memory_order_acquire);
-    } while (large.word.load(std::memory_order_relaxed) != word);  // it may be of two blocks
-  } else if (found->kind == region_kind::checked_slab) {
-    const auto& s = static_cast<const slab&>(*found);
-    const auto [index, exact] = s.slot_at(static_cast<std::size_t>(static_cast<const std::byte*>(p) - s.base));
-    if (!exact || !describe(s, index, b)) return {};
-  }
-  return b;
+  const auto* const place = static_cast<const std::byte*>(p);
+  const mutex_guard guard(scan_lock_);
+  const region* const found = region_of(place);
+  if (found == nullptr) return {};
+  if (!is_slab_here(found, place)) return large_.read_live(place, b) ? b : live_block{};
+  const auto& s = static_cast<const slab&>(*found);
+  const auto [index, exact] = s.slot_at(static_cast<std::size_t>(place - s.base));
+  return exact && describe(s, index, b) ? b : live_block{};
 }
 
 block_notes checked_heap::notes_of(const void* p, bool with_life) const noexcept

@@ -168,16 +168,18 @@ void profile::forget_live() noexcept
 void profile::reset_peaks() noexcept
 {
   const std::uint32_t end = count_.load(std::memory_order_acquire);
-  const auto copy = [](std::atomic<std::int64_t>& to, const std::atomic<std::int64_t>& from) {
-    to.store(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  // In this order: what others allocate from here on raises it.
+  const auto restart = [](std::atomic<std::int64_t>& peak, const std::atomic<std::int64_t>& live) {
+    peak.store(0, std::memory_order_relaxed);
+    raise(peak, live.load(std::memory_order_relaxed));
   };
   for (std::uint32_t i = 1; i != end; ++i) {
-    copy(sites_[i].peak_bytes, sites_[i].live_bytes);
-    copy(sites_[i].peak_blocks, sites_[i].live_blocks);
+    restart(sites_[i].peak_bytes, sites_[i].live_bytes);
+    sites_[i].peak_blocks.store(sites_[i].live_blocks.load(std::memory_order_relaxed), std::memory_order_relaxed);
     sites_[i].seen.store(no_peak, std::memory_order_relaxed);  // what it holds now, it held then
   }
-  copy(peak_bytes_, live_bytes_);
-  copy(peak_blocks_, live_blocks_);
+  restart(peak_bytes_, live_bytes_);
+  restart(peak_blocks_, live_blocks_);
   peak_time_.store(microseconds(), std::memory_order_relaxed);
 }
 

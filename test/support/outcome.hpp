@@ -3,7 +3,7 @@
 
 #include "support/resident.hpp"
 
-#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,7 +54,7 @@ inline std::ostream& operator<<(std::ostream& to, const outcome& o)
 namespace detail {
 
 // A file without a name: a child that prints more than a pipe holds must not wait for us.
-inline int open_nameless() { return ::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); }
+inline int open_nameless() { return ::memfd_create("output", MFD_CLOEXEC); }
 
 inline std::string contents(int file)
 {
