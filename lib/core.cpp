@@ -310,8 +310,8 @@ check core::deinit(const void* caller) noexcept
                    caller != nullptr ? "found by deinit()" : "found when the resource ended"});
   tell_unshown();
   verdict_ = leaked != 0 ? check::leak : reporter_.mistakes() != 0 ? check::misuse : check::ok;
+  gate_.close();  // so that no older report takes the place of this one
   write_wanted_report("deinit");
-  gate_.close();
   publish_id(dead_id);
   life_.store(life::deinitialised, std::memory_order_relaxed);
   checked_.bury();

@@ -38,6 +38,7 @@
 
 namespace gpa::detail {
 
+struct document;
 struct leak_group;
 struct site_counts;
 
@@ -93,10 +94,12 @@ class core final : public owner {
   [[nodiscard]] traced_memory traced() noexcept;
   void reset_peak() noexcept;
   [[nodiscard]] gpa::stack_trace origin(const void* p) const noexcept;
-  /// 0 or an errno. Throws std::bad_alloc.
-  [[nodiscard]] int write_report(std::string_view path, std::string_view reason);
+  /// All that a JSON document says, but for what needs names. Throws std::bad_alloc.
+  [[nodiscard]] document describe(std::string_view reason);
   /// Where GPA_OPTIONS says, if it does; a warning where that fails.
   void write_wanted_report(std::string_view reason) noexcept;
+  /// Whether GPA_OPTIONS has a say here.
+  [[nodiscard]] bool heeds_environment() const noexcept { return options_.environment != environment::ignored; }
   void set_memory_limit(std::size_t bytes) noexcept;
   [[nodiscard]] std::size_t memory_limit() const noexcept { return limit_.bytes(); }
   /// process_resource() at exit: what is live, what static storage still points at counted apart.

@@ -207,6 +207,14 @@ try {
   // reserve() refused, and nobody was entered.
 }
 
+core* enter_core(std::uint64_t birth) noexcept
+{
+  const mutex_guard guard(lock);
+  if (cores == nullptr) return nullptr;
+  const auto found = cores->find(birth);
+  return found != cores->end() && found->second->enter() ? found->second : nullptr;
+}
+
 void retire_core(core& c) noexcept
 {
   {

@@ -46,6 +46,8 @@ struct registry_entry {
 
 /// Every core that has not ended, entered; leave() follows for each. Without memory for the list, fewer.
 void enter_cores(list_of<core*>& entered) noexcept;
+/// The one of that birth number, entered; null if it has ended.
+[[nodiscard]] core* enter_core(std::uint64_t birth) noexcept;
 
 /// A dead core without blocks: it can be asked about a while longer (the last 128 of them), then it is destroyed.
 void retire_core(core& c) noexcept;

@@ -7,6 +7,11 @@
 
 namespace gpa::detail {
 
+struct document;
+
+/// Looks up its names and writes it. 0, or an errno. Throws std::bad_alloc.
+[[nodiscard]] int write_document(document& d, std::string_view path);
+
 /// Writes those of all resources that are alive, if `report_path` is set.
 void write_all_reports(std::string_view reason) noexcept;
 

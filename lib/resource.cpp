@@ -8,6 +8,8 @@
 #include "base/attributes.hpp"
 #include "front_door.hpp"
 #include "late_handle.hpp"
+#include "profile/document.hpp"
+#include "report_writing.hpp"
 
 #include <string>
 #include <system_error>
@@ -89,7 +91,8 @@ void resource::reset_peak() noexcept { front_.heart->reset_peak(); }
 
 void resource::write_report(std::string_view file) const
 {
-  if (const int error = front_.heart->write_report(file, "request"); error != 0)
+  detail::document d = front_.heart->describe("request");
+  if (const int error = detail::write_document(d, file); error != 0)
     throw std::system_error(error, std::generic_category(),
                             "gpa::resource: cannot write the report " + std::string(file));
 }

@@ -8,6 +8,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -206,4 +207,28 @@ BOOST_AUTO_TEST_CASE(reports_are_written_while_resources_begin_and_end)
     BOOST_TEST(o.err == "");
   }
   for (const char* const name : {"a.json", "b.json"}) BOOST_TEST(read(f.file(name)).get<int>("gpa_report") == 1);
+}
+
+// Unloading holds the loader's lock while the library's resource ends, and a report asks for that lock.
+BOOST_AUTO_TEST_CASE(reports_are_written_while_a_library_with_a_resource_is_unloaded)
+{
+  const folder f;
+  const outcome o = under("report_signal=1:report_path=" + f.file("%n.json"), [] {
+    ::alarm(60);
+    const gpa::resource first(named("first"));
+    for (int i = 0; i != 40; ++i) {
+      void* const library = ::dlopen(beside_this("programs/holds_resource.so").c_str(), RTLD_NOW);
+      if (library == nullptr) ::_exit(3);
+      reinterpret_cast<void (*)()>(::dlsym(library, "keep_in_library"))();
+      ::raise(SIGUSR2);
+      ::usleep(static_cast<useconds_t>(i) * 100);  // in the midst of it, one time or another
+      ::dlclose(library);
+    }
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.err == "");
+  }
+  BOOST_TEST(read(f.file("in a library.json")).get<std::string>("process.reason") == "deinit");
 }

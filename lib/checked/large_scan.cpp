@@ -3,7 +3,7 @@
 
 #include "checked/evidence.hpp"
 #include "checked/fill.hpp"
-#include "checked/leak_scan.hpp"
+#include "checked/live_scan.hpp"
 #include "checked/peek.hpp"
 #include "os/containers.hpp"
 #include "os/pages.hpp"
@@ -32,16 +32,6 @@ gpa::report report_about(const large_block& b, std::uint64_t word, const owner& 
                                  b.alloc_thread.load(std::memory_order_relaxed));
   r.here = here;
   return r;
-}
-
-live_block live_block_of(const large_block& b, std::uint64_t word) noexcept
-{
-  return {.address = b.base,
-          .bytes = large_bytes(word),
-          .alignment = large_alignment(word),
-          .trace = b.alloc_trace.load(std::memory_order_relaxed),
-          .thread = b.alloc_thread.load(std::memory_order_relaxed),
-          .ignored = is_ignored(large_state(word))};
 }
 
 }  // namespace

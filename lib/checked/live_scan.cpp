@@ -14,16 +14,6 @@ namespace {
 // How many large blocks are looked at under one hold of their lock. Some 20 microseconds: nobody waits longer.
 constexpr std::size_t large_batch = 256;
 
-live_block described(const large_block& b, std::uint64_t word) noexcept
-{
-  return {.address = b.base,
-          .bytes = large_bytes(word),
-          .alignment = large_alignment(word),
-          .trace = b.alloc_trace.load(std::memory_order_relaxed),
-          .thread = b.alloc_thread.load(std::memory_order_relaxed),
-          .ignored = is_ignored(large_state(word))};
-}
-
 // False: it is not live, or no longer the same block.
 bool describe(const slab& s, std::size_t index, live_block& b) noexcept
 {
@@ -54,6 +44,16 @@ std::atomic<std::uint64_t>* lives_of(slab& s) noexcept
 
 }  // namespace
 
+live_block live_block_of(const large_block& b, std::uint64_t word) noexcept
+{
+  return {.address = b.base,
+          .bytes = large_bytes(word),
+          .alignment = large_alignment(word),
+          .trace = b.alloc_trace.load(std::memory_order_relaxed),
+          .thread = b.alloc_thread.load(std::memory_order_relaxed),
+          .ignored = is_ignored(large_state(word))};
+}
+
 void checked_heap::visit_live(live_visitor& v) noexcept
 {
   const mutex_guard guard(scan_lock_);  // trim() must not take slabs away
@@ -82,7 +82,7 @@ void large_blocks::visit_live(live_visitor& v) noexcept
       begun = true;
       for (std::size_t seen = 0; b != nullptr && seen != large_batch; b = b->next, ++seen) {
         const std::uint64_t word = b->word.load(std::memory_order_acquire);
-        if (is_live(large_state(word))) batch[count++] = described(*b, word);
+        if (is_live(large_state(word))) batch[count++] = live_block_of(*b, word);
       }
       more = b != nullptr;
       if (more) live_.insert_before(*b, bookmark);

@@ -3,6 +3,8 @@
 
 #include "checked/leak_scan.hpp"
 
+#include <cstdint>
+
 namespace gpa::detail {
 
 /// Who wants to see them.
@@ -13,5 +15,8 @@ class live_visitor {
  protected:
   ~live_visitor() = default;
 };
+
+/// A large block as its record describes it, whose word was read once.
+[[nodiscard]] live_block live_block_of(const large_block& b, std::uint64_t word) noexcept;
 
 }  // namespace gpa::detail

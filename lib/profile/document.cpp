@@ -33,10 +33,10 @@ void write_process(json& out, std::string_view reason)
 
 void write_resource(json& out, const document& d)
 {
-  const gpa::checks& c = d.options.checks;
-  out.key("resource").begin_object().key("name").string(d.options.name);
+  const gpa::checks& c = d.checks;
+  out.key("resource").begin_object().key("name").string(d.name);
   out.key("checks").string(c.is_always() ? "always" : c.is_never() ? "never" : "one_in");
-  out.key("one_in").number(c.interval()).key("stack_frames").number(d.options.stack_frames).key("memory_limit");
+  out.key("one_in").number(c.interval()).key("stack_frames").number(d.stack_frames).key("memory_limit");
   if (d.memory_limit == unlimited) {
     out.null();
   } else {

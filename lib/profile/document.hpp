@@ -23,9 +23,12 @@ struct listed_mistake {
   std::uint64_t fingerprint = 0;
 };
 
+/// Has nothing of the resource but its name, which outlives it: it may end before the document is written.
 struct document {
   std::string_view reason;  // why it is written
-  const gpa::options& options;
+  std::string_view name;
+  gpa::checks checks = {};
+  std::size_t stack_frames = 0;
   gpa::statistics totals = {};
   std::size_t memory_limit = unlimited;
   bool estimated = false;
