@@ -41,20 +41,32 @@ struct region {
   region* under = nullptr;  // of another resource: the block that this range was cut from
 };
 
+/// Those of 4 GiB.
 struct page_map_leaf {
   std::array<std::atomic<region*>, 65536> regions;
+
+  /// `p` is one of their addresses.
+  [[nodiscard]] region* at(const void* p) const noexcept
+  {
+    return regions[(reinterpret_cast<std::uintptr_t>(p) >> 16) & 0xFFFF].load(std::memory_order_acquire);
+  }
 };
 extern constinit std::array<std::atomic<page_map_leaf*>, 32768> page_map_root;
 
-/// The region `p` lies in, or null. Any value is allowed: `p` is never followed.
+/// Null where no region ever was. Any value is allowed: `p` is never followed.
+[[nodiscard]] inline const page_map_leaf* leaf_of(const void* p) noexcept
+{
+  const std::size_t branch = reinterpret_cast<std::uintptr_t>(p) >> 32;
+  if (branch >= page_map_root.size()) [[unlikely]] return nullptr;
+  return page_map_root[branch].load(std::memory_order_acquire);
+}
+
+/// The region `p` lies in, or null. As leaf_of().
 [[nodiscard]] inline region* region_of(const void* p) noexcept
 {
-  const auto address = reinterpret_cast<std::uintptr_t>(p);
-  const std::size_t branch = address >> 32;
-  if (branch >= page_map_root.size()) [[unlikely]] return nullptr;
-  const page_map_leaf* const leaf = page_map_root[branch].load(std::memory_order_acquire);
+  const page_map_leaf* const leaf = leaf_of(p);
   if (leaf == nullptr) [[unlikely]] return nullptr;
-  return leaf->regions[(address >> 16) & 0xFFFF].load(std::memory_order_acquire);
+  return leaf->at(p);
 }
 
 /// What the head of a region said that may be cleared, and its memory used for something else, while it is read.
@@ -69,27 +81,6 @@ GPA_NO_SANITIZE inline region_head head_of(const region& r) noexcept
           .kind = *static_cast<const volatile region_kind*>(&r.kind),
           .base = *static_cast<std::byte* const volatile*>(&r.base)};
 }
-
-/// The same for many addresses, of which most lie within 4 GiB.
-class region_finder {
- public:
-  [[nodiscard]] region* of(const void* p) noexcept
-  {
-    const auto address = reinterpret_cast<std::uintptr_t>(p);
-    if (address >> 32 != branch_) [[unlikely]] {
-      const std::size_t branch = address >> 32;
-      leaf_ = branch < page_map_root.size() ? page_map_root[branch].load(std::memory_order_acquire) : nullptr;
-      branch_ = leaf_ != nullptr ? branch : none;
-      if (leaf_ == nullptr) return nullptr;
-    }
-    return leaf_->regions[(address >> 16) & 0xFFFF].load(std::memory_order_acquire);
-  }
-
- private:
-  static constexpr std::size_t none = ~std::size_t{0};
-  std::size_t branch_ = none;
-  const page_map_leaf* leaf_ = nullptr;
-};
 
 /// Enters every granule of `r`. False, and nothing entered, when memory for a leaf is refused.
 [[nodiscard]] bool enter_region(region& r) noexcept;

@@ -109,11 +109,11 @@ class fast_heap {
     region* const r = region_of(p);
     return r != nullptr && r->owner == &owner_ && r->kind == kind ? static_cast<span*>(r) : nullptr;
   }
-  /// If it is a slab of ours and this class; else null.
-  [[nodiscard]] span* as_slab(region* r, unsigned c) const noexcept
+  /// If it is a slab of `ours` and this class; else null.
+  [[nodiscard]] static span* as_slab(region* r, const owner* ours, unsigned c) noexcept
   {
     const unsigned both = static_cast<unsigned>(region_kind::fast_slab) | c << 8;  // one comparison for two bytes
-    if (r == nullptr || r->owner != &owner_ || (static_cast<unsigned>(r->kind) | unsigned{r->size_class} << 8) != both)
+    if (r == nullptr || r->owner != ours || (static_cast<unsigned>(r->kind) | unsigned{r->size_class} << 8) != both)
       return nullptr;
     return static_cast<span*>(r);
   }
@@ -132,6 +132,9 @@ class fast_heap {
       GPA_REQUIRES(all.lock);
   [[nodiscard]] GPA_NOINLINE std::size_t put_each(class_slabs& all, unsigned c, void* const* slots, std::size_t count,
                                                   span*& emptied) noexcept GPA_REQUIRES(all.lock);
+  template <class FindRegion>
+  [[nodiscard]] std::size_t put_each_of(FindRegion region_at, class_slabs& all, unsigned c, void* const* slots,
+                                        std::size_t count, span*& emptied) noexcept GPA_REQUIRES(all.lock);
   GPA_NOINLINE void settle(class_slabs& all, span& s, std::uint32_t fresh, span*& emptied) noexcept
       GPA_REQUIRES(all.lock);
   void put_all(fast_bin& b) noexcept;

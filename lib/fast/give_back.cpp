@@ -28,6 +28,23 @@ constexpr std::uint64_t run_mask(std::uint64_t first, bool up) noexcept
   return low <= 56 ? std::uint64_t{0xFF} << low : 0;
 }
 
+// Whether all lie within the 4 GiB of one leaf of the page map.
+inline bool share_a_leaf(void* const* slots, std::size_t count) noexcept
+{
+  const auto first = reinterpret_cast<std::uintptr_t>(slots[0]);
+  std::uintptr_t different = 0;
+  for (std::size_t i = 0; i != count; ++i) different |= reinterpret_cast<std::uintptr_t>(slots[i]) ^ first;
+  return different >> 32 == 0;
+}
+
+// Sets the bit `index % 64`; whether it was set. One instruction for four that compilers make of it.
+inline bool test_and_set(std::uint64_t& word, std::uint64_t index) noexcept
+{
+  bool was_set = false;
+  asm("btsq %2, %1" : "=@ccc"(was_set), "+r"(word) : "r"(index));
+  return was_set;
+}
+
 }  // namespace
 
 // `count` at most a batch. All are of one class, but where the user freed with a wrong size.
@@ -75,7 +92,7 @@ inline bool fast_heap::put_run(class_slabs& all, unsigned c, void* const* slots,
 {
   if (!is_run_of_eight(slots, slot_size(c))) return false;
   region* const r = region_of(slots[0]);
-  span* const s = as_slab(r, c);
+  span* const s = as_slab(r, &owner_, c);
   if (s == nullptr || region_of(slots[7]) != r) return false;
   const std::uint64_t index = s->index_of(slots[0]);
   const std::uint64_t run = run_mask(index % 64, slots[1] > slots[0]);
@@ -89,26 +106,35 @@ inline bool fast_heap::put_run(class_slabs& all, unsigned c, void* const* slots,
   return true;
 }
 
-// How many: up to the first that is of another class.
+// How many: up to the first that is of another class. At least one slot.
 std::size_t fast_heap::put_each(class_slabs& all, unsigned c, void* const* slots, std::size_t count,
                                 span*& emptied) noexcept
 {
-  region_finder regions;
+  const page_map_leaf* const leaf = share_a_leaf(slots, count) ? leaf_of(slots[0]) : nullptr;
+  if (leaf == nullptr) [[unlikely]] return put_each_of(&region_of, all, c, slots, count, emptied);
+  return put_each_of([leaf](const void* p) noexcept { return leaf->at(p); }, all, c, slots, count, emptied);
+}
+
+template <class FindRegion>
+inline std::size_t fast_heap::put_each_of(FindRegion region_at, class_slabs& all, unsigned c, void* const* slots,
+                                          std::size_t count, span*& emptied) noexcept
+{
+  const owner* const ours = &owner_;  // compilers load it for each slot else
   std::size_t twice = 0;
   std::size_t i = 0;
   for (; i != count; ++i) {
     const void* const p = slots[i];
-    span* const s = as_slab(regions.of(p), c);
+    span* const s = as_slab(region_at(p), ours, c);
     if (s == nullptr) [[unlikely]] break;
     const std::uint64_t index = s->index_of(p);
-    std::uint64_t& word = s->free_bits[index / 64];
-    const std::uint64_t bit = std::uint64_t{1} << index % 64;
-    if ((word & bit) != 0) [[unlikely]] {  // freed twice; counted twice, two users would be given the same slab
+    const std::uint64_t at = index / 64;
+    std::uint64_t word = s->free_bits[at];
+    if (test_and_set(word, index)) [[unlikely]] {  // freed twice; counted twice, two users would be given the same slab
       ++twice;
       continue;
     }
-    word |= bit;
-    s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(index / 64));
+    s->free_bits[at] = word;
+    if (at < s->cursor) [[unlikely]] s->cursor = static_cast<std::uint32_t>(at);
     const std::uint32_t now = ++s->free_slots;
     if (now == 1 || now == s->slot_count) [[unlikely]] settle(all, *s, 1, emptied);
   }
