@@ -192,7 +192,7 @@ class core final : public owner {
   std::atomic<std::size_t> peak_blocks_{0};
   std::atomic<std::size_t> peak_bytes_{0};
   std::int64_t inherited_blocks_ = 0;  // unchecked ones from before a fork
-  bool forked_ = false;  // counts may be off by what lost threads were about to do
+  std::uint32_t forks_ = 0;  // that this is the child of; counts may be off by what lost threads were about to do
   std::int64_t inherited_bytes_ = 0;
   limit limit_;
   std::atomic<bool> always_limited_;  // no allocation was made without a limit

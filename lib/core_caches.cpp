@@ -184,9 +184,10 @@ void core::flush(cache_header& k) noexcept
 }
 
 // The same for those of threads that are gone, and the end of their quarantine. No lock is held meanwhile, so the
-// upstream may be called.
+// upstream may be called; should that fork, the child has listed them again.
 void core::flush_orphans() noexcept
 {
+  const std::uint32_t forks = forks_;
   cache_header* idle = nullptr;
   {
     const mutex_guard guard(lock_);
@@ -195,7 +196,7 @@ void core::flush_orphans() noexcept
   }
   for (cache_header* k = idle; k != nullptr; k = k->next_orphan) flush(*k);
   const mutex_guard guard(lock_);
-  while (idle != nullptr) {
+  while (idle != nullptr && forks == forks_) {
     cache_header* const next = idle->next_orphan;
     idle->next_orphan = orphans_;
     orphans_ = idle;
@@ -289,7 +290,7 @@ void core::become_child(std::uint32_t survivor) noexcept
 {
   gate_.forget_others();
   supply_.become_child(survivor);
-  forked_ = true;
+  ++forks_;
   const totals t = sum();
   const cache_header* const own = find_cache(birth_);
   checked_.become_child();
@@ -304,16 +305,25 @@ void core::become_child(std::uint32_t survivor) noexcept
       name_owner(*k);
       continue;
     }
-    if (limit_.is_set()) limit_.catch_up(*k);
+    k->promised.store(0, std::memory_order_relaxed);
     if (k->checked) checked_.salvage(static_cast<checked_cache&>(*k));
-    if (k->partner != nullptr) checked_.salvage(static_cast<checked_cache&>(*k->partner));
+    if (k->partner != nullptr) {
+      checked_.salvage(static_cast<checked_cache&>(*k->partner));
+      k->counts.repair_due(sampling_gap(k->dice, options_.checks.interval()));
+    }
     if (!k->checked) {
       fast_.leave(static_cast<fast_cache&>(*k));
-      fast_heap::reset_cache(static_cast<fast_cache&>(*k));
+      fast_heap::lose_arrays(static_cast<fast_cache&>(*k));
     }
     k->orphan = true;
     k->next_orphan = orphans_;
     orphans_ = k;
+  }
+  // What lost threads added to the one number and to their own may differ.
+  limit_.restart();
+  for (cache_header* k = caches_; k != nullptr; k = k->next) {
+    limit::forget(*k);
+    if (limit_.is_set()) limit_.catch_up(*k);
   }
   if (owning_thread_.load(std::memory_order_relaxed) == survivor)
     owning_thread_.store(this_thread_serial(), std::memory_order_relaxed);

@@ -162,8 +162,8 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   const tools_quiet quiet;
   void* const p = k->checked ? checked_.allocate(static_cast<checked_cache&>(*k), bytes, alignment, caller)
                              : allocate_unchecked(*k, bytes, alignment, caller);
+  if (limited) limit_.settle(*k, bytes);
   if (p == nullptr) {
-    if (limited) limit_.give_back(*k, bytes);
     if (const std::size_t wanted = supply_.tell_misaligned(); wanted != 0) tell_of_upstream(wanted);
     return refused();
   }
@@ -218,7 +218,7 @@ void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
                          : deallocate_unchecked(*k, p, bytes, alignment, caller);
   if (watched_) close_slot_of(told_tools);
   if (freed && life != 0) profile_->freed(p, bytes, life, this_thread_serial());
-  if (freed && limited) limit_.give_back(*k, bytes);
+  if (freed && limited) limit_.catch_up(*k);
 }
 
 // Whether a block in that region could be so large where it stands. Spans of the fast heap may grow.
@@ -244,8 +244,9 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
   const region* const r = region_of(p);
   if (limited && !grows) limit_.catch_up(*k);
   // Reserved only where there may be room, or others would be refused meanwhile for nothing.
-  const bool possible = new_bytes < most_bytes &&
-                        (!limited || !grows || (may_hold(r, new_bytes) && limit_.reserve(*k, new_bytes - old_bytes)));
+  const bool reserved =
+      limited && grows && new_bytes < most_bytes && may_hold(r, new_bytes) && limit_.reserve(*k, new_bytes - old_bytes);
+  const bool possible = new_bytes < most_bytes && (!limited || !grows || reserved);
   const tools_quiet quiet;
   if (k->sole) k->note_own_peak();
   bool done = false;
@@ -259,8 +260,8 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
     k->counts.count_resize(old_bytes, new_bytes);
     done = true;
   }
-  if (limited && grows && possible && !done) limit_.give_back(*k, new_bytes - old_bytes);
-  if (limited && !grows && done) limit_.give_back(*k, old_bytes - new_bytes);
+  if (reserved) limit_.settle(*k, new_bytes - old_bytes);
+  if (limited && !grows && done) limit_.catch_up(*k);
   if (done && watched_) {
     tools_pool_free(this, p);
     tools_pool_allocate(this, p, new_bytes);
@@ -361,7 +362,7 @@ void core::release() noexcept
         n.freed_blocks.store(n.allocated_blocks(), std::memory_order_relaxed);
         n.freed_bytes.store(n.allocated_bytes.load(std::memory_order_relaxed), std::memory_order_relaxed);
       }
-      k->budgeted.store(0, std::memory_order_relaxed);
+      limit::forget(*k);
     }
     late_blocks_.store(0, std::memory_order_relaxed);
     late_bytes_.store(0, std::memory_order_relaxed);

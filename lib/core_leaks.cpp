@@ -95,7 +95,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
 {
   const settings& wishes = environment_settings();
   if (const totals now = sum();
-      is_end(occasion) && now.live_blocks == 0 && now.unchecked_blocks == 0 && !forked_) {
+      is_end(occasion) && now.live_blocks == 0 && now.unchecked_blocks == 0 && forks_ == 0) {
     // Nobody else is inside any more, so the sum is exact: nothing to look for, or to be dressed for a terminal.
     note_peak(now);
     log_.forget_leaks();

@@ -5,6 +5,9 @@
 // reserves its bytes there by one atomic exchange before it happens. An operation that was under way while the limit was
 // set, and there was none or one that had been lifted, is added by its thread's next operation, or at its thread's end.
 //
+// Between the two an operation's bytes are `promised`. In its middle a handler or an upstream may use the resource, whose
+// operations on the same cache add what is missing: what is counted and what is promised.
+//
 // What a cache counts and what was added of it differ in the middle of its thread's operations, too. So who sets a limit
 // where there was none adds for other threads once, of caches that have met no operation under this limit yet; from then
 // on each thread adds for its own.
@@ -63,18 +66,21 @@ class limit {
       if (before > 0 && static_cast<std::size_t>(before) > most - bytes) return false;
     } while (!used_.compare_exchange_weak(before, before + more, std::memory_order_acq_rel,
                                           std::memory_order_relaxed));
+    k.promised.fetch_add(more, std::memory_order_relaxed);
     k.budgeted.fetch_add(more, std::memory_order_relaxed);
     return true;
   }
-  void give_back(cache_header& k, std::size_t bytes) noexcept
+  /// After reserve(), by the same cache: the bytes are counted, or will not be.
+  void settle(cache_header& k, std::size_t bytes) noexcept
   {
-    const auto less = static_cast<std::int64_t>(bytes);
-    used_.fetch_sub(less, std::memory_order_release);  // after the free was counted: whoever reserves next sees that
-    k.budgeted.fetch_sub(less, std::memory_order_relaxed);
+    k.promised.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+    catch_up(k);
   }
 
-  /// Everything was released at once.
+  /// Nothing is used, as far as is known: of each cache forget() is next.
   void restart() noexcept { used_.store(0, std::memory_order_relaxed); }
+  /// Nothing of the cache was added.
+  static void forget(cache_header& k) noexcept { k.budgeted.store(0, std::memory_order_relaxed); }
 
  private:
   // Of one moment, where the thread that counts is busy.
@@ -91,10 +97,10 @@ class limit {
   // False: somebody else did, of what was counted when they looked.
   [[nodiscard]] bool add_what_is_missing(cache_header& k, std::int64_t known) noexcept
   {
-    const std::int64_t live = live_bytes(k);
-    if (live == known) return true;
-    if (!k.budgeted.compare_exchange_strong(known, live, std::memory_order_relaxed)) return false;
-    used_.fetch_add(live - known, std::memory_order_relaxed);
+    const std::int64_t held = live_bytes(k) + k.promised.load(std::memory_order_relaxed);
+    if (held == known) return true;
+    if (!k.budgeted.compare_exchange_strong(known, held, std::memory_order_relaxed)) return false;
+    used_.fetch_add(held - known, std::memory_order_release);  // after a free was counted: whoever reserves next sees that
     return true;
   }
 

@@ -12,7 +12,7 @@ std::uint64_t thrown(std::uint32_t& dice, std::uint64_t most) noexcept
   dice ^= dice << 13;
   dice ^= dice >> 17;
   dice ^= dice << 5;
-  return 1 + ((dice * most) >> 32);
+  return 1 + (dice * (most >> 32) + ((dice * (most & 0xFFFFFFFF)) >> 32));  // `most` may have 33 bits
 }
 
 }  // namespace

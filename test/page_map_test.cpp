@@ -145,3 +145,13 @@ BOOST_AUTO_TEST_CASE(an_outer_region_that_goes_first_does_not_come_back)
   clear_region(inner);
   for (std::size_t i = 0; i != 4; ++i) BOOST_TEST(region_of(outer.base + i * granule) == nullptr);
 }
+
+// As an upstream may give them that maps with a hint, where the CPU has five levels of page tables.
+BOOST_AUTO_TEST_CASE(addresses_from_two_to_the_47_on_are_refused)
+{
+  made across(0x7FFF'FFFE'0000, 3);
+  made beyond(0x8000'0000'0000, 1);
+  made far_beyond(0xFF'0000'0000'0000, 1);
+  for (region* const r : {&across, &beyond, &far_beyond}) BOOST_TEST(!enter_region(*r));
+  BOOST_TEST(region_of(across.base) == nullptr);
+}

@@ -282,6 +282,27 @@ BOOST_FIXTURE_TEST_CASE(what_is_used_most_is_a_heartbeat, fixture)
   pages.put(again);
 }
 
+// An upstream takes whole segments back, and here are many older parts of some that cannot go.
+BOOST_FIXTURE_TEST_CASE(trim_finds_whole_segments_behind_any_number_of_parts, fixture)
+{
+  for (int i = 0; i != 40; ++i) BOOST_REQUIRE(above.resize(take(above, 16), granule_size));
+  const std::size_t used = upstream.live_bytes();
+  above.put(take(above, 320));
+  above.trim();
+  BOOST_TEST(upstream.live_bytes() == used);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_kept_goes_back_where_more_is_refused, fixture)
+{
+  for (const std::size_t granules : {std::size_t{12}, 33 * mega / granule_size}) {
+    above.put(take(above, 10));
+    BOOST_REQUIRE(upstream.live() == 1u);
+    upstream.refuse(upstream.asked(), 1);
+    above.put(take(above, granules));
+    above.trim();
+  }
+}
+
 // Random operations against a map of what must be where.
 BOOST_FIXTURE_TEST_CASE(used_spans_never_overlap_and_keep_their_contents, fixture)
 {

@@ -77,10 +77,10 @@ enum class after_mistake : std::uint8_t {
 
 /// What becomes of a freed block above 32 KiB. One above 8 MiB or aligned to more than 64 KiB becomes inaccessible in any
 /// case, and so do all of checks::one_in and with a quarantine of more than 64 MiB; and one above 192 KiB of which less
-/// than half is in memory. None do over an upstream.
+/// than half is in memory. In memory of a user's upstream none does: it is poisoned whole.
 enum class protect_large : std::uint8_t {
   automatic,  ///< always; but where the machine takes microseconds to move a page, only the first 2 MiB of a process
-  always,     ///< it becomes inaccessible: every access faults at once
+  always,     ///< it becomes inaccessible: every access faults at once; not over a user's upstream
   never,      ///< it stays accessible, poisoned in places, and is used again after its quarantine
 };
 

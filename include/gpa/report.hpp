@@ -55,7 +55,8 @@ struct report {
   std::size_t damaged = 0;          ///< overflow, write after free: bytes that changed, of those that are looked at
   gpa::stack_trace allocated = {};  ///< where the block was allocated
   gpa::stack_trace freed = {};      ///< where it was freed first
-  gpa::stack_trace here = {};       ///< where the mistake was noticed
+  gpa::stack_trace here = {};       ///< where the mistake was noticed; empty of a leak, and of damage found at the end
+                                    ///< of a quarantine or by the destructor: see `allocated` and `freed`
   std::uint64_t number = 0;         ///< of the block's allocation, from 1 in each resource; 0 unless numbers are kept
   std::size_t owned_blocks = 0;     ///< leak: further blocks that only these lead to; each has its place in one report
   std::size_t owned_bytes = 0;      ///< leak: bytes of those

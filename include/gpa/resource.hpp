@@ -110,7 +110,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   [[nodiscard]] std::pmr::memory_resource* upstream_resource() const noexcept;
 
   /// An allocator whose target outlives this object while its blocks are live, so that a free that comes too late
-  /// is reported instead of undefined. Compares equal to this resource. Never throws. O(1). Thread-safe.
+  /// is reported instead of undefined; then, and over a user's upstream from the end of this object, it stays until 128
+  /// more resources have ended empty. Compares equal to this resource. Never throws. O(1). Thread-safe.
   template <class T = std::byte>
   [[nodiscard]] std::pmr::polymorphic_allocator<T> allocator() noexcept
   {
@@ -119,14 +120,19 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
 
   /// Reports what is live, grouped by call stack, and gives back every page without a live block.
   ///
-  /// `leak` if anything is live, else `misuse` if any mistake was reported, else `ok`. A second call returns the first
-  /// verdict and prints nothing. Allocating afterwards is reported as use after deinit.
+  /// `leak` if anything is live that is not ignored, suppressed or known (README, "Known leaks"), nor inherited over a
+  /// fork (but with follow_fork=1); else `misuse` if any mistake was reported, else `ok`. A second call returns the first
+  /// verdict and prints nothing.
+  ///
+  /// Whatever is still live, from then on verify() and detect_leaks() return 0, trim() does nothing and snapshots are
+  /// empty. Allocating and try_resize() are refused, and reported as use after deinit. A free is reported so too, and
+  /// carried out unless a user's upstream has the memory back.
   /// Never throws. O(pages + bytes of live blocks). No other thread may be inside.
   [[nodiscard]] check deinit() noexcept;
 
   /// Reports what is live now: one report for each call stack of blocks that no other live block points at, with the
-  /// count of those that they lead to. Returns how many blocks, of both kinds, ignored and suppressed ones left out: 0
-  /// means none.
+  /// count of those that they lead to. Returns how many blocks, of both kinds; those that do not count for
+  /// deinit() are left out. 0 means none.
   /// Never throws. O(pages + bytes of live blocks). Thread-safe, also while others allocate and free.
   std::size_t detect_leaks() noexcept;
 
@@ -164,7 +170,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   void trim() noexcept;
 
   /// Frees every block at once without calling anything a leak, and gives back all memory, the first MiB to resources to
-  /// come. Every pointer into the resource is invalid afterwards. Never throws. O(pages). No other thread may be inside.
+  /// come. No guard byte and no poison is looked at. Every pointer into the resource is invalid afterwards. Never throws.
+  /// O(pages). No other thread may be inside.
   void release() noexcept;
 
   /// Marks a live block as meant to stay: no leak report lists it, nor what can be reached from it by pointers. It may

@@ -73,7 +73,9 @@ std::uintptr_t first_granule(const region& r) noexcept
 bool have_page_map(const std::byte* base, std::size_t bytes) noexcept
 {
   const std::uintptr_t first = reinterpret_cast<std::uintptr_t>(base) / granule_size;
-  for (std::uintptr_t root = first >> 16; root <= (first + bytes / granule_size - 1) >> 16; ++root)
+  const std::uintptr_t last = first + bytes / granule_size - 1;
+  if (last >> 16 >= page_map_root.size()) return false;  // an upstream's, from 2^47 on
+  for (std::uintptr_t root = first >> 16; root <= last >> 16; ++root)
     if (!have_leaf(root)) return false;
   return true;
 }

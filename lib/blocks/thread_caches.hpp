@@ -85,6 +85,11 @@ struct tally {
     if (since_due.load(std::memory_order_relaxed) == 0 && due.load(std::memory_order_relaxed) != 0)
       since_due.store(~std::uint64_t{0}, std::memory_order_relaxed);
   }
+  /// The thread that was in set_due() is lost, in the child of a fork: done again.
+  void repair_due(std::uint64_t more) noexcept
+  {
+    if (due.load(std::memory_order_relaxed) == changing) set_due(then.load(std::memory_order_relaxed), more);
+  }
   /// As set_due(), where is_due() holds.
   void set_next_due(std::uint64_t more) noexcept { set_due(due.load(std::memory_order_relaxed) - 1, more); }
   void count_free(std::size_t bytes) noexcept
@@ -162,7 +167,8 @@ struct cache_header {
   std::pmr::memory_resource* handle = nullptr;  // the resource's late handle: for who has lost the object on the way
   cache_header* partner = nullptr;  // sampling: the checked heap's cache of the same thread
   std::uint32_t dice = 0;          // sampling: the state of its random numbers
-  std::atomic<std::int64_t> budgeted{0};  // live bytes already counted against a limit
+  std::atomic<std::int64_t> budgeted{0};  // live and promised bytes already counted against a limit
+  std::atomic<std::int64_t> promised{0};  // to allocations that are under way: limit.hpp
   std::atomic<std::uint32_t> limit_turn{0};  // the limit that the cache was first caught up with: limit.hpp
   std::atomic<std::int64_t> peak_blocks{0};  // of a sole cache: the most that were live
   std::atomic<std::int64_t> peak_bytes{0};

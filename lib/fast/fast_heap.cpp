@@ -296,6 +296,13 @@ void fast_heap::reset_cache(fast_cache& k) noexcept
   k.kept_large = 0;
 }
 
+void fast_heap::lose_arrays(fast_cache& k) noexcept
+{
+  k.bins = {};
+  k.could_keep = 0;
+  reset_cache(k);
+}
+
 void fast_heap::free_arrays(fast_cache& k) noexcept
 {
   for (fast_bin& b : k.bins) {

@@ -93,6 +93,9 @@ class fast_heap {
   /// Gives everything back; caches must be reset by their owner.
   void release() noexcept;
   static void reset_cache(fast_cache& k) noexcept;
+  /// Of a thread that is lost in the child of a fork, and may have been in the middle of making an array larger: what it
+  /// had is not used again, nor given back.
+  static void lose_arrays(fast_cache& k) noexcept;
   /// The cache's arrays go; it must be empty, or its heap gone.
   static void free_arrays(fast_cache& k) noexcept;
 

@@ -6,6 +6,7 @@
 
 #include <bit>
 #include <bitset>
+#include <utility>
 
 namespace gpa::detail {
 
@@ -16,6 +17,12 @@ constexpr std::size_t most_pages = slab_size(class_count - 1) / page_size;
 std::size_t free_bits_bytes(std::size_t slots) noexcept
 {
   return bitmap_words(slots) * sizeof(std::uint64_t);
+}
+
+// Forgotten first: in the child of a fork nobody frees them again.
+void free_bits_of(span& s) noexcept
+{
+  metadata_free(std::exchange(s.free_bits, nullptr), free_bits_bytes(s.slot_count));
 }
 
 bool is_free(const span& s, std::size_t index) noexcept
@@ -74,8 +81,7 @@ void fast_heap::delete_slabs(span* first) noexcept
   while (first != nullptr) {
     span& s = *first;
     first = s.next;
-    metadata_free(s.free_bits, free_bits_bytes(s.slot_count));
-    s.free_bits = nullptr;
+    free_bits_of(s);
     spans_.put(s);
   }
 }
@@ -159,7 +165,7 @@ void fast_heap::release() noexcept
   free_in_slabs_.store(0, std::memory_order_relaxed);
   for_owners_.store(0, std::memory_order_relaxed);
   spans_.for_each_used([](span& s) {
-    if (s.free_bits != nullptr) metadata_free(s.free_bits, free_bits_bytes(s.slot_count));
+    if (s.free_bits != nullptr) free_bits_of(s);
   });
   spans_.release();
 }

@@ -271,7 +271,8 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
 
 span* span_cache::take_single(std::size_t bytes, std::size_t alignment) noexcept
 {
-  segment* const g = new_segment(bytes, alignment, true);
+  segment* g = new_segment(bytes, alignment, true);
+  if (g == nullptr && shed(0)) g = new_segment(bytes, alignment, true);  // as in take_fresh()
   if (g == nullptr) return nullptr;
   span* s = nullptr;
   {

@@ -113,6 +113,7 @@ class span_cache {
   /// False: there was nothing to give back.
   bool shed(std::size_t keep) noexcept;
   [[nodiscard]] span* take_to_shed(std::size_t keep, bool& whole) noexcept GPA_REQUIRES(lock_);
+  [[nodiscard]] span* oldest_segment(std::size_t most) noexcept GPA_REQUIRES(lock_);
   void publish_held() noexcept GPA_REQUIRES(lock_);
 
   owner& owner_;

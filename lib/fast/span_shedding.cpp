@@ -45,25 +45,40 @@ void span_cache::shed_idle() noexcept
 // and goes with it.
 span* span_cache::take_to_shed(std::size_t keep, bool& whole) noexcept
 {
-  for (unsigned i = 0; i != most_passed_over && oldest_ != nullptr && free_dirty_ > keep; ++i) {
+  if (free_dirty_ <= keep) return nullptr;
+  const std::size_t excess = round_up(free_dirty_ - keep, granule_size);
+  const std::size_t most = keep == 0 ? ~std::size_t{0} : excess;  // of a segment
+  span* s = supply_.from_system() ? oldest_ : oldest_segment(most);
+  if (s == nullptr) return nullptr;
+  remove(*s);
+  whole = is_whole(*s) && s->bytes <= most;
+  // Segments are used from the front: that is what to keep, unless the rest has nothing to give.
+  if (!whole && excess < s->bytes) {
+    if (span* rest = split(*s, s->bytes - excess); rest != nullptr) {
+      if (rest->dirty != 0) std::swap(s, rest);
+      insert(*rest);
+    }
+  }
+  used_ += s->bytes;
+  if (whole) unlink(*s->home);
+  return s;
+}
+
+// An upstream takes back whole segments alone. A few that are parts of some are passed over, and become the newest, so
+// that others are looked at next time; where all is to go, none is left out.
+span* span_cache::oldest_segment(std::size_t most) noexcept
+{
+  const auto may_go = [most](const span& s) { return is_whole(s) && s.bytes <= most; };
+  if (most == ~std::size_t{0}) {
     span* s = oldest_;
-    const std::size_t excess = round_up(free_dirty_ - keep, granule_size);
-    remove(*s);
-    whole = is_whole(*s) && (excess >= s->bytes || keep == 0);
-    if (!whole && !supply_.from_system()) {
-      insert(*s);  // a part of what an upstream gave cannot go back
-      continue;
-    }
-    // Segments are used from the front: that is what to keep, unless the rest has nothing to give.
-    if (!whole && excess < s->bytes) {
-      if (span* rest = split(*s, s->bytes - excess); rest != nullptr) {
-        if (rest->dirty != 0) std::swap(s, rest);
-        insert(*rest);
-      }
-    }
-    used_ += s->bytes;
-    if (whole) unlink(*s->home);
+    while (s != nullptr && !may_go(*s)) s = s->newer;
     return s;
+  }
+  for (unsigned i = 0; i != most_passed_over && oldest_ != nullptr; ++i) {
+    span& s = *oldest_;
+    if (may_go(s)) return &s;
+    remove(s);
+    insert(s);
   }
   return nullptr;
 }
