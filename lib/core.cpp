@@ -9,7 +9,7 @@
 #include "os/threads.hpp"
 #include "output.hpp"
 #include "registry.hpp"
-#include "report_writing.hpp"
+#include "report_signal.hpp"
 #include "trace/interned.hpp"
 
 #include <algorithm>
@@ -294,7 +294,8 @@ void core::tell(gpa::report r) noexcept
   if (!environment_settings().contents) r.memory = {};
   log_.add(r);
   if (!reporter_.tell(r)) return;
-  write_wanted_report("abort");
+  // After deinit() only its history is still known: without one, the report of the end says more than another would.
+  if (life_.load(std::memory_order_relaxed) == life::alive || profile_.has_value()) write_wanted_report("abort");
   std::abort();
 }
 
@@ -310,7 +311,7 @@ check core::deinit(const void* caller) noexcept
                    caller != nullptr ? "found by deinit()" : "found when the resource ended"});
   tell_unshown();
   verdict_ = leaked != 0 ? check::leak : reporter_.mistakes() != 0 ? check::misuse : check::ok;
-  gate_.close();  // so that no older report takes the place of this one
+  gate_.end();  // so that the report of the end is the last one
   write_wanted_report("deinit");
   publish_id(dead_id);
   life_.store(life::deinitialised, std::memory_order_relaxed);

@@ -41,6 +41,7 @@ namespace gpa::detail {
 struct document;
 struct leak_group;
 struct site_counts;
+class new_file;
 
 /// When leaks are looked for: by detect_leaks(), at the end of the resource, after the last static destructor.
 enum class leak_occasion : std::uint8_t { scan, deinit, destruction, exit };
@@ -96,6 +97,8 @@ class core final : public owner {
   [[nodiscard]] gpa::stack_trace origin(const void* p) const noexcept;
   /// All that a JSON document says, but for what needs names. Throws std::bad_alloc.
   [[nodiscard]] document describe(std::string_view reason);
+  /// Puts what describe() gave, and was written since, in its place, unless a later one stands there. 0 or an errno.
+  [[nodiscard]] int put_in_place(new_file& written, const document& d) noexcept;
   /// Where GPA_OPTIONS says, if it does; a warning where that fails.
   void write_wanted_report(std::string_view reason) noexcept;
   /// Whether GPA_OPTIONS has a say here.
@@ -113,6 +116,7 @@ class core final : public owner {
   // For the registry. Whoever enters keeps the resource from its end; false once that has begun.
   [[nodiscard]] bool enter() noexcept { return gate_.enter(); }
   void leave() noexcept { gate_.leave(); }
+  [[nodiscard]] bool has_ended() const noexcept { return gate_.has_ended(); }
   void orphan(cache_header& k) noexcept;
   void thread_ended(cache_header& k) noexcept;
   [[nodiscard]] bool has_caches() noexcept;
@@ -153,7 +157,8 @@ class core final : public owner {
   void flush_caches() noexcept;
   void flush_orphans() noexcept;
   void list_lost_orphans() noexcept GPA_REQUIRES(lock_);
-  [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment,
+                                  std::string_view reason = {}) noexcept;
   [[nodiscard]] cache_header* make_cache() noexcept;
   void name_owner(cache_header& k) const noexcept;
   [[nodiscard]] cache_header* adopt_or_make_cache() noexcept;
@@ -201,6 +206,9 @@ class core final : public owner {
   std::optional<profile> profile_;
   mistake_log log_;
   gate gate_;
+  std::atomic<std::uint64_t> documents_{0};  // described so far
+  mutex report_lock_;  // the child of a fork makes it anew: files are moved under it
+  std::uint64_t newest_document_ GPA_GUARDED_BY(report_lock_) = 0;  // of those in their place
 
   mutex lock_;
   cache_header* caches_ GPA_GUARDED_BY(lock_) = nullptr;

@@ -289,6 +289,8 @@ void core::list_lost_orphans() noexcept
 void core::become_child(std::uint32_t survivor) noexcept
 {
   gate_.forget_others();
+  if (!has_ended()) gate_.open();  // who was in release() is gone
+  ::new (&report_lock_) mutex;
   supply_.become_child(survivor);
   ++forks_;
   const totals t = sum();

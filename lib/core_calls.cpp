@@ -54,7 +54,8 @@ void* core::refuse(mistake kind, std::size_t bytes, std::size_t alignment, const
 
 // False: another thread owns a resource that is not thread-safe, and that was told. A resource without a live block
 // changes hands.
-bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment) noexcept
+bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment,
+                        std::string_view reason) noexcept
 {
   if (options_.thread_safe || options_.checks.is_never()) return true;
   const std::uint32_t self = this_thread_serial();
@@ -69,6 +70,7 @@ bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::siz
   gpa::report r;
   r.kind = mistake::wrong_thread;
   r.resource = options_.name;
+  r.reason = reason;
   r.address = p;
   r.given_bytes = bytes;
   r.given_alignment = alignment;
@@ -235,7 +237,7 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
     static_cast<void>(refuse(mistake::use_after_deinit, new_bytes, alignment, caller));
     return false;
   }
-  if (!check_thread(caller, p, old_bytes, alignment) && !options_.thread_safe) return false;
+  if (!check_thread(caller, p, old_bytes, alignment, resized_from_elsewhere) && !options_.thread_safe) return false;
   const cache_lease lease(*this);
   cache_header* const k = lease.cache();
   if (k == nullptr) return false;
@@ -372,7 +374,7 @@ void core::release() noexcept
   checked_.release();
   fast_.release();
   supply_.start_over();
-  if (life_.load(std::memory_order_relaxed) == life::alive) gate_.open();
+  if (!has_ended()) gate_.open();
 }
 
 }  // namespace gpa::detail

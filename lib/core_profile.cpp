@@ -37,10 +37,9 @@ std::uint64_t core::life_of(const void* p) const noexcept
 list_of<site_counts> core::sites()
 {
   list_of<site_counts> list;
-  if (life_.load(std::memory_order_relaxed) != life::alive) return list;
   if (profile_.has_value()) {
     list = sites_of(*profile_);
-  } else if (!options_.checks.is_never()) {
+  } else if (life_.load(std::memory_order_relaxed) == life::alive && !options_.checks.is_never()) {
     struct counting final : live_visitor {
       live_counter counter = {};
       void visit(const live_block& b) noexcept override { counter.add(b.trace, b.bytes); }

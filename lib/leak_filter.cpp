@@ -116,8 +116,10 @@ void write_to_baseline(std::string_view path, std::uint64_t fingerprint, const g
     absl::Format(&line, ": %s", std::string_view(f->function));
   line.append("\n");
   if (append_to_file(c_path(path).get(), line)) return;
+  static constinit std::atomic<bool> warned{false};
+  if (warned.exchange(true, std::memory_order_relaxed)) return;
   text complaint;
-  complain_of_file(complaint, "write_baseline", path, "opened");
+  complain_of_file(complaint, "write_baseline", path, "written");
   complaint.write_to_stderr();
 }
 

@@ -48,7 +48,8 @@ void core::tell_limit(std::size_t bytes, const void* caller) noexcept
                        .here = gpa::stack_trace(capture(caller), this_thread_number()),
                        .largest = std::span(sites).first(shown),
                        .further_sites = all - shown,
-                       .sites_known = options_.checks.is_always()},
+                       .sites_known = !options_.checks.is_never(),
+                       .interval = options_.checks.interval()},
                       style_of_output());
   write_out(whole);
 }

@@ -22,7 +22,7 @@ void warn_once(std::string_view path, int error) noexcept
   static constinit std::atomic<bool> warned{false};
   if (warned.exchange(true, std::memory_order_relaxed)) return;
   text line;
-  absl::Format(&line, "gpa: warning: log_path=%s cannot be opened (%s); reports go to stderr\n", path,
+  absl::Format(&line, "gpa: warning: log_path=%s cannot be written (%s); reports go to stderr\n", path,
                ::strerrordesc_np(error));
   line.write_to_stderr();
 }

@@ -14,7 +14,7 @@
 
 namespace gpa::detail {
 
-/// Where the file cannot be opened, a warning, once, and stderr.
+/// Where the file cannot be opened or does not take all of it, a warning, once, and stderr.
 void write_out(const text& t) noexcept;
 
 /// `annotations`, which only mean something on a job's output, go to stderr; before the text where both go there.

@@ -3,6 +3,7 @@
 #include "core.hpp"
 #include "default_resource_lock.hpp"
 #include "leak_filter.hpp"
+#include "report_signal.hpp"
 
 #include "base/mutex.hpp"
 #include "blocks/sampled_range.hpp"
@@ -16,8 +17,9 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <array>
+#include <atomic>
+#include <ctime>
 #include <new>
 #include <utility>
 
@@ -82,6 +84,7 @@ void after_fork_in_child() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   renumber_threads_after_fork();
   keep_only_symbols(symbols);
   unlock_after_fork();
+  answer_report_signal_in_child();
   const mutex_guard guard(lock);
   if (cores == nullptr) return;
   for (const auto& [birth, c] : *cores) {
@@ -196,23 +199,36 @@ pinned_core::~pinned_core()
   drop(*core_);
 }
 
-void enter_cores(list_of<core*>& entered) noexcept
+void list_births(list_of<std::uint64_t>& births) noexcept
 try {
   const mutex_guard guard(lock);
   if (cores == nullptr) return;
-  entered.reserve(cores->size());
-  for (const auto& [birth, c] : *cores)
-    if (c->enter()) entered.push_back(c);
+  births.reserve(cores->size());
+  for (const auto& [birth, c] : *cores) births.push_back(birth);
 } catch (const std::bad_alloc&) {
-  // reserve() refused, and nobody was entered.
+  // reserve() refused.
 }
 
-core* enter_core(std::uint64_t birth) noexcept
+core* enter_core(std::uint64_t birth, std::string_view& busy) noexcept
 {
-  const mutex_guard guard(lock);
-  if (cores == nullptr) return nullptr;
-  const auto found = cores->find(birth);
-  return found != cores->end() && found->second->enter() ? found->second : nullptr;
+  constexpr int tries = 10'000;
+  constexpr timespec moment{0, 100'000};
+  for (int i = 0;; ++i) {
+    {
+      const mutex_guard guard(lock);
+      if (cores == nullptr) return nullptr;
+      const auto found = cores->find(birth);
+      if (found == cores->end()) return nullptr;
+      core& c = *found->second;
+      if (c.enter()) return &c;
+      if (c.has_ended()) return nullptr;
+      if (i == tries) {
+        busy = c.options().name;
+        return nullptr;
+      }
+    }
+    ::nanosleep(&moment, nullptr);
+  }
 }
 
 void retire_core(core& c) noexcept

@@ -7,6 +7,7 @@
 #include "os/containers.hpp"
 
 #include <cstdint>
+#include <string_view>
 
 namespace gpa::detail {
 
@@ -44,10 +45,11 @@ struct registry_entry {
   bool retires_unpinned = false;  // when the last pin goes
 };
 
-/// Every core that has not ended, entered; leave() follows for each. Without memory for the list, fewer.
-void enter_cores(list_of<core*>& entered) noexcept;
-/// The one of that birth number, entered; null if it has ended.
-[[nodiscard]] core* enter_core(std::uint64_t birth) noexcept;
+/// Of every core there is. Without memory for the list, none.
+void list_births(list_of<std::uint64_t>& births) noexcept;
+/// The one of that birth number, entered; leave() follows. Null if it has ended; or if it is in release() for more than a
+/// second, and then `busy` is its name.
+[[nodiscard]] core* enter_core(std::uint64_t birth, std::string_view& busy) noexcept;
 
 /// A dead core without blocks: it can be asked about a while longer (the last 128 of them), then it is destroyed.
 void retire_core(core& c) noexcept;

@@ -1,8 +1,9 @@
 // SIGUSR2 writes reports: a handler that posts a semaphore, and a thread that waits for it.
-#include "report_writing.hpp"
+#include "report_signal.hpp"
 
 #include "environment.hpp"
 #include "os/text.hpp"
+#include "report_writing.hpp"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -15,6 +16,7 @@ namespace gpa::detail {
 
 namespace {
 
+constinit std::atomic<bool> asked_for{false};
 constinit std::atomic<bool> answering{false};
 sem_t asked;  // never destroyed: a signal may come at any time
 
@@ -60,15 +62,21 @@ void warn(std::string_view why) noexcept
 void answer_report_signal() noexcept
 {
   const settings& s = environment_settings();
-  if (!s.report_signal || answering.exchange(true, std::memory_order_relaxed)) return;
+  if (!s.report_signal || asked_for.exchange(true, std::memory_order_relaxed)) return;
   struct sigaction now = {};
   if (s.report_path.empty()) return warn("report_path is not set");
   if (::sigaction(SIGUSR2, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL)
     return warn("the program handles SIGUSR2 itself");
   if (!start_thread()) return warn("no thread could be started");
+  answering.store(true, std::memory_order_relaxed);
   now.sa_handler = on_signal;
   now.sa_flags = SA_RESTART;
   ::sigaction(SIGUSR2, &now, nullptr);
+}
+
+void answer_report_signal_in_child() noexcept
+{
+  if (answering.load(std::memory_order_relaxed) && !start_thread()) warn("no thread could be started");
 }
 
 }  // namespace gpa::detail

@@ -48,27 +48,31 @@ void fill(new_file& file, document& d)
   write_document(d, file);
 }
 
-// As told by who looked from outside. If the resource has ended since, the report of its end stands in the file, or is
-// about to: it is the newer one, and stays.
-void write_from_outside(std::uint64_t birth, document& d)
+// Of a resource that was looked at from outside.
+struct described {
+  std::uint64_t birth;
+  document words;
+};
+
+// 0 or an errno. If nobody remembers the resource any more, the report of its end stands in the file, and stays.
+int write_described(described& d)
 {
   text path;
-  append_wanted_path(path, d.name);
+  append_wanted_path(path, d.words.name);
   new_file file(path.view());
-  fill(file, d);
-  core* const c = enter_core(birth);
-  if (c == nullptr) return;
-  const int error = file.finish();
-  c->leave();
-  if (error != 0) tell_unwritten(d.name, error);
+  fill(file, d.words);
+  const pinned_core c(d.birth);
+  return c ? c->put_in_place(file, d.words) : 0;
 }
 
 }  // namespace
 
 document core::describe(std::string_view reason)
 {
-  document d{
-      .reason = reason, .name = options_.name, .checks = options_.checks, .stack_frames = options_.stack_frames};
+  document d{.reason = reason, .order = documents_.fetch_add(1) + 1,
+             .name = options_.name,
+             .checks = options_.checks,
+             .stack_frames = options_.stack_frames};
   d.totals = stats();
   d.memory_limit = memory_limit();
   d.estimated = is_sampled();
@@ -77,6 +81,14 @@ document core::describe(std::string_view reason)
   d.sites = sites();
   for (const gpa::report& r : log_.copy(d.mistakes_missing)) d.mistakes.push_back({r});
   return d;
+}
+
+int core::put_in_place(new_file& written, const document& d) noexcept
+{
+  const mutex_guard guard(report_lock_);
+  if (d.order < newest_document_) return 0;
+  newest_document_ = d.order;
+  return written.finish();
 }
 
 int write_document(document& d, std::string_view path)
@@ -95,7 +107,9 @@ void core::write_wanted_report(std::string_view reason) noexcept
     document d = describe(reason);
     text path;
     append_wanted_path(path, d.name);
-    error = write_document(d, path.view());
+    new_file file(path.view());
+    fill(file, d);
+    error = put_in_place(file, d);
   } catch (const std::bad_alloc&) {
     // Told below.
   }
@@ -108,27 +122,31 @@ void write_all_reports(std::string_view reason) noexcept
 {
   if (environment_settings().report_path.empty()) return;
   const errno_keeper keeper;
-  struct described {
-    std::uint64_t birth;
-    document words;
-  };
-  list_of<core*> all;
-  list_of<described> documents;
-  enter_cores(all);
-  for (core* const c : all) {
+  list_of<std::uint64_t> births;
+  list_of<described> all;
+  list_births(births);
+  for (const std::uint64_t birth : births) {
+    std::string_view name;
+    core* const c = enter_core(birth, name);
+    if (c == nullptr) {
+      if (!name.empty()) tell_unwritten(name, EBUSY);
+      continue;
+    }
     try {
-      if (c->heeds_environment()) documents.push_back({c->birth(), c->describe(reason)});
+      if (c->heeds_environment()) all.push_back({birth, c->describe(reason)});
     } catch (const std::bad_alloc&) {
       tell_unwritten(c->options().name, ENOMEM);
     }
     c->leave();
   }
-  for (described& d : documents) {
+  for (described& d : all) {
+    int error = ENOMEM;
     try {
-      write_from_outside(d.birth, d.words);
+      error = write_described(d);
     } catch (const std::bad_alloc&) {
-      tell_unwritten(d.words.name, ENOMEM);
+      // Told below.
     }
+    if (error != 0) tell_unwritten(d.words.name, error);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "suppressions.hpp"
 
 #include "trace/format.hpp"
+#include "trace/frames.hpp"
 
 #include <algorithm>
 
@@ -34,10 +35,15 @@ suppressions::suppressions(std::string_view words, std::string_view path, text& 
   }
 }
 
-std::string_view suppressions::match(const frame_list& stack) const noexcept
+std::string_view suppressions::match(const frame_list& stack) const
 {
+  if (patterns_.empty()) return {};
+  const metadata_string directory = current_directory();
+  metadata_vector<frame_names> names;
+  names.reserve(stack.size());
+  for (const frame& f : stack) names.emplace_back(f, directory);
   const auto found = std::find_if(patterns_.begin(), patterns_.end(), [&](std::string_view pattern) {
-    return std::any_of(stack.begin(), stack.end(), [pattern](const frame& f) { return matches(pattern, f); });
+    return std::any_of(names.begin(), names.end(), [pattern](const frame_names& n) { return n.match(pattern); });
   });
   return found == patterns_.end() ? std::string_view() : *found;
 }

@@ -2,12 +2,12 @@
 //
 //   # a comment
 //   leak:third_party::cache
-//   leak:^libGL*.so$
+//   leak:/libGL*.so$
 //
-// A pattern is looked for in the function, the file and the module of every frame of the allocation's stack. `*` is any
-// text; `^` and `$` at the ends tie the pattern to the name's, and `(` at the end to the parameters or, as an inlined
-// function may have none, the end of the name. Functions are named as reports name them: a pattern with
-// `std::__cxx11::basic_string` in it, written for another tool, finds nothing.
+// A pattern is looked for in the function, the file and the module of every frame of the allocation's stack, in paths
+// as reports show them and in full ones. `*` is any text; `^` and `$` at the ends tie the pattern to the name's, and
+// `(` at the end to the parameters or, as an inlined function may have none, the end of the name. Functions are named
+// as reports name them: a pattern with `std::__cxx11::basic_string` in it, written for another tool, finds nothing.
 //
 // Immutable once made.
 #pragma once
@@ -28,8 +28,8 @@ class suppressions {
   suppressions(std::string_view words, std::string_view path, text& complaints);
 
   [[nodiscard]] bool empty() const noexcept { return patterns_.empty(); }
-  /// The first pattern that matches a frame; empty: none does.
-  [[nodiscard]] std::string_view match(const frame_list& stack) const noexcept;
+  /// The first pattern that matches a frame; empty: none does. Throws std::bad_alloc.
+  [[nodiscard]] std::string_view match(const frame_list& stack) const;
 
  private:
   list_of<std::string_view> patterns_;

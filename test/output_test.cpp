@@ -175,6 +175,26 @@ BOOST_AUTO_TEST_CASE(view_is_whether_frames_of_libraries_are_shown)
   BOOST_TEST(all.says("memory_resource::deallocate"));
 }
 
+BOOST_AUTO_TEST_CASE(hide_finds_a_file_as_it_is_shown_where_the_report_is_made)
+{
+  const auto leak_in = [](const std::string& directory) {
+    if (::chdir(directory.c_str()) != 0) ::_exit(77);
+    leaks();
+  };
+  constexpr std::string_view hidden = " in (anonymous namespace)::leaks() ";
+  const auto below = [&] { leak_in(GPA_TEST_DIR "/.."); };
+  BOOST_TEST(under("", below).says(hidden));
+  BOOST_TEST(!under("hide='^test/output_test.cpp'", below).says(hidden));
+  BOOST_TEST(under("hide='^output_test.cpp,/../'", below).says(hidden));
+  const outcome moved = under("hide='^test/output_test.cpp'", [&] {
+    for (int i = 0; i != 2; ++i) leak_in(GPA_TEST_DIR "/..");  // names are remembered once libdw is there
+    ::dprintf(STDERR_FILENO, "moved\n");
+    leak_in("/");
+  });
+  BOOST_TEST_CONTEXT(moved) BOOST_TEST(moved.says(hidden));
+  BOOST_TEST_CONTEXT(moved) BOOST_TEST(moved.err.find(hidden) > moved.err.find("moved\n"));
+}
+
 BOOST_AUTO_TEST_CASE(source_is_whether_the_line_is_quoted)
 {
   const std::string_view line = "r.deallocate(p, bytes, alignment);\n";
@@ -214,12 +234,54 @@ BOOST_AUTO_TEST_CASE(a_report_that_ends_the_process_is_in_the_log)
   BOOST_TEST(f.content("log").find("[gpa-size-mismatch]") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(report_limit_tells_of_a_sampled_resource_which_blocks_its_numbers_are_of)
+{
+  const auto reach_limit = [](gpa::checks checks) {
+    gpa::resource r({.checks = checks, .memory_limit = 8'000});
+    for (int i = 0; i != 1'000; ++i) static_cast<void>(obtain(r, 8));
+    static_cast<void>(r.try_allocate(8));
+    r.release();
+  };
+  const outcome some = under("report_limit=1", [&] { reach_limit(gpa::checks::one_in(2)); });
+  BOOST_TEST_CONTEXT(some)
+  {
+    BOOST_TEST(some.says("limit of 8000 bytes reached: 8000 in use, 8 more asked for [gpa-memory-limit]\n"));
+    BOOST_TEST(some.says(" sampled blocks in use, allocated here\n"));
+    BOOST_TEST(
+        some.says("    checks::one_in(2) knows who holds one block in 2: each sampled one stands for about 2\n"));
+    BOOST_TEST(!some.says("never()"));
+  }
+  const outcome all = under("report_limit=1", [&] { reach_limit(gpa::checks::always()); });
+  BOOST_TEST_CONTEXT(all) BOOST_TEST(all.says("note: 8000 bytes in 1000 blocks in use, allocated here\n"));
+  BOOST_TEST(!all.says("checks::"));
+}
+
 BOOST_AUTO_TEST_CASE(where_the_log_cannot_be_opened_one_line_says_so_and_stderr_is_used)
 {
   const outcome o = under("log_path=/nowhere/at/all", [] { mistakes(2); });
   BOOST_TEST(
-      o.err.starts_with("gpa: warning: log_path=/nowhere/at/all cannot be opened (No such file or directory); "
+      o.err.starts_with("gpa: warning: log_path=/nowhere/at/all cannot be written (No such file or directory); "
                         "reports go to stderr\n"));
   BOOST_TEST(o.err.find("gpa: warning", 1) == std::string::npos);
   BOOST_TEST(o.reports().size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(where_a_file_takes_no_more_one_line_says_so_and_no_report_is_lost)
+{
+  const outcome o = under("log_path=/dev/full", [] { mistakes(2); });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.err.starts_with("gpa: warning: log_path=/dev/full cannot be written (No space left on device); "
+                                 "reports go to stderr\n"));
+    BOOST_TEST(o.err.find("gpa: warning", 1) == std::string::npos);
+    BOOST_TEST(o.reports().size() == 2u);
+  }
+  const outcome leaky = under("write_baseline=/dev/full", three_leaks);
+  BOOST_TEST_CONTEXT(leaky)
+  {
+    BOOST_TEST(leaky.err.starts_with("gpa: warning: write_baseline=/dev/full cannot be written (No space left on "
+                                     "device)\n"));
+    BOOST_TEST(leaky.err.find("gpa: warning", 1) == std::string::npos);
+    BOOST_TEST(leaky.reports().size() == 3u);
+  }
 }

@@ -64,6 +64,15 @@ BOOST_AUTO_TEST_CASE(what_is_live_at_exit_is_reported_and_what_static_storage_po
   });
 }
 
+BOOST_AUTO_TEST_CASE(static_storage_that_the_program_closed_is_left_alone)
+{
+  for_each_run({"guard", "5"}, [](const outcome& o) {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.says("leak of 320 bytes in 5 blocks"));
+    BOOST_TEST(o.says("note: not counted: 192 bytes in 3 blocks that static storage still points at\n"));
+  });
+}
+
 BOOST_AUTO_TEST_CASE(what_a_static_destructor_forgets_is_reported_too)
 {
   for_each_run({"late"}, [](const outcome& o) {

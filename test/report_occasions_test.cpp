@@ -9,6 +9,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -16,6 +19,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -169,6 +173,106 @@ BOOST_AUTO_TEST_CASE(a_signal_without_a_path_is_told)
 {
   const outcome o = under("report_signal=1", [] { const gpa::resource r(named("a")); });
   BOOST_TEST(o.err == "gpa: warning: report_signal=1 does nothing: report_path is not set\n");
+}
+
+BOOST_AUTO_TEST_CASE(the_child_of_a_fork_answers_sigusr2_too)
+{
+  const folder f;
+  const outcome o = under("report_signal=1:report_path=" + f.file("%n.json"), [&f] {
+    gpa::resource r(named("a"));
+    const pid_t child = ::fork();
+    if (child == 0) {
+      void* const p = obtain(r, 72);
+      ::raise(SIGUSR2);
+      const bool written = appears(f.file("a.json"), "signal");
+      discard(r, p, 72);
+      ::_exit(written ? 0 : 3);
+    }
+    int status = -1;
+    if (::waitpid(child, &status, 0) != child || status != 0) ::_exit(4);
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.err == "");
+  }
+}
+
+// What looks at a resource waits while that is in release(), and does not take it for one that ended.
+BOOST_AUTO_TEST_CASE(no_report_is_lost_where_a_resource_is_released_all_the_time)
+{
+  const folder f;
+  const outcome o = under("report_signal=1:report_path=" + f.file("%n.json"), [&f] {
+    gpa::resource r(named("a"));
+    std::atomic<bool> stop{false};
+    std::thread busy([&] {
+      while (!stop) {
+        for (int i = 0; i != 2'000; ++i) static_cast<void>(obtain(r, 1'000));
+        r.release();
+      }
+    });
+    for (int i = 0; i != 20; ++i) {
+      ::raise(SIGUSR2);
+      if (!appears(f.file("a.json"), "signal")) ::_exit(3);
+      std::filesystem::remove(f.file("a.json"));
+    }
+    stop = true;
+    busy.join();
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.err == "");
+  }
+}
+
+// All of a document, and not in the midst of another: into a pipe, too.
+BOOST_AUTO_TEST_CASE(documents_come_whole_through_a_pipe)
+{
+  const folder f;
+  const std::string pipe = f.file("pipe");
+  BOOST_REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const outcome o = under("report_signal=1:report_path=" + pipe, [&] {
+    const int kept = ::open(pipe.c_str(), O_RDWR | O_NONBLOCK);
+    if (kept == -1 || ::fcntl(kept, F_SETPIPE_SZ, 1 << 20) < 1 << 20) ::_exit(3);
+    {
+      gpa::resource r(named("a"));
+      static_cast<void>(obtain(r, 72));
+      ::raise(SIGUSR2);
+    }
+    std::string text(1 << 20, ' ');
+    ::usleep(300'000);
+    const ssize_t got = ::read(kept, text.data(), text.size());
+    if (got <= 0) ::_exit(4);
+    text.resize(static_cast<std::size_t>(got));
+    std::cout << text;
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    std::size_t documents = 0;
+    for (std::size_t at = o.out.find("{\"gpa_report\""); at != std::string::npos;
+         at = o.out.find("{\"gpa_report\"", at + 1), ++documents)
+      BOOST_TEST((at == 0 || o.out[at - 1] == '\n'));
+    BOOST_TEST(documents >= 1u);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_mistake_after_the_end_leaves_the_report_of_the_end)
+{
+  for (const bool profile : {false, true}) {
+    const folder f;
+    const outcome o = under("report_path=" + f.file("%n.json"), [profile] {
+      gpa::resource r({.name = "a", .checks = gpa::checks::always(), .profile = profile});
+      void* const p = obtain(r, 72);
+      static_cast<void>(r.deinit());
+      discard(r, p, 72);
+    });
+    BOOST_TEST(o.status == -SIGABRT);
+    const auto d = read(f.file("a.json"));
+    BOOST_TEST(d.get<std::string>("process.reason") == (profile ? "abort" : "deinit"));
+    BOOST_TEST(d.get_child("sites").size() == 1u);
+  }
 }
 
 // Resources come, go and are released while reports of all of them are asked for.

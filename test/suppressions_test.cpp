@@ -6,6 +6,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <unistd.h>
+
 #include <string>
 #include <string_view>
 
@@ -115,6 +117,35 @@ BOOST_AUTO_TEST_CASE(function_file_and_module_of_every_frame_are_looked_at)
   BOOST_TEST(is_suppressed_by("leak:/bin/parser$"));
   BOOST_TEST(!is_suppressed_by("leak:session"));
   BOOST_TEST(!is_suppressed_by(""));
+}
+
+BOOST_AUTO_TEST_CASE(paths_are_looked_at_as_they_are_shown_and_in_full_but_not_as_they_were_written)
+{
+  BOOST_REQUIRE(::chdir(GPA_TEST_DIR) == 0);
+  const std::string here(current_directory());
+  const std::string made = here + "/made_here/../";
+  const frame_list stack = stack_of({frame_of("open", made + "src/cache.cpp", made + "lib/libcache.so")});
+  const auto is_found = [&stack](const std::string& pattern) {
+    text complaints;
+    const std::string words = "leak:" + pattern;
+    return !suppressions(words, "file", complaints).match(stack).empty();
+  };
+  for (const char* const path : {"src/cache.cpp", "lib/libcache.so"}) {
+    BOOST_TEST_CONTEXT(path)
+    {
+      BOOST_TEST(is_found("^" + std::string(path) + "$"));
+      BOOST_TEST(is_found("^" + here + "/" + path + "$"));
+    }
+  }
+  BOOST_TEST(!is_found("made_here"));
+  BOOST_TEST(!is_found(".."));
+
+  const std::string stripped = here + "/src";
+  set_naming({.stripped = stripped});
+  BOOST_TEST(is_found("^cache.cpp$"));
+  BOOST_TEST(!is_found("^src/cache.cpp$"));
+  BOOST_TEST(is_found("^" + here + "/src/"));
+  set_naming({});
 }
 
 BOOST_AUTO_TEST_CASE(a_file_has_comments_blank_lines_and_any_line_ends)

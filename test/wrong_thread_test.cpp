@@ -68,7 +68,9 @@ BOOST_AUTO_TEST_CASE(every_call_of_another_thread_is_told_once)
         BOOST_TEST(shows(t.here, "discard"));
 
         static_cast<void>(r.try_resize(mine, bytes, bytes - 1));
-        BOOST_TEST(only(w).address == mine);
+        t = only(w);
+        BOOST_TEST(t.address == mine);
+        BOOST_TEST(to_string(t).find("is resized in resource") != std::string::npos);
 
         theirs = r.try_allocate(bytes);
         only(w);

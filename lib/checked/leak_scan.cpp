@@ -159,10 +159,31 @@ GPA_NO_SANITIZE void leak_scan::scan(const range& r, Visit visit) noexcept
     }
     return;
   }
+  if (r.kind == memory::static_storage) return scan_static_range(r, visit);
   if (r.kind == memory::slot && may_be_closed(r.begin, r.bytes) && !is_readable(r.begin, r.bytes)) return;
-  for (std::size_t i = 0; i + word_bytes <= r.bytes; i += word_bytes) {
-    if (r.kind == memory::static_storage && is_static_metadata(r.begin + i)) continue;  // our records name every block
-    visit(word_at(r.begin + i));
+  for (std::size_t i = 0; i + word_bytes <= r.bytes; i += word_bytes) visit(word_at(r.begin + i));
+}
+
+// What the loader lists as writable the program may have closed in part; and a library may be unloaded by now.
+template <class Visit>
+void leak_scan::scan_static_range(const range& r, Visit visit) noexcept
+{
+  const auto scan_piece = [&](std::size_t offset, std::size_t bytes) {
+    if (!copy_if_readable(chunk_.data(), r.begin + offset, bytes)) return false;
+    for (std::size_t i = 0; i != bytes / word_bytes; ++i)
+      if (!is_static_metadata(r.begin + offset + i * word_bytes)) visit(chunk_[i]);  // our records name every block
+    return true;
+  };
+  for (std::size_t offset = 0; offset != r.bytes;) {
+    const std::size_t to_page_end = page_size - reinterpret_cast<std::uintptr_t>(r.begin + offset) % page_size;
+    const std::size_t piece = std::min(r.bytes - offset, to_page_end + chunk_bytes - page_size);
+    if (scan_piece(offset, piece)) {
+      offset += piece;
+      continue;
+    }
+    const std::size_t page = std::min(r.bytes - offset, to_page_end);
+    static_cast<void>(scan_piece(offset, page));
+    offset += page;
   }
 }
 
@@ -369,7 +390,7 @@ void leak_scan::run(bool static_too)
 {
   prepare();
   flood({}, &scan_marks::done, reason::ignored);
-  if (static_too) scan_static();
+  if (static_too && !areas_.empty()) scan_static();
   note_pointers();
   find_owners();
   find_cycles();

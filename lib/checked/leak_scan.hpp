@@ -98,6 +98,8 @@ class leak_scan {
   enum class reason : std::uint8_t { ignored, reachable, owned, only_marked };
 
   void prepare();
+  template <class Visit>
+  void scan_static_range(const range& r, Visit visit) noexcept;
   void scan_static();
   void note_pointers();
   void find_owners();

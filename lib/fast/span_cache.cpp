@@ -272,7 +272,8 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
 span* span_cache::take_single(std::size_t bytes, std::size_t alignment) noexcept
 {
   segment* g = new_segment(bytes, alignment, true);
-  if (g == nullptr && shed(0)) g = new_segment(bytes, alignment, true);  // as in take_fresh()
+  // As in take_fresh(), unless what is kept is next to nothing beside it.
+  if (g == nullptr && bytes / 1024 < held_bytes() && shed(0)) g = new_segment(bytes, alignment, true);
   if (g == nullptr) return nullptr;
   span* s = nullptr;
   {

@@ -30,9 +30,11 @@ bool append_to_file(const char* path, const text& t) noexcept
 {
   const int file = ::open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
   if (file < 0) return false;
-  t.write_to(file);
+  if (t.write_to(file)) return ::close(file) == 0 || errno == EINTR;  // some file systems tell of no space only here
+  const int error = errno;
   ::close(file);
-  return true;
+  errno = error;
+  return false;
 }
 
 }  // namespace gpa::detail

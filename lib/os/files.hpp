@@ -13,7 +13,7 @@ inline constexpr std::size_t longest_file = std::size_t{16} << 20;
 [[nodiscard]] bool append_file(text& out, const char* path) noexcept;
 
 /// Appends `t` to the file of that name, which is made where it is not there, in one write. False, and errno, when it
-/// cannot be opened.
+/// cannot be opened or does not take all of it; a part may then be there.
 [[nodiscard]] bool append_to_file(const char* path, const text& t) noexcept;
 
 }  // namespace gpa::detail

@@ -69,7 +69,7 @@ void new_file::flush() noexcept
 void new_file::write(std::string_view part) noexcept
 {
   waiting_.append(part);
-  if (waiting_.view().size() >= piece) flush();
+  if (!beside_.empty() && waiting_.view().size() >= piece) flush();
 }
 
 int new_file::finish() noexcept

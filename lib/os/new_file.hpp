@@ -1,7 +1,7 @@
 // A file that is complete or not there: written beside its place, and moved when all of it is.
 //
 // Who reads the path meanwhile, or after a failure, sees the file before. What is no regular file (a pipe, a device) is
-// written where it is, as it comes. Not thread-safe; any number of threads may write the same path, and the last to
+// written where it is, all at the end. Not thread-safe; any number of threads may write the same path, and the last to
 // finish wins.
 #pragma once
 

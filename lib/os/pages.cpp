@@ -198,6 +198,20 @@ bool is_readable(const void* p, std::size_t bytes) noexcept
   }
 }
 
+bool copy_if_readable(void* to, const void* from, std::size_t bytes) noexcept
+{
+  const errno_keeper keep;
+  const iovec here{to, bytes};
+  const iovec there{const_cast<void*>(from), bytes};
+  const ssize_t copied = ::process_vm_readv(::getpid(), &here, 1, &there, 1, 0);
+  if (copied != -1) return static_cast<std::size_t>(copied) == bytes;
+  if (errno == EFAULT || !is_readable(from, bytes)) return false;
+  const tools_quiet quiet;
+  const auto* const source = static_cast<const volatile std::uint8_t*>(from);
+  for (std::size_t i = 0; i != bytes; ++i) static_cast<volatile std::uint8_t*>(to)[i] = source[i];
+  return true;
+}
+
 bool mostly_resident(const void* p, std::size_t bytes) noexcept
 {
   const errno_keeper keep;

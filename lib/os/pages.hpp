@@ -62,6 +62,10 @@ bool move_pages(void* from, void* to, std::size_t bytes) noexcept;
 /// Whether `bytes` readable bytes start at `p`. A system call; never faults.
 [[nodiscard]] bool is_readable(const void* p, std::size_t bytes) noexcept;
 
+/// Copies `bytes` bytes, if all are readable while it does. False: they are not, and `to` has none or some. Never faults,
+/// whoever unmaps or closes pages meanwhile, but where the system forbids process_vm_readv().
+[[nodiscard]] bool copy_if_readable(void* to, const void* from, std::size_t bytes) noexcept;
+
 /// Bytes of this machine's second-level cache; 1 MiB where it cannot be told.
 [[nodiscard]] std::size_t second_level_cache_bytes() noexcept;
 

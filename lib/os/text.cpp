@@ -18,16 +18,18 @@ constexpr std::size_t first_capacity = 1024;
 constexpr std::string_view cut_mark = "\n(cut here: no memory)\n";
 static_assert(cut_mark.size() < first_capacity, "the mark always fits once anything does");
 
-void write_all(int descriptor, std::string_view rest) noexcept
+bool write_all(int descriptor, std::string_view rest) noexcept
 {
   while (!rest.empty()) {
     const ssize_t written = ::write(descriptor, rest.data(), rest.size());
     if (written > 0) {
       rest.remove_prefix(static_cast<std::size_t>(written));
     } else if (written == 0 || errno != EINTR) {
-      return;  // closed, or a full pipe nobody reads: there is nowhere left to complain
+      if (written == 0) errno = EIO;
+      return false;  // closed, a full disk, a full pipe nobody reads
     }
   }
+  return true;
 }
 
 }  // namespace
@@ -90,12 +92,15 @@ void text::append(std::size_t count, char c) noexcept
   if (!whole) append_cut_mark();
 }
 
-void text::write_to(int descriptor) const noexcept
+bool text::write_to(int descriptor) const noexcept
 {
-  const errno_keeper keeper;
-  write_all(descriptor, cut_ && size_ == 0 ? cut_mark : view());
+  return write_all(descriptor, cut_ && size_ == 0 ? cut_mark : view());
 }
 
-void text::write_to_stderr() const noexcept { write_to(STDERR_FILENO); }
+void text::write_to_stderr() const noexcept
+{
+  const errno_keeper keeper;
+  static_cast<void>(write_to(STDERR_FILENO));  // there is nowhere left to complain
+}
 
 }  // namespace gpa::detail

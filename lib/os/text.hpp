@@ -30,8 +30,8 @@ class text {
 
   /// To stderr in one write(2), more only when the system takes less. Keeps errno.
   void write_to_stderr() const noexcept;
-  /// The same to an open file.
-  void write_to(int descriptor) const noexcept;
+  /// The same to an open file. False, and errno, when not all was written.
+  [[nodiscard]] bool write_to(int descriptor) const noexcept;
 
   /// Makes `absl::Format(&text, ...)` work. A template because Debian's absl::string_view is a type of its own, and
   /// Abseil has its door elsewhere.

@@ -26,6 +26,7 @@ struct listed_mistake {
 /// Has nothing of the resource but its name, which outlives it: it may end before the document is written.
 struct document {
   std::string_view reason;  // why it is written
+  std::uint64_t order = 0;  // of the documents of one resource
   std::string_view name;
   gpa::checks checks = {};
   std::size_t stack_frames = 0;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <ctime>
 
 namespace gpa::detail {
@@ -15,26 +16,33 @@ class gate {
   [[nodiscard]] bool enter() noexcept
   {
     inside_.fetch_add(1);
-    if (!closed_.load()) return true;
+    if (state_.load() == state::open) return true;
     leave();
     return false;
   }
   void leave() noexcept { inside_.fetch_sub(1); }
 
-  /// Nobody is inside when it returns. A report takes milliseconds, so waiting may be coarse.
-  void close() noexcept
-  {
-    closed_.store(true);  // in one order with inside_: who is not seen here sees it closed
-    constexpr timespec moment{0, 100'000};
-    while (inside_.load() != 0) ::nanosleep(&moment, nullptr);
-  }
-  void open() noexcept { closed_.store(false); }
+  /// Nobody is inside when it returns. Who looks takes milliseconds, so waiting may be coarse.
+  void close() noexcept { leave_in(state::closed); }
+  /// The same, for good.
+  void end() noexcept { leave_in(state::ended); }
+  void open() noexcept { state_.store(state::open); }
+  [[nodiscard]] bool has_ended() const noexcept { return state_.load() == state::ended; }
   /// In the child of a fork: whoever was inside is gone.
   void forget_others() noexcept { inside_.store(0); }
 
  private:
+  enum class state : std::uint8_t { open, closed, ended };
+
+  void leave_in(state s) noexcept
+  {
+    if (!has_ended()) state_.store(s);  // in one order with inside_: who is not seen here sees it closed
+    constexpr timespec moment{0, 100'000};
+    while (inside_.load() != 0) ::nanosleep(&moment, nullptr);
+  }
+
   std::atomic<int> inside_{0};
-  std::atomic<bool> closed_{false};
+  std::atomic<state> state_{state::open};
 };
 
 }  // namespace gpa::detail

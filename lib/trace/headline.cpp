@@ -96,7 +96,7 @@ void append_wrong_thread(text& out, const report& r)
     out.append(" of");
   } else {
     append_block_as_given(out, r);
-    out.append(" is freed into");
+    out.append(r.reason == resized_from_elsewhere ? " is resized in" : " is freed into");
   }
   absl::Format(&out, " resource \"%s\", which belongs to another thread", r.resource);
 }
@@ -186,7 +186,7 @@ void append_dashed(text& out, std::string_view words)
 
 bool headline_has_reason(mistake m) noexcept
 {
-  return m == mistake::invalid_pointer;
+  return m == mistake::invalid_pointer || m == mistake::wrong_thread;
 }
 
 std::string_view consequence(const report& r) noexcept

@@ -13,6 +13,9 @@ namespace gpa::detail {
 inline constexpr std::string_view memory_is_gone =
     "it is in no memory of this resource any more: that was given back at deinit()";
 
+/// The reason of a call of try_resize() by a thread that the resource does not belong to.
+inline constexpr std::string_view resized_from_elsewhere = "resized where it stands";
+
 /// "double free of 72 bytes at 0x55ad33a4b8a0": begins with the enumerator's own words.
 void append_headline(text& out, const report& r);
 

@@ -33,13 +33,16 @@ void append_whole(text& out, const limit_report& r, stack_teller tell, const rep
     const told_stack allocated = tell(site.allocated);
     stacks.append_location(allocated);
     paint.put(color::note, "note:");
-    absl::Format(&out, " %d %s in %d %s in use, allocated here\n", site.bytes, bytes_word(site.bytes), site.blocks,
-                 blocks_word(site.blocks));
+    absl::Format(&out, " %d %s in %d %s%s in use, allocated here\n", site.bytes, bytes_word(site.bytes), site.blocks,
+                 r.interval > 1 ? "sampled " : "", blocks_word(site.blocks));
     stacks.append_stack(allocated);
   }
   if (r.further_sites != 0)
     absl::Format(&out, "    (and from %d more place%s)\n", r.further_sites, r.further_sites == 1 ? "" : "s");
   if (!r.sites_known) out.append("    checks::never() does not know who holds them\n");
+  if (r.interval > 1)
+    absl::Format(&out, "    checks::one_in(%d) knows who holds one block in %d: each sampled one stands for about %d\n",
+                 r.interval, r.interval, r.interval);
   absl::Format(&out, "    resource \"%s\": the allocation was refused; see README.md#memory-limit\n", r.resource);
 }
 

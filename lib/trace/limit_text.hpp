@@ -10,6 +10,7 @@
 #include "trace/stack_text.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -29,7 +30,8 @@ struct limit_report {
   stack_trace here;
   std::span<const limit_site> largest;  // most bytes first
   std::size_t further_sites = 0;
-  bool sites_known = true;  // not of a resource that does not check
+  bool sites_known = true;     // not of a resource that checks nothing
+  std::uint32_t interval = 1;  // the sites are of one block in so many, and their numbers not scaled
 };
 
 /// Ends in a newline. Never throws: what cannot be named is left out.

@@ -63,20 +63,31 @@ bool matches(std::string_view pattern, std::string_view name) noexcept
   return open_end && pattern.ends_with('(') && fits(pattern.substr(0, pattern.size() - 1), name, open_begin, false);
 }
 
-bool matches(std::string_view pattern, const frame& f) noexcept
+frame_names::frame_names(const frame& f, std::string_view directory)
+    : function_(f.function),
+      paths_{shown_path(f.file, directory), shortened_path(f.file, {}), shown_path(f.module, directory),
+             shortened_path(f.module, {})}
+{}
+
+bool frame_names::match(std::string_view pattern) const noexcept
 {
-  return matches(pattern, f.function) || matches(pattern, f.file) || matches(pattern, f.module);
+  return matches(pattern, function_) ||
+         std::any_of(paths_.begin(), paths_.end(),
+                     [pattern](const metadata_string& path) { return matches(pattern, path); });
 }
 
-bool is_hidden(const frame& f) noexcept
+bool is_hidden(const frame& f, std::string_view directory)
 {
-  for (std::string_view rest = current_naming().hidden; !rest.empty();) {
+  std::string_view rest = current_naming().hidden;
+  if (rest.empty()) return false;
+  const frame_names names(f, directory);
+  while (!rest.empty()) {
     const std::size_t end = std::min(rest.find(','), rest.size());
     std::string_view pattern = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
     while (pattern.starts_with(' ')) pattern.remove_prefix(1);
     while (pattern.ends_with(' ')) pattern.remove_suffix(1);
-    if (!pattern.empty() && matches(pattern, f)) return true;
+    if (!pattern.empty() && names.match(pattern)) return true;
   }
   return false;
 }

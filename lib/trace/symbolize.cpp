@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace gpa::detail {
 
@@ -24,6 +25,15 @@ class session {
   session() : generation_(module_generation()), modules_(list_modules()), debug_(modules_) {}
 
   [[nodiscard]] bool is_current() const noexcept { return generation_ == module_generation(); }
+
+  // Who is hidden may depend on where paths are shown from.
+  void follow_directory()
+  {
+    if (current_naming().hidden.empty()) return;
+    metadata_string now = current_directory();
+    if (now != directory_) known_.clear();
+    directory_ = std::move(now);
+  }
 
   void append(std::uintptr_t address, frame_list& out)
   {
@@ -51,7 +61,7 @@ class session {
       f.function = readable_name(f.function);
       f.module = m.path;
       f.offset = address - m.base;
-      f.library = is_library_frame(f, m.library) || is_hidden(f);
+      f.library = is_library_frame(f, m.library) || is_hidden(f, directory_);
       if (f.file.empty() && !f.library) f.build_id = m.build_id;
     }
     return frames;
@@ -73,6 +83,7 @@ class session {
   std::uint64_t generation_;  // read first: a library loaded meanwhile makes the set old, not wrong
   module_list modules_;
   debug_info debug_;
+  metadata_string directory_ = {};  // empty as long as nothing is hidden
   hash_map<std::uintptr_t, frame_list> known_ = {};
   hash_map<std::size_t, symbol_table> tables_ = {};  // of modules without debug information
 };
@@ -131,6 +142,7 @@ frame_list symbolize(std::span<const std::uintptr_t> return_addresses)
   if (return_addresses.empty()) return frames;
   on_own_stack([&] {
     const checked_out s;
+    s->follow_directory();
     for (const std::uintptr_t address : return_addresses) s->append(address - 1, frames);
   });
   return frames;

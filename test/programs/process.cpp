@@ -9,8 +9,13 @@
 //   process asks S       a resource with leak_exit_status = S leaks; main returns 0
 //   process late         leaks after main, in a static destructor
 //   process quit S       as leaky, ends by exit(S) deep inside
+//   process guard N      as leak, and a page of a static array is closed
 #include <gpa/resource.hpp>
 
+#include <sys/mman.h>
+
+#include <array>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <memory_resource>
@@ -44,6 +49,7 @@ struct early_and_late {
 };
 early_and_late before_main;
 
+alignas(4096) std::array<char, std::size_t{5} * 4096> stack_with_guard;
 link* chain = nullptr;  // what static storage points at is no leak
 
 void in_atexit()
@@ -74,6 +80,11 @@ int main(int count, char** words)
   if (what == "leak") {
     forget(number);
     make_chain();
+  }
+  if (what == "guard") {
+    forget(number);
+    make_chain();
+    if (::mprotect(stack_with_guard.data(), 4096, PROT_NONE) != 0) return 1;
   }
   if (what == "late") leaks_at_the_end = true;
   if (what == "status") {
