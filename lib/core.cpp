@@ -311,8 +311,8 @@ check core::deinit(const void* caller) noexcept
                    caller != nullptr ? "found by deinit()" : "found when the resource ended"});
   tell_unshown();
   verdict_ = leaked != 0 ? check::leak : reporter_.mistakes() != 0 ? check::misuse : check::ok;
-  gate_.end();  // so that the report of the end is the last one
   write_wanted_report("deinit");
+  gate_.end();
   publish_id(dead_id);
   life_.store(life::deinitialised, std::memory_order_relaxed);
   checked_.bury();

@@ -145,6 +145,7 @@ class core final : public owner {
   void note_peak(const totals& t) noexcept;
   [[nodiscard]] bool is_sampled() const noexcept { return options_.checks.interval() > 1; }
   [[nodiscard]] list_of<site_counts> sites();
+  [[nodiscard]] list_of<site_counts> history();
   void note_allocation(const void* p, std::size_t bytes) noexcept;
   [[nodiscard]] std::uint64_t life_of(const void* p) const noexcept;
 

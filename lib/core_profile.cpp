@@ -34,12 +34,20 @@ std::uint64_t core::life_of(const void* p) const noexcept
   return notes.life == nullptr ? 0 : notes.life->load(std::memory_order_relaxed);
 }
 
+// After deinit() too; frees that came later are not in it.
+list_of<site_counts> core::history()
+{
+  list_of<site_counts> list = sites_of(*profile_);
+  if (is_sampled()) scale(list, options_.checks.interval());
+  return list;
+}
+
 list_of<site_counts> core::sites()
 {
   list_of<site_counts> list;
-  if (profile_.has_value()) {
-    list = sites_of(*profile_);
-  } else if (life_.load(std::memory_order_relaxed) == life::alive && !options_.checks.is_never()) {
+  if (life_.load(std::memory_order_relaxed) != life::alive) return list;
+  if (profile_.has_value()) return history();
+  if (!options_.checks.is_never()) {
     struct counting final : live_visitor {
       live_counter counter = {};
       void visit(const live_block& b) noexcept override { counter.add(b.trace, b.bytes); }

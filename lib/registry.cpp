@@ -3,7 +3,6 @@
 #include "core.hpp"
 #include "default_resource_lock.hpp"
 #include "leak_filter.hpp"
-#include "report_signal.hpp"
 
 #include "base/mutex.hpp"
 #include "blocks/sampled_range.hpp"
@@ -84,7 +83,6 @@ void after_fork_in_child() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   renumber_threads_after_fork();
   keep_only_symbols(symbols);
   unlock_after_fork();
-  answer_report_signal_in_child();
   const mutex_guard guard(lock);
   if (cores == nullptr) return;
   for (const auto& [birth, c] : *cores) {

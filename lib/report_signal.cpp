@@ -1,12 +1,14 @@
 // SIGUSR2 writes reports: a handler that posts a semaphore, and a thread that waits for it.
 #include "report_signal.hpp"
 
+#include "base/tools.hpp"
 #include "environment.hpp"
 #include "os/text.hpp"
 #include "report_writing.hpp"
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -17,12 +19,13 @@ namespace gpa::detail {
 namespace {
 
 constinit std::atomic<bool> asked_for{false};
-constinit std::atomic<bool> answering{false};
+constinit std::atomic<pid_t> asked_process{0};  // that got the last signal
 sem_t asked;  // never destroyed: a signal may come at any time
 
 void on_signal(int) noexcept
 {
   const int error = errno;
+  asked_process.store(::getpid(), std::memory_order_relaxed);
   ::sem_post(&asked);
   errno = error;
 }
@@ -57,6 +60,14 @@ void warn(std::string_view why) noexcept
   line.write_to_stderr();
 }
 
+// A signal may have come before the child's first step: its parent's are not its own.
+void answer_in_child() noexcept
+{
+  if (threads_are_watched()) return;
+  if (!start_thread()) warn("no thread could be started");
+  if (asked_process.load(std::memory_order_relaxed) == ::getpid()) ::sem_post(&asked);
+}
+
 }  // namespace
 
 void answer_report_signal() noexcept
@@ -68,15 +79,9 @@ void answer_report_signal() noexcept
   if (::sigaction(SIGUSR2, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL)
     return warn("the program handles SIGUSR2 itself");
   if (!start_thread()) return warn("no thread could be started");
-  answering.store(true, std::memory_order_relaxed);
+  ::pthread_atfork(nullptr, nullptr, answer_in_child);
   now.sa_handler = on_signal;
   now.sa_flags = SA_RESTART;
   ::sigaction(SIGUSR2, &now, nullptr);
 }
-
-void answer_report_signal_in_child() noexcept
-{
-  if (answering.load(std::memory_order_relaxed) && !start_thread()) warn("no thread could be started");
-}
-
 }  // namespace gpa::detail

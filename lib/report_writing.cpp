@@ -48,6 +48,9 @@ void fill(new_file& file, document& d)
   write_document(d, file);
 }
 
+// What a resource writes itself is worth more than what others wrote of it, even a moment later: that does not know why.
+constexpr std::uint64_t own = std::uint64_t{1} << 63;
+
 // Of a resource that was looked at from outside.
 struct described {
   std::uint64_t birth;
@@ -105,6 +108,8 @@ void core::write_wanted_report(std::string_view reason) noexcept
   int error = ENOMEM;
   try {
     document d = describe(reason);
+    d.order |= own;
+    if (d.profiled && life_.load(std::memory_order_relaxed) != life::alive) d.sites = history();
     text path;
     append_wanted_path(path, d.name);
     new_file file(path.view());

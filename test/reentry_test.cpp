@@ -206,56 +206,61 @@ BOOST_AUTO_TEST_CASE(an_upstream_that_breaks_its_promise_of_alignment_is_told_of
 // free, whose bytes are counted as gone.
 BOOST_AUTO_TEST_CASE(a_limit_is_exact_for_what_a_handler_allocates)
 {
-  gpa::resource* used = nullptr;
-  std::size_t granted = 0;
-  int calls = 0;
-  gpa::resource r({.checks = gpa::checks::always(),
-                   .memory_limit = block,
-                   .quarantine_bytes = 0,
-                   .after_mistake = gpa::after_mistake::carry_on,
-                   .on_report = [&](const gpa::report&) {
-                     ++calls;
-                     for (const std::size_t bytes : {600, 400}) {
-                       void* const p = used->try_allocate(bytes, 8);
-                       if (p == nullptr) continue;
-                       granted += bytes;
-                       used->deallocate(p, bytes, 8);
-                     }
-                   }});
-  used = &r;
-  const auto most_for_another_thread = [&r] {
-    std::size_t most = 0;
-    std::thread([&] {
-      std::size_t bytes = 2 * block;
-      for (; bytes != 0; bytes -= 100)
-        if (void* const p = r.try_allocate(bytes, 8); p != nullptr) {
-          r.deallocate(p, bytes, 8);
-          break;
-        }
-      most = bytes;
-    }).join();
-    return most;
-  };
+  for (const std::size_t tenth : {100U, 10'000U}) {  // small blocks and large ones
+    gpa::resource* used = nullptr;
+    std::size_t granted = 0;  // tenths of the limit
+    int calls = 0;
+    gpa::resource r({.checks = gpa::checks::always(),
+                     .memory_limit = 10 * tenth,
+                     .quarantine_bytes = 0,
+                     .after_mistake = gpa::after_mistake::carry_on,
+                     .on_report = [&](const gpa::report&) {
+                       ++calls;
+                       for (const std::size_t tenths : {6U, 4U}) {
+                         void* const p = used->try_allocate(tenths * tenth, 8);
+                         if (p == nullptr) continue;
+                         granted += tenths;
+                         used->deallocate(p, tenths * tenth, 8);
+                       }
+                     }});
+    used = &r;
+    const auto most_for_another_thread = [&r, tenth] {
+      std::size_t tenths = 20;
+      std::thread([&] {
+        for (; tenths != 0; --tenths)
+          if (void* const p = r.try_allocate(tenths * tenth, 8); p != nullptr) {
+            r.deallocate(p, tenths * tenth, 8);
+            break;
+          }
+      }).join();
+      return tenths;
+    };
+    const std::size_t bytes = 6 * tenth;
 
-  void* p = r.allocate(600, 8);
-  r.deallocate(p, 600, 8);
-  gpa::test::stray_write(p, 0);  // after its free: found when the slot is handed out
-  std::vector<void*> others;
-  for (p = nullptr; calls == 0 && others.size() != 10'000; p = r.allocate(600, 8)) {
-    if (p != nullptr) others.push_back(p);
-    r.set_memory_limit(others.size() * 600 + block);
+    void* p = r.allocate(bytes, 8);
+    if (tenth == 100) {
+      r.deallocate(p, bytes, 8);
+      gpa::test::stray_write(p, 0);  // after its free: found when the slot is handed out
+      std::vector<void*> others;
+      for (p = nullptr; calls == 0 && others.size() != 10'000; p = r.allocate(bytes, 8)) {
+        if (p != nullptr) others.push_back(p);
+        r.set_memory_limit(others.size() * bytes + 10 * tenth);
+      }
+      BOOST_TEST(calls == 1);
+      BOOST_TEST(granted == 4u);
+      for (void* const other : others) r.deallocate(other, bytes, 8);
+      r.set_memory_limit(10 * tenth);
+      BOOST_TEST(most_for_another_thread() == 4u);
+    }
+
+    calls = 0;
+    granted = 0;
+    gpa::test::stray_write(p, static_cast<std::ptrdiff_t>(bytes));  // found by its free
+    r.deallocate(p, bytes, 8);
+    BOOST_TEST(calls == 1);
+    BOOST_TEST(granted == 10u);
+    BOOST_TEST(most_for_another_thread() == 10u);
   }
-  BOOST_TEST(calls == 1);
-  BOOST_TEST(granted == 400u);
-  for (void* const other : others) r.deallocate(other, 600, 8);
-  r.set_memory_limit(block);
-  BOOST_TEST(most_for_another_thread() == 400u);
-
-  gpa::test::stray_write(p, 600);  // found by its free
-  r.deallocate(p, 600, 8);
-  BOOST_TEST(calls == 2);
-  BOOST_TEST(granted == 400u + 1000u);
-  BOOST_TEST(most_for_another_thread() == 1000u);
 }
 
 // The thread is in the upstream's code, and wants a lock of the lower resource, while the fork holds all of these.

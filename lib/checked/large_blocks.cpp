@@ -2,6 +2,7 @@
 
 #include "base/bits.hpp"
 #include "base/tools.hpp"
+#include "blocks/thread_caches.hpp"
 #include "checked/fill.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
@@ -113,7 +114,8 @@ void* large_blocks::hand_out(large_block& b, std::size_t bytes, std::size_t alig
   return base;
 }
 
-bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread) noexcept
+bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread,
+                        tally& counts) noexcept
 {
   std::uint64_t expected = word;
   if (!b.word.compare_exchange_strong(expected, large_with_state(word, slot_state::freed), std::memory_order_acq_rel))
@@ -140,6 +142,7 @@ bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace,
     const mutex_guard guard(lock_);
     keep_freed(b);
   }
+  counts.count_free(bytes);  // a handler and an upstream may look
   if (damaged) owner_.tell(r);
   limit_quarantine();
   return true;

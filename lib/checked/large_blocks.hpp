@@ -46,6 +46,7 @@ class leak_groups;
 class leak_scan;
 class live_visitor;
 struct live_block;
+struct tally;
 
 /// A look for damage: by whom, and what reports say of it.
 struct inspection {
@@ -72,7 +73,8 @@ class large_blocks {
   [[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                std::uint16_t thread) noexcept;
   /// Claims the block, whose word was judged right as `word`. False: it changed meanwhile.
-  [[nodiscard]] bool free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread) noexcept;
+  [[nodiscard]] bool free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread,
+                          tally& counts) noexcept;
 
   /// Whether the block can be called that large where it stands; no, when its redzone was written to, which the free
   /// must still see.

@@ -21,8 +21,7 @@ bool checked_heap::deallocate_slow(checked_cache& k, void* p, std::size_t bytes,
       return false;
     }
     if (j.large != nullptr) {
-      if (!large_.free(*j.large, j.word, trace, k.thread)) continue;  // lost a race: judge again
-      k.counts.count_free(bytes);
+      if (!large_.free(*j.large, j.word, trace, k.thread, k.counts)) continue;  // lost a race: judge again
       return true;
     }
     if (j.small == nullptr) return false;  // fast memory of a sampling resource: not this heap's
