@@ -126,12 +126,14 @@ core* core::create(front& f, const gpa::options& o, std::pmr::memory_resource* u
   watch_exit_status(made->options_.leak_exit_status);
   answer_report_signal();
   tools_create_pool(made);
+  tools_add_root(made, sizeof(core));  // what the user's handler holds
   return made;
 }
 
 void core::destroy(core& c) noexcept
 {
   const std::size_t bytes = core_bytes(c.options_.checks);
+  tools_forget_root(&c, sizeof(core));
   c.~core();
   metadata_free(&c, bytes);
 }

@@ -7,6 +7,8 @@
 #endif
 
 extern "C" {
+__attribute__((weak)) void __lsan_register_root_region(const void* p, std::size_t bytes);
+__attribute__((weak)) void __lsan_unregister_root_region(const void* p, std::size_t bytes);
 __attribute__((weak)) void __asan_poison_memory_region(const volatile void* p, std::size_t bytes);
 __attribute__((weak)) void __asan_unpoison_memory_region(const volatile void* p, std::size_t bytes);
 }
@@ -109,4 +111,14 @@ GPA_COLD void unhush() noexcept
 }
 
 }  // namespace tools_slow
+void tools_add_root(const void* p, std::size_t bytes) noexcept
+{
+  if (__lsan_register_root_region != nullptr) __lsan_register_root_region(p, bytes);
+}
+
+void tools_forget_root(const void* p, std::size_t bytes) noexcept
+{
+  if (__lsan_unregister_root_region != nullptr) __lsan_unregister_root_region(p, bytes);
+}
+
 }  // namespace gpa::detail
