@@ -84,4 +84,5 @@ void answer_report_signal() noexcept
   now.sa_flags = SA_RESTART;
   ::sigaction(SIGUSR2, &now, nullptr);
 }
+
 }  // namespace gpa::detail

@@ -72,7 +72,8 @@ int write_described(described& d)
 
 document core::describe(std::string_view reason)
 {
-  document d{.reason = reason, .order = documents_.fetch_add(1) + 1,
+  document d{.reason = reason,
+             .order = documents_.fetch_add(1) + 1,
              .name = options_.name,
              .checks = options_.checks,
              .stack_frames = options_.stack_frames};
