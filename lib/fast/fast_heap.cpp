@@ -179,12 +179,14 @@ std::uint32_t fast_heap::take_slots(fast_cache& k, unsigned c, void** end, std::
     span* const s = all.slab_with_free(k);
     if (s == nullptr) break;
     if (!from_others && !is_of(*s, k) && (left != wanted || may_have_its_own(all, *s))) break;
-    const std::uint32_t here = std::min(left, s->free_slots);
+    const std::uint32_t here = std::min(left, s->free_slots());
     take_from(*s, end, here);
     end -= here;
     left -= here;
     all.free -= here;
-    if (s->free_slots == 0) all.unlist(*s);
+    if (s->used != s->slot_count) continue;
+    s->cursor = span::none_free;
+    all.unlist(*s);
   }
   free_in_slabs_.fetch_sub((wanted - left) * slot_size(c), std::memory_order_relaxed);
   return wanted - left;
@@ -193,7 +195,7 @@ std::uint32_t fast_heap::take_slots(fast_cache& k, unsigned c, void** end, std::
 inline void fast_heap::take_from(span& s, void** end, std::uint32_t count) noexcept
 {
   const std::size_t slot = s.slot_bytes;
-  s.free_slots -= count;
+  s.used += count;
   for (;; ++s.cursor) {
     std::uint64_t bits = s.free_bits[s.cursor];
     std::byte* p = s.base + std::size_t{s.cursor} * 64 * slot;

@@ -46,6 +46,8 @@ class fast_heap {
 
     void list(span& s) noexcept GPA_REQUIRES(lock);
     void unlist(span& s) noexcept GPA_REQUIRES(lock);
+    /// A slot becomes free in a word before the cursor; if it is the slab's first, the slab is listed.
+    GPA_NOINLINE void lower_cursor(span& s, std::uint32_t word) noexcept GPA_REQUIRES(lock);
     /// Without a block; it is unlisted and no more counted.
     void remove(span& s) noexcept GPA_REQUIRES(lock);
     void add(span& s) noexcept GPA_REQUIRES(lock);
@@ -138,8 +140,7 @@ class fast_heap {
   template <class FindRegion>
   [[nodiscard]] std::size_t put_each_of(FindRegion region_at, class_slabs& all, unsigned c, void* const* slots,
                                         std::size_t count, span*& emptied) noexcept GPA_REQUIRES(all.lock);
-  GPA_NOINLINE void settle(class_slabs& all, span& s, std::uint32_t fresh, span*& emptied) noexcept
-      GPA_REQUIRES(all.lock);
+  GPA_NOINLINE void remove_emptied(class_slabs& all, span& s, span*& emptied) noexcept GPA_REQUIRES(all.lock);
   void put_all(fast_bin& b) noexcept;
   [[nodiscard]] void* take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void put_large(fast_cache& k, void* p) noexcept;

@@ -99,10 +99,11 @@ inline bool fast_heap::put_run(class_slabs& all, unsigned c, void* const* slots,
   std::uint64_t& word = s->free_bits[index / 64];
   if (run == 0 || (word & run) != 0) return false;
   word |= run;
-  s->cursor = std::min(s->cursor, static_cast<std::uint32_t>(index / 64));
-  s->free_slots += 8;
+  const auto at = static_cast<std::uint32_t>(index / 64);
+  if (at < s->cursor) all.lower_cursor(*s, at);
+  s->used -= 8;
   all.free += 8;
-  if (s->free_slots == 8 || s->free_slots == s->slot_count) settle(all, *s, 8, emptied);
+  if (s->used == 0) remove_emptied(all, *s, emptied);
   return true;
 }
 
@@ -134,20 +135,25 @@ inline std::size_t fast_heap::put_each_of(FindRegion region_at, class_slabs& all
       continue;
     }
     s->free_bits[at] = word;
-    if (at < s->cursor) [[unlikely]] s->cursor = static_cast<std::uint32_t>(at);
-    const std::uint32_t now = ++s->free_slots;
-    if (now == 1 || now == s->slot_count) [[unlikely]] settle(all, *s, 1, emptied);
+    if (const auto here = static_cast<std::uint32_t>(at); here < s->cursor) [[unlikely]]
+      all.lower_cursor(*s, here);
+    if (--s->used == 0) [[unlikely]] remove_emptied(all, *s, emptied);
   }
   all.free += i - twice;
   return i;
 }
 
-// The slab had no free slot, or has no other now; `fresh` are new. The only one with free slots stays.
-void fast_heap::settle(class_slabs& all, span& s, std::uint32_t fresh, span*& emptied) noexcept
+void fast_heap::class_slabs::lower_cursor(span& s, std::uint32_t word) noexcept
 {
-  if (s.free_slots == fresh) all.list(s);
+  if (s.cursor == span::none_free) list(s);
+  s.cursor = word;
+}
+
+// The slab has free slots only. The only one of its class that has any stays.
+void fast_heap::remove_emptied(class_slabs& all, span& s, span*& emptied) noexcept
+{
   const bool only_one = all.with_free == &s && s.next == nullptr;
-  if (s.free_slots != s.slot_count || (only_one && !buried_.load(std::memory_order_relaxed))) return;
+  if (only_one && !buried_.load(std::memory_order_relaxed)) return;
   all.remove(s);
   s.next = emptied;
   emptied = &s;

@@ -67,8 +67,8 @@ span* fast_heap::new_slab(unsigned c) noexcept
   for (std::size_t w = 0; w != count / 64; ++w) bits[w] = ~std::uint64_t{0};
   if (count % 64 != 0) bits[count / 64] = (std::uint64_t{1} << count % 64) - 1;
   s->free_bits = bits;
-  s->slot_count = s->free_slots = static_cast<std::uint32_t>(count);
-  s->cursor = 0;
+  s->slot_count = static_cast<std::uint32_t>(count);
+  s->used = s->cursor = 0;
   s->slot_reciprocal = reciprocal(slot);
   s->slot_bytes = static_cast<std::uint32_t>(slot);
   s->size_class = static_cast<std::uint8_t>(c);
@@ -124,7 +124,7 @@ void fast_heap::trim() noexcept
     for (span* s = all.with_free; s != nullptr;) {
       span& one = *s;
       s = s->next;
-      if (one.free_slots != one.slot_count) {
+      if (one.used != 0) {
         if (supply_.from_system()) discard_around_used(one);
         continue;
       }
@@ -198,8 +198,9 @@ void fast_heap::check() noexcept
     std::uint32_t bits = 0;
     for (std::size_t w = 0; w != bitmap_words(s.slot_count); ++w)
       bits += static_cast<std::uint32_t>(std::popcount(s.free_bits[w]));
-    for (std::size_t w = 0; w != s.cursor; ++w) GPA_ASSERT(s.free_bits[w] == 0);
-    GPA_ASSERT(bits == s.free_slots && bits <= s.slot_count);
+    for (std::size_t w = 0; w < s.cursor && w != bitmap_words(s.slot_count); ++w) GPA_ASSERT(s.free_bits[w] == 0);
+    GPA_ASSERT(bits == s.free_slots() && s.used <= s.slot_count);
+    GPA_ASSERT((bits == 0) == (s.cursor == span::none_free));
     free_bytes += std::size_t{bits} * s.slot_bytes;
     seen& c = of_class[s.size_class];
     c.slots += s.slot_count;
@@ -210,7 +211,7 @@ void fast_heap::check() noexcept
     class_slabs& all = classes_[c];
     const mutex_guard guard(all.lock);
     for (const span* s = all.with_free; s != nullptr; s = s->next) {
-      GPA_ASSERT(s->size_class == c && s->free_slots != 0);
+      GPA_ASSERT(s->size_class == c && s->free_slots() != 0);
       --of_class[c].slabs_with_free;
     }
     GPA_ASSERT(of_class[c].slabs_with_free == 0);

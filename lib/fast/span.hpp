@@ -27,8 +27,8 @@ struct span : region {
   std::uint64_t* free_bits = nullptr;
   std::uint64_t slot_reciprocal = 0;
   std::uint32_t slot_count = 0;
-  std::uint32_t free_slots = 0;
-  std::uint32_t cursor = 0;  // no free bit before this word
+  std::uint32_t used = 0;    // slots that are not free
+  std::uint32_t cursor = 0;  // no free bit before this word; `none_free`: in no word at all
 
   bool free = false;
   bool kept = false;        // of a large block: freed, and kept by a thread
@@ -38,6 +38,9 @@ struct span : region {
   span* previous = nullptr;  // as next
   span* older = nullptr;     // free and dirty: in the order they were freed
   span* newer = nullptr;
+
+  static constexpr std::uint32_t none_free = UINT32_MAX;
+  [[nodiscard]] std::uint32_t free_slots() const noexcept { return slot_count - used; }
 
   /// Of a slab: which of its slots holds `p`.
   [[nodiscard]] std::uint64_t index_of(const void* p) const noexcept
