@@ -129,7 +129,7 @@ class fast_heap {
   [[nodiscard]] bool grow_array(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] std::uint32_t take_slots(fast_cache& k, unsigned c, void** end, std::uint32_t wanted,
                                          bool from_others) noexcept;
-  void take_from(span& s, void** end, std::uint32_t count) noexcept;
+  [[nodiscard]] std::uint32_t take_from(span& s, void** end, std::uint32_t count, std::uint32_t enough) noexcept;
   void put_slots(void* const* slots, std::size_t count) noexcept;
   void put_slots(void* const* slots, std::size_t count, span*& emptied) noexcept;
   [[nodiscard]] std::size_t put_slots_of(unsigned c, void* const* slots, std::size_t count, span*& emptied) noexcept;
