@@ -31,7 +31,6 @@ constexpr bool stopped_by_ubsan = true;
 constexpr bool stopped_by_ubsan = false;
 #endif
 
-
 using gpa::detail::supply;
 
 constexpr std::size_t granule = 65'536;
@@ -47,17 +46,6 @@ class scripted final : public std::pmr::memory_resource {
   void do_deallocate(void* p, std::size_t, std::size_t) override { returned.push_back(p); }
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 };
-
-// Segments of which one page is there.
-std::vector<std::byte*> touched_segments(std::size_t count)
-{
-  std::vector<std::byte*> all(count);
-  for (std::byte*& each : all) {
-    each = static_cast<std::byte*>(gpa::detail::map_pages(gpa::detail::stock_segment, granule));
-    *each = std::byte{0x41};
-  }
-  return all;
-}
 
 bool is_aligned(const void* p, std::size_t alignment)
 {
@@ -157,8 +145,9 @@ BOOST_AUTO_TEST_CASE(neighbours_on_both_sides_of_a_border_of_the_first_segment_a
   std::byte* const middle = around + stock_segment;
   put_into(stock::open, middle);
   supply s(nullptr);
-  BOOST_TEST(s.take(stock_segment, granule) == middle);
-  BOOST_TEST(s.may_be_resident(middle));
+  bool may_be_resident = false;
+  BOOST_TEST(s.take(stock_segment, granule, &may_be_resident) == middle);
+  BOOST_TEST(may_be_resident);
   constexpr std::size_t half = stock_segment / 2;
   s.give_back(around, stock_segment + half, granule);  // from in front of it into it
   BOOST_TEST(!is_readable(around, 1));
@@ -187,41 +176,47 @@ BOOST_AUTO_TEST_CASE(after_release_nobody_reaches_what_was_there_and_the_resourc
   BOOST_TEST((r.deinit() == gpa::check::ok));
 }
 
-BOOST_AUTO_TEST_CASE(the_open_stock_gives_the_newest_and_keeps_four)
+BOOST_AUTO_TEST_CASE(what_is_handed_on_goes_to_the_next_supply_if_the_stock_has_a_place_for_it)
 {
   using namespace gpa::detail;
   empty_stocks();
-  const std::vector<std::byte*> all = touched_segments(6);
-  for (std::byte* const each : all) put_into(stock::open, each);
-  BOOST_TEST(!is_readable(all[0], 1));
-  BOOST_TEST(!is_readable(all[1], 1));
-  for (std::size_t i = 6; i != 2; --i) {
-    std::byte* const taken = take_from(stock::open);
-    BOOST_TEST(taken == all[i - 1]);
-    BOOST_TEST((*taken == std::byte{0x41}));
-    unmap_pages(taken, stock_segment);
+  bool may_be_resident = true;
+  supply first(nullptr);
+  std::byte* const one = first.take(stock_segment, granule, &may_be_resident);
+  BOOST_TEST(!may_be_resident);
+  std::byte* const two = first.take(2 * stock_segment, granule);
+  std::byte* const four = first.take(4 * stock_segment, granule);
+  std::byte* const eight = first.take(8 * stock_segment, granule);
+  *two = *four = std::byte{0x41};
+  first.hand_on(eight, 8 * stock_segment, granule);
+  first.hand_on(four, 4 * stock_segment, granule);
+  first.hand_on(two, 2 * stock_segment, granule);
+  first.give_back(one, stock_segment, granule);
+  BOOST_TEST(!is_readable(eight, 1));
+  {
+    supply next(nullptr);
+    BOOST_TEST(next.take(stock_segment, granule) == one);
+    BOOST_TEST(next.take(2 * stock_segment, granule, &may_be_resident) == two);
+    BOOST_TEST(may_be_resident);
+    BOOST_TEST(next.take(4 * stock_segment, granule) == four);
+    BOOST_TEST((*four == std::byte{0x41}));
+    std::byte* const fresh = next.take(8 * stock_segment, granule, &may_be_resident);
+    BOOST_TEST(!may_be_resident);
+    next.give_back(fresh, 8 * stock_segment, granule);
+    next.give_back(four, 4 * stock_segment, granule);  // of a resource that lives: to the system
+    BOOST_TEST(!is_readable(four, 1));
+    next.hand_on(two, 2 * stock_segment, granule);
+    next.give_back(one, stock_segment, granule);
   }
-  BOOST_TEST(take_from(stock::open) == nullptr);
-}
-
-BOOST_AUTO_TEST_CASE(the_closed_stock_gives_the_oldest_and_never_the_newest)
-{
-  using namespace gpa::detail;
+  {
+    supply checked(nullptr, huge_page_size, stock::closed);
+    std::byte* const p = checked.take(2 * stock_segment, granule);
+    BOOST_TEST(p != two);
+    checked.hand_on(p, 2 * stock_segment, granule);
+    BOOST_TEST(!is_readable(p, 1));
+  }
   empty_stocks();
-  const std::vector<std::byte*> all = touched_segments(4);
-  for (std::byte* const each : all) {
-    put_into(stock::closed, each);
-    BOOST_TEST(!is_readable(each, 1));
-  }
-  BOOST_TEST(take_from(stock::open) == nullptr);
-  for (std::size_t i = 0; i != 3; ++i) {
-    std::byte* const taken = take_from(stock::closed);
-    BOOST_TEST(taken == all[i]);
-    BOOST_TEST((*taken == std::byte{0x41}));
-    unmap_pages(taken, stock_segment);
-  }
-  BOOST_TEST(take_from(stock::closed) == nullptr);
-  empty_stocks();
+  BOOST_TEST(!is_readable(two, 1));
 }
 
 BOOST_AUTO_TEST_CASE(the_system_serves_any_alignment)

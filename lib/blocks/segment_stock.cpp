@@ -10,8 +10,11 @@ namespace gpa::detail {
 
 namespace {
 
+template <std::uint32_t Count>
 class places {
  public:
+  static constexpr std::uint32_t count = Count;
+
   /// What had the place of the oldest.
   std::byte* put(std::byte* segment) noexcept
   {
@@ -26,8 +29,12 @@ class places {
     if (place.load(std::memory_order_relaxed) == nullptr) return nullptr;
     return acquired(place.exchange(nullptr, std::memory_order_acquire));
   }
-
-  static constexpr std::uint32_t count = 4;
+  std::byte* take_newest() noexcept
+  {
+    for (std::uint32_t age = 0; age != count; ++age)
+      if (std::byte* const segment = take(age); segment != nullptr) return segment;
+    return nullptr;
+  }
 
  private:
   std::atomic<std::byte*>& at(std::uint32_t number) noexcept { return all_[number % count]; }
@@ -41,19 +48,32 @@ class places {
   std::atomic<std::uint32_t> next_{0};
 };
 
-constinit places open_ones;
-constinit places closed_ones;
+constinit places<4> open_ones;
+constinit places<2> open_doubles;
+constinit places<1> open_quadruples;
+constinit places<4> closed_ones;
+
+template <class Places>
+void empty(Places& all, std::size_t bytes) noexcept
+{
+  while (std::byte* const segment = all.take_newest()) unmap_pages(segment, bytes);
+}
 
 }  // namespace
 
-std::byte* take_from(stock which) noexcept
+bool has_place_for(stock which, std::size_t bytes) noexcept
 {
+  return bytes == stock_segment || (which == stock::open && (bytes == 2 * stock_segment || bytes == 4 * stock_segment));
+}
+
+std::byte* take_from(stock which, std::size_t bytes) noexcept
+{
+  if (!has_place_for(which, bytes)) return nullptr;
   if (which == stock::open) {
-    for (std::uint32_t age = 0; age != places::count; ++age)
-      if (std::byte* const segment = open_ones.take(age); segment != nullptr) return segment;
-    return nullptr;
+    if (bytes == stock_segment) return open_ones.take_newest();
+    return bytes == 2 * stock_segment ? open_doubles.take_newest() : open_quadruples.take_newest();
   }
-  for (std::uint32_t age = places::count - 1; age != 0; --age) {
+  for (std::uint32_t age = closed_ones.count - 1; age != 0; --age) {
     std::byte* const segment = closed_ones.take(age);
     if (segment == nullptr) continue;
     if (open_pages(segment, stock_segment)) return segment;
@@ -62,22 +82,25 @@ std::byte* take_from(stock which) noexcept
   return nullptr;
 }
 
-void put_into(stock which, std::byte* segment) noexcept
+void put_into(stock which, std::byte* segment, std::size_t bytes) noexcept
 {
   std::byte* gone = segment;
-  if (which == stock::open) {
+  if (which == stock::closed) {
+    if (hide_pages(segment, bytes)) gone = closed_ones.put(segment);
+  } else if (bytes == stock_segment) {
     gone = open_ones.put(segment);
-  } else if (hide_pages(segment, stock_segment)) {
-    gone = closed_ones.put(segment);
+  } else {
+    gone = bytes == 2 * stock_segment ? open_doubles.put(segment) : open_quadruples.put(segment);
   }
-  if (gone != nullptr) unmap_pages(gone, stock_segment);
+  if (gone != nullptr) unmap_pages(gone, bytes);
 }
 
 void empty_stocks() noexcept
 {
-  for (places* const each : {&open_ones, &closed_ones})
-    for (std::uint32_t age = 0; age != places::count; ++age)
-      if (std::byte* const segment = each->take(age); segment != nullptr) unmap_pages(segment, stock_segment);
+  empty(open_ones, stock_segment);
+  empty(open_doubles, 2 * stock_segment);
+  empty(open_quadruples, 4 * stock_segment);
+  empty(closed_ones, stock_segment);
 }
 
 }  // namespace gpa::detail

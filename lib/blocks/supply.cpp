@@ -20,10 +20,12 @@ constexpr std::size_t largest_segment = std::size_t{64} << 20;
 
 supply::~supply() { end(); }
 
-std::byte* supply::take(std::size_t bytes, std::size_t alignment) noexcept
+std::byte* supply::take(std::size_t bytes, std::size_t alignment, bool* may_be_resident) noexcept
 {
-  std::byte* const p = from_system() ? take_from_system(bytes, alignment) : take_from_upstream(bytes, alignment);
+  bool used = !from_system();
+  std::byte* const p = from_system() ? take_from_system(bytes, alignment, used) : take_from_upstream(bytes, alignment);
   if (p != nullptr) tools_close(p, bytes);
+  if (may_be_resident != nullptr) *may_be_resident = used;
   return p;
 }
 
@@ -52,6 +54,15 @@ void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) n
   inside_.store(self, std::memory_order_relaxed);
   upstream_->deallocate(p, bytes, alignment);
   inside_.store(0, std::memory_order_relaxed);
+}
+
+void supply::hand_on(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept
+{
+  // The first segment takes another way there: it may come back in parts.
+  if (!from_system() || sampled_ || bytes == stock_segment || alignment > granule_size || !has_place_for(stock_, bytes))
+    return give_back(p, bytes, alignment);
+  tools_close(p, bytes);
+  put_into(stock_, p, bytes);
 }
 
 // Whoever else was calling the upstream is not in the child.
@@ -92,7 +103,7 @@ void supply::give_back_to_system(std::byte* p, std::size_t bytes) noexcept
   if (end != p + bytes) unmap_pages(end, static_cast<std::size_t>(p + bytes - end));
 }
 
-std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment) noexcept
+std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment, bool& may_be_resident) noexcept
 {
   if (sampled_) return take_from_range(bytes, alignment);
   if (alignment > granule_size) return static_cast<std::byte*>(map_pages(bytes, alignment));
@@ -100,16 +111,17 @@ std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment) no
   if (static_cast<std::size_t>(segment_end_ - segment_) < bytes && new_segment(bytes) == nullptr) return nullptr;
   std::byte* const p = segment_;
   segment_ += bytes;
+  may_be_resident = is_from_stock_;
   return p;
 }
 
-// The first of a resource from the stock, if there is one.
+// From the stock, if it has one; of the smallest size the first alone, which is the one that goes back in parts.
 std::byte* supply::new_segment(std::size_t bytes) noexcept
 {
   std::size_t wanted = std::max(next_segment_, bytes);
   const bool first = wanted == stock_segment && first_ == nullptr;
   const bool whole = wanted % huge_page_size == 0;
-  std::byte* fresh = first ? take_from(stock_) : nullptr;
+  std::byte* fresh = first || wanted != stock_segment ? take_from(stock_, wanted) : nullptr;
   const bool used = fresh != nullptr;
   if (fresh == nullptr) fresh = static_cast<std::byte*>(map_pages(wanted, whole ? huge_page_size : granule_size));
   if (whole && wanted >= least_huge_ && fresh != nullptr) prefer_huge_pages(fresh, wanted);
@@ -121,10 +133,10 @@ std::byte* supply::new_segment(std::size_t bytes) noexcept
   give_up_rest();
   segment_ = fresh;
   segment_end_ = segment_ + wanted;
+  is_from_stock_ = used;
   next_segment_ = std::min(next_segment_ * 2, largest_segment);
   if (first && wanted == stock_segment) {
     first_ = segment_;
-    first_is_used_ = used;
     free_of_first_.reset();
   }
   return segment_;
@@ -170,12 +182,6 @@ void supply::start_over() noexcept
   const mutex_guard guard(lock_);
   give_up_rest();
   next_segment_ = stock_segment;
-}
-
-bool supply::may_be_resident(const std::byte* p) const noexcept
-{
-  const mutex_guard guard(lock_);
-  return !from_system() || (is_in_first(p) && first_is_used_);
 }
 
 void supply::end() noexcept

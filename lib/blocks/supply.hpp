@@ -3,8 +3,8 @@
 //
 // From the system, ranges are cut from segments that double from 1 MiB to 64 MiB, from some size on with huge pages
 // where the system grants them; an untouched page costs nothing and a returned range is unmapped at once, but for the
-// first segment: that one is kept until all of it is back, and goes to another resource then (segment_stock.hpp). From a
-// user's upstream each range is one call of allocate(), given back with exactly the same pointer, size and alignment.
+// first segment: that one is kept until all of it is back, and goes to another resource then (segment_stock.hpp), as do
+// further ones that are handed on as a whole. From a user's upstream each range is one call of allocate(), given back with exactly the same pointer, size and alignment.
 // Those calls are serialised by a lock of their own, taken with no other lock held; an upstream that calls back into the
 // same resource from the same thread is refused, not dead-locked. A fork does not wait for that lock, as whoever holds it is
 // in the user's code and may want any other: the child makes it anew.
@@ -31,8 +31,8 @@ class supply {
   using granule_set = std::bitset<stock_segment / granule_size>;
 
  public:
-  /// `upstream` null: the operating system. Segments of at least `least_huge` bytes ask for huge pages. The first one is
-  /// from that stock, and goes there.
+  /// `upstream` null: the operating system. Segments of at least `least_huge` bytes ask for huge pages. What has a place
+  /// in that stock is taken from there, and goes there.
   explicit supply(std::pmr::memory_resource* upstream, std::size_t least_huge = huge_page_size,
                   stock first = stock::open) noexcept
       : upstream_(upstream), least_huge_(least_huge), stock_(first)
@@ -49,18 +49,19 @@ class supply {
   [[nodiscard]] bool in_sampled_range() const noexcept { return sampled_; }
 
   /// `bytes` a multiple of 64 KiB, `alignment` a power of two of at least 64 KiB. Null when refused, nothing changed.
-  [[nodiscard]] std::byte* take(std::size_t bytes, std::size_t alignment) noexcept;
+  /// `may_be_resident`: told whether it may have pages already.
+  [[nodiscard]] std::byte* take(std::size_t bytes, std::size_t alignment, bool* may_be_resident = nullptr) noexcept;
   /// The same from the system, of a mapping of its own and inaccessible. Not from a user's upstream.
   [[nodiscard]] std::byte* reserve(std::size_t bytes) noexcept;
   /// What take() or reserve() returned, with the same numbers.
   void give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept;
+  /// The same, of a resource that has no block any more: what the stock has a place for goes there.
+  void hand_on(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept;
 
   /// Drops pages that nobody took: of a huge page, whoever touches one small page has all.
   void trim() noexcept;
   /// Everything was given back: what follows begins as the first did.
   void start_over() noexcept;
-  /// Whether what was taken had pages already.
-  [[nodiscard]] bool may_be_resident(const std::byte* p) const noexcept;
   /// No more will be taken. The first segment goes into its stock when the last of it was given back; if some is still
   /// in use, the pages of the rest go back to the system, and of what is given back later.
   void end() noexcept;
@@ -77,7 +78,7 @@ class supply {
   void become_child(std::uint32_t survivor) noexcept;
 
  private:
-  std::byte* take_from_system(std::size_t bytes, std::size_t alignment) noexcept;
+  std::byte* take_from_system(std::size_t bytes, std::size_t alignment, bool& may_be_resident) noexcept;
   static std::byte* take_from_range(std::size_t bytes, std::size_t alignment) noexcept;
   std::byte* take_from_upstream(std::size_t bytes, std::size_t alignment) noexcept;
   std::byte* new_segment(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
@@ -99,10 +100,10 @@ class supply {
   std::atomic<std::size_t> misaligned_{0};  // and nobody was told
   std::byte* segment_ GPA_GUARDED_BY(lock_) = nullptr;  // the rest of the newest segment
   std::byte* segment_end_ GPA_GUARDED_BY(lock_) = nullptr;
+  bool is_from_stock_ GPA_GUARDED_BY(lock_) = false;  // the newest segment
   std::size_t next_segment_ GPA_GUARDED_BY(lock_) = stock_segment;
   std::byte* first_ GPA_GUARDED_BY(lock_) = nullptr;  // the first segment, while some of it is in use or may be
   granule_set free_of_first_ GPA_GUARDED_BY(lock_);   // its granules that were given back, or never will be taken
-  bool first_is_used_ GPA_GUARDED_BY(lock_) = false;  // came from the stock
   bool ended_ GPA_GUARDED_BY(lock_) = false;
 };
 

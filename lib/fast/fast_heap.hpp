@@ -26,6 +26,7 @@
 #include "fast/fast_cache.hpp"
 #include "fast/span_cache.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -152,6 +153,9 @@ class fast_heap {
   void delete_slabs(span* first) noexcept;
 
   void add_slab(span& s, fast_cache& k) noexcept;
+  /// Calls `visit(class_slabs&)` for each class that ever had a slab: of a resource that lives shortly, a few.
+  template <class Visit>
+  void for_each_made(Visit&& visit) noexcept;
   [[nodiscard]] bool may_have_its_own(const class_slabs& all, const span& other) const noexcept
       GPA_REQUIRES(all.lock);
   [[nodiscard]] static bool is_of(const span& s, const fast_cache& k) noexcept
@@ -166,6 +170,7 @@ class fast_heap {
   // Apart from what each refill reads. Of a class's slabs they change under its lock, so that a fork finds them right.
   alignas(64) std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots
   std::atomic<std::size_t> for_owners_{0};                 // bytes of a slab for each owner of a class but the first
+  std::array<std::atomic<std::uint64_t>, (class_count + 63) / 64> made_{};  // a bit for each class that had a slab
   std::atomic<bool> own_refused_{false};                   // there was no memory for a slab that somebody might have had
   std::atomic<bool> buried_{false};
 };

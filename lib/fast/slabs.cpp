@@ -115,10 +115,18 @@ void fast_heap::class_slabs::remove(span& s) noexcept
   unlist(s);
 }
 
+template <class Visit>
+void fast_heap::for_each_made(Visit&& visit) noexcept
+{
+  for (std::size_t w = 0; w != made_.size(); ++w)
+    for (std::uint64_t bits = made_[w].load(std::memory_order_relaxed); bits != 0; bits &= bits - 1)
+      visit(classes_[w * 64 + static_cast<std::size_t>(std::countr_zero(bits))]);
+}
+
 void fast_heap::trim() noexcept
 {
   span* emptied = nullptr;
-  for (class_slabs& all : classes_) {
+  for_each_made([&](class_slabs& all) {
     const mutex_guard guard(all.lock);
     std::size_t removed = 0;  // bytes
     for (span* s = all.with_free; s != nullptr;) {
@@ -134,7 +142,7 @@ void fast_heap::trim() noexcept
       emptied = &one;
     }
     free_in_slabs_.fetch_sub(removed, std::memory_order_relaxed);
-  }
+  });
   delete_slabs(emptied);
   spans_.trim();
 }
@@ -157,11 +165,11 @@ void fast_heap::free_buried(void* p) noexcept
 
 void fast_heap::release() noexcept
 {
-  for (class_slabs& all : classes_) {
+  for_each_made([](class_slabs& all) {
     const mutex_guard guard(all.lock);
     all.with_free = nullptr;
     all.slots = all.free = all.owners = 0;
-  }
+  });
   free_in_slabs_.store(0, std::memory_order_relaxed);
   for_owners_.store(0, std::memory_order_relaxed);
   spans_.for_each_used([](span& s) {

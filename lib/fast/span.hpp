@@ -50,6 +50,11 @@ struct span : region {
 };
 static_assert(sizeof(span) == 128, "what a slab or a large block costs, beside a slab's bits");
 
+[[nodiscard]] constexpr std::size_t bitmap_words(std::size_t bits) noexcept
+{
+  return (bits + 63) / 64;
+}
+
 struct segment {
   std::byte* base = nullptr;
   std::size_t granules = 0;
@@ -57,14 +62,13 @@ struct segment {
   segment* next = nullptr;
   segment* previous = nullptr;
   bool single = false;
+  bool comes_used = false;         // some of its pages may have been there when it was taken, as an upstream's memory is
   std::uint64_t* dirty = nullptr;  // bits; null in a single one
   span** edges = nullptr;          // one entry in a single one
-};
 
-[[nodiscard]] constexpr std::size_t bitmap_words(std::size_t bits) noexcept
-{
-  return (bits + 63) / 64;
-}
+  [[nodiscard]] std::size_t edges_bytes() const noexcept { return (single ? 1 : granules) * sizeof(span*); }
+  [[nodiscard]] std::size_t dirty_bytes() const noexcept { return bitmap_words(granules) * sizeof(std::uint64_t); }
+};
 
 /// Of a span in a segment that is not single; the span cache's lock is held.
 void set_dirty(const span& s, bool dirty) noexcept;

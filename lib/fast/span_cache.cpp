@@ -49,14 +49,6 @@ granule_range range_of(const span& s) noexcept
   const std::size_t first = static_cast<std::size_t>(s.base - s.home->base) / granule_size;
   return {first, first + s.bytes / granule_size};
 }
-std::size_t edges_bytes(const segment& g) noexcept
-{
-  return (g.single ? 1 : g.granules) * sizeof(span*);
-}
-std::size_t dirty_bytes(const segment& g) noexcept
-{
-  return bitmap_words(g.granules) * sizeof(std::uint64_t);
-}
 
 }  // namespace
 
@@ -249,14 +241,13 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
   if (g == nullptr && shed(0)) g = new_segment(bytes, granule_size, false);  // what we kept may be what was missing
   if (g == nullptr) return nullptr;
   if (bytes >= least_for_huge_pages && supply_.from_system()) prefer_huge_pages(g->base, g->granules * granule_size);
-  const bool dirty = supply_.may_be_resident(g->base);  // an upstream's memory is held from the start
   span* s = nullptr;
   {
     const mutex_guard guard(lock_);
     s = new_span(*g, g->base, g->granules * granule_size);
     if (s != nullptr) {
       link(*g);
-      if (dirty) {
+      if (g->comes_used) {
         set_dirty(*s, true);
         s->dirty = static_cast<std::uint32_t>(g->granules);
       }
@@ -358,9 +349,9 @@ segment* span_cache::new_segment(std::size_t bytes, std::size_t alignment, bool 
   g.granules = bytes / granule_size;
   g.alignment = alignment;
   g.single = single;
-  g.edges = static_cast<span**>(metadata_allocate(edges_bytes(g)));
-  if (!single) g.dirty = static_cast<std::uint64_t*>(metadata_allocate(dirty_bytes(g)));
-  if (g.edges != nullptr && (single || g.dirty != nullptr)) g.base = supply_.take(bytes, alignment);
+  g.edges = static_cast<span**>(metadata_allocate(g.edges_bytes()));
+  if (!single) g.dirty = static_cast<std::uint64_t*>(metadata_allocate(g.dirty_bytes()));
+  if (g.edges != nullptr && (single || g.dirty != nullptr)) g.base = supply_.take(bytes, alignment, &g.comes_used);
   if (g.base != nullptr && have_page_map(g.base, bytes)) return &g;
   delete_segment(g);
   return nullptr;
@@ -370,8 +361,13 @@ segment* span_cache::new_segment(std::size_t bytes, std::size_t alignment, bool 
 void span_cache::delete_segment(segment& g) noexcept
 {
   if (g.base != nullptr) supply_.give_back(g.base, g.granules * granule_size, g.alignment);
-  if (g.edges != nullptr) metadata_free(g.edges, edges_bytes(g));
-  if (g.dirty != nullptr) metadata_free(g.dirty, dirty_bytes(g));
+  forget_segment(g);
+}
+
+void span_cache::forget_segment(segment& g) noexcept
+{
+  if (g.edges != nullptr) metadata_free(g.edges, g.edges_bytes());
+  if (g.dirty != nullptr) metadata_free(g.dirty, g.dirty_bytes());
   metadata_free(&g, sizeof g);
 }
 

@@ -106,6 +106,7 @@ class span_cache {
   [[nodiscard]] span* take_single(std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] segment* new_segment(std::size_t bytes, std::size_t alignment, bool single) noexcept;
   void delete_segment(segment& g) noexcept;
+  static void forget_segment(segment& g) noexcept;
   void link(segment& g) noexcept GPA_REQUIRES(lock_);
   void unlink(segment& g) noexcept GPA_REQUIRES(lock_);
 

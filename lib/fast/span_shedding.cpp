@@ -160,7 +160,8 @@ void span_cache::release() noexcept
   while (all != nullptr) {
     segment& g = *all;
     all = g.next;
-    delete_segment(g);
+    supply_.hand_on(g.base, g.granules * granule_size, g.alignment);
+    forget_segment(g);
   }
   while (headers != nullptr) {
     span& s = *headers;
