@@ -38,7 +38,7 @@ GPA_NO_SANITIZE void add_damage(damage& found, const std::byte* slot, std::size_
                                 Expected expected) noexcept
 {
   const auto* const seen = reinterpret_cast<const volatile std::uint8_t*>(slot);
-  for (std::size_t i = begin; i != end; ++i) {
+  for (std::size_t i = begin; i < end; ++i) {  // a damaged record may say that the block is larger than its slot
     if (expected(i, seen[i])) continue;
     if (found.count == 0) found.first = i;
     found.last = i;

@@ -77,10 +77,10 @@ struct poison_lines {
     return std::any_of(at.begin(), at.end(), [offset](std::size_t p) { return offset - p < poison_line; });
   }
 
-  /// `bytes` is that of the block which was there; a slot that was none yet has 0.
+  /// `bytes` is that of the block which was there; a slot that was none yet has 0. Within the slot, whatever it is.
   static poison_lines of(const std::byte* slot, std::size_t size, std::size_t bytes) noexcept
   {
-    const std::size_t block = size <= 1024 ? size - 16 : std::max(bytes, least_whole);
+    const std::size_t block = size <= 1024 ? size - 16 : std::clamp(bytes, least_whole, size);
     // The middle in one line of the cache, not two; the end with a few bytes behind it.
     const std::size_t middle = block / 2 - (reinterpret_cast<std::uintptr_t>(slot) + block / 2) % poison_line;
     const std::size_t end = std::min(block - poison_line * 3 / 4, size - poison_line);

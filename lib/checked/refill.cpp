@@ -38,6 +38,7 @@ void poison_untouched(const free_slot& next, std::size_t size, poison_rule rule)
 {
   const std::uint64_t word = next.record->word.load(std::memory_order_relaxed);
   if (is_poisoned(state_of(tag_of(word)))) return;
+  GPA_ASSERT(!is_live(state_of(tag_of(word))));  // it is nobody's
   tools_open(next.slot, size);
   write_poison(next.slot, size, bytes_of(tag_of(word)), rule);
   tools_close(next.slot, size);
@@ -157,6 +158,7 @@ bool checked_heap::turn_period(checked_cache& k, bin& b) noexcept
 // may have no poison: never handed out, or dropped by trim() or a look for surplus.
 std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_t wanted) noexcept
 {
+  GPA_ASSERT(s.size_class == c && s.slot_bytes == slot_size(c));  // else slots would lie across each other
   const std::uint32_t carved = s.carved.load(std::memory_order_relaxed);
   const std::uint32_t piece = std::max(static_cast<std::uint32_t>(first_piece / s.slot_bytes), std::max(carved, 1U));
   const std::uint32_t open_to = std::min(carved + piece, s.slot_count);  // slots from here on stay untouched

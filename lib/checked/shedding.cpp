@@ -16,6 +16,7 @@
 // is dropped, and nobody waits for it.
 #include "checked/checked_heap.hpp"
 
+#include "base/assert.hpp"
 #include "os/pages.hpp"
 
 #include <algorithm>
@@ -160,6 +161,7 @@ void checked_heap::thin(unsigned, slab& s, bool untouched_too) noexcept
   for (std::size_t i = 0; i != carved; ++i) {
     if (!is_free(s, i) || lies_on_needed_pages_alone(s, i, needed)) continue;
     const tag t = tag_of(s.records[i].word.load(std::memory_order_relaxed));
+    GPA_ASSERT(!is_live(state_of(t)));  // its pages are about to go
     const bool whole = state_of(t) == slot_state::poisoned ? holds_poison(s.slot(i), s.slot_bytes, bytes_of(t), poison_)
                                                            : !is_poisoned(state_of(t));
     if (!whole) need_pages_of(s, i, needed);

@@ -6,6 +6,7 @@
 // mark and is not told again.
 #include "checked/checked_heap.hpp"
 
+#include "base/assert.hpp"
 #include "base/tools.hpp"
 #include "blocks/owner.hpp"
 #include "checked/evidence.hpp"
@@ -83,6 +84,7 @@ void checked_heap::tell_damaged_slot(std::byte* slot, record& r, unsigned c, std
   {
     const mutex_guard guard(damage_lock_);
     const std::uint64_t word = r.word.load(std::memory_order_acquire);
+    GPA_ASSERT(!is_live(state_of(tag_of(word))));  // else somebody else's block is about to be handed out
     const damage d = find_damage_of_poison(slot, slot_size(c), bytes_of(tag_of(word)), poison_);
     const bool known = state_of(tag_of(word)) == slot_state::poisoned_inspected;
     if (!known && d.count != 0) {
