@@ -92,13 +92,12 @@ bool read_live(const record& r, const std::byte* slot, live_block& b) noexcept
   return r.word.load(std::memory_order_acquire) == word;  // its stack is this block's only if it is still the same
 }
 
-// False also of a block from before a fork.
 inline bool leak_scan::read(const area& a, std::size_t index, live_block& b) const noexcept
 {
   if (a.records == nullptr) return large_.read_live(a.base, b) && b.thread >= first_thread_;
   if (!read_live(a.records[index], a.base + index * a.slot_bytes, b)) return false;
   b.bytes = std::min<std::size_t>(b.bytes, a.slot_bytes);  // its record may be damaged
-  return b.thread >= first_thread_;
+  return b.thread >= first_thread_;                        // others were made before a fork
 }
 
 inline leak_scan::range leak_scan::range_of(const area& a, const live_block& b) noexcept
