@@ -82,6 +82,47 @@ BOOST_FIXTURE_TEST_CASE(a_span_stands_in_the_page_map_while_it_is_used, fixture)
   for (std::size_t i = 0; i != 3; ++i) BOOST_TEST(region_of(base + i * granule_size) == nullptr);
 }
 
+BOOST_FIXTURE_TEST_CASE(segments_of_a_heap_that_ends_come_with_their_pages_to_the_next, fixture)
+{
+  gpa::detail::empty_stocks();
+  static_cast<void>(take(pages, mega / granule_size));  // the first segment is of one MiB
+  const std::byte* const second = take(pages, 1).base;
+  BOOST_TEST(pages.held_bytes() == mega + granule_size);
+  pages.release();
+  BOOST_TEST(pages.held_bytes() == 0U);
+
+  gpa::detail::supply another(nullptr);
+  span_cache next(owner, another);
+  static_cast<void>(take(next, mega / granule_size));
+  BOOST_TEST(take(next, 1).base == second);
+  BOOST_TEST(next.held_bytes() == 3 * mega);
+  next.check();
+  next.trim();
+  BOOST_TEST(next.held_bytes() == mega + granule_size);
+  next.check();
+  next.release();
+  gpa::detail::empty_stocks();
+}
+
+BOOST_FIXTURE_TEST_CASE(no_huge_page_comes_with_a_segment_to_a_heap_that_did_not_ask_for_one, fixture)
+{
+  gpa::detail::empty_stocks();
+  static_cast<void>(take(pages, mega / granule_size));
+  span& large = take(pages, 2 * mega / granule_size);  // huge pages are asked for
+  touch(large);
+  pages.release();
+  gpa::detail::supply another(nullptr, ~std::size_t{0});
+  span_cache next(owner, another);
+  static_cast<void>(take(next, mega / granule_size));
+  span& small = take(next, 1);
+  next.trim();
+  const std::size_t before = gpa::test::resident_bytes();
+  touch(small);
+  BOOST_TEST(gpa::test::resident_bytes() - before < mega);
+  next.release();
+  gpa::detail::empty_stocks();
+}
+
 BOOST_FIXTURE_TEST_CASE(what_was_freed_last_is_handed_out_next, fixture)
 {
   for (span_cache* const c : {&pages, &above}) {

@@ -187,10 +187,12 @@ BOOST_AUTO_TEST_CASE(what_is_handed_on_goes_to_the_next_supply_if_the_stock_has_
   std::byte* const two = first.take(2 * stock_segment, granule);
   std::byte* const four = first.take(4 * stock_segment, granule);
   std::byte* const eight = first.take(8 * stock_segment, granule);
+  tools_open(two, 1);
+  tools_open(four, 1);
   *two = *four = std::byte{0x41};
-  first.hand_on(eight, 8 * stock_segment, granule);
-  first.hand_on(four, 4 * stock_segment, granule);
-  first.hand_on(two, 2 * stock_segment, granule);
+  first.hand_on(eight, 8 * stock_segment, granule, false);
+  first.hand_on(four, 4 * stock_segment, granule, true);
+  first.hand_on(two, 2 * stock_segment, granule, false);
   first.give_back(one, stock_segment, granule);
   BOOST_TEST(!is_readable(eight, 1));
   {
@@ -199,20 +201,21 @@ BOOST_AUTO_TEST_CASE(what_is_handed_on_goes_to_the_next_supply_if_the_stock_has_
     BOOST_TEST(next.take(2 * stock_segment, granule, &may_be_resident) == two);
     BOOST_TEST(may_be_resident);
     BOOST_TEST(next.take(4 * stock_segment, granule) == four);
+    tools_open(four, 1);
     BOOST_TEST((*four == std::byte{0x41}));
     std::byte* const fresh = next.take(8 * stock_segment, granule, &may_be_resident);
     BOOST_TEST(!may_be_resident);
     next.give_back(fresh, 8 * stock_segment, granule);
     next.give_back(four, 4 * stock_segment, granule);  // of a resource that lives: to the system
     BOOST_TEST(!is_readable(four, 1));
-    next.hand_on(two, 2 * stock_segment, granule);
+    next.hand_on(two, 2 * stock_segment, granule, false);
     next.give_back(one, stock_segment, granule);
   }
   {
     supply checked(nullptr, huge_page_size, stock::closed);
     std::byte* const p = checked.take(2 * stock_segment, granule);
     BOOST_TEST(p != two);
-    checked.hand_on(p, 2 * stock_segment, granule);
+    checked.hand_on(p, 2 * stock_segment, granule, false);
     BOOST_TEST(!is_readable(p, 1));
   }
   empty_stocks();

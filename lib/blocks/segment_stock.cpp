@@ -1,5 +1,6 @@
 #include "blocks/segment_stock.hpp"
 
+#include "base/assert.hpp"
 #include "base/tools.hpp"
 #include "os/pages.hpp"
 
@@ -84,6 +85,7 @@ std::byte* take_from(stock which, std::size_t bytes) noexcept
 
 void put_into(stock which, std::byte* segment, std::size_t bytes) noexcept
 {
+  GPA_ASSERT(has_place_for(which, bytes));
   std::byte* gone = segment;
   if (which == stock::closed) {
     if (hide_pages(segment, bytes)) gone = closed_ones.put(segment);

@@ -56,12 +56,13 @@ void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) n
   inside_.store(0, std::memory_order_relaxed);
 }
 
-void supply::hand_on(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept
+void supply::hand_on(std::byte* p, std::size_t bytes, std::size_t alignment, bool huge) noexcept
 {
   // The first segment takes another way there: it may come back in parts.
   if (!from_system() || sampled_ || bytes == stock_segment || alignment > granule_size || !has_place_for(stock_, bytes))
     return give_back(p, bytes, alignment);
   tools_close(p, bytes);
+  if (huge || bytes >= least_huge_) avoid_huge_pages(p, bytes);  // the next may touch a page of it
   put_into(stock_, p, bytes);
 }
 
@@ -115,18 +116,23 @@ std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment, bo
   return p;
 }
 
-// From the stock, if it has one; of the smallest size the first alone, which is the one that goes back in parts.
+// From the stock, if it has one; of the smallest size the first alone, which is the one that goes back in parts, and of the
+// others none of which a rest would stay, with pages that nobody counts.
 std::byte* supply::new_segment(std::size_t bytes) noexcept
 {
   std::size_t wanted = std::max(next_segment_, bytes);
   const bool first = wanted == stock_segment && first_ == nullptr;
   const bool whole = wanted % huge_page_size == 0;
-  std::byte* fresh = first || wanted != stock_segment ? take_from(stock_, wanted) : nullptr;
+  std::byte* fresh = first || (wanted != stock_segment && wanted == bytes) ? take_from(stock_, wanted) : nullptr;
   const bool used = fresh != nullptr;
   if (fresh == nullptr) fresh = static_cast<std::byte*>(map_pages(wanted, whole ? huge_page_size : granule_size));
   if (whole && wanted >= least_huge_ && fresh != nullptr) prefer_huge_pages(fresh, wanted);
   if (fresh == nullptr) {
     wanted = bytes;
+    fresh = static_cast<std::byte*>(map_pages(wanted, granule_size));
+  }
+  if (fresh == nullptr) {
+    empty_stocks();
     fresh = static_cast<std::byte*>(map_pages(wanted, granule_size));
   }
   if (fresh == nullptr) return nullptr;

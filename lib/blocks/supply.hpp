@@ -4,10 +4,12 @@
 // From the system, ranges are cut from segments that double from 1 MiB to 64 MiB, from some size on with huge pages
 // where the system grants them; an untouched page costs nothing and a returned range is unmapped at once, but for the
 // first segment: that one is kept until all of it is back, and goes to another resource then (segment_stock.hpp), as do
-// further ones that are handed on as a whole. From a user's upstream each range is one call of allocate(), given back with exactly the same pointer, size and alignment.
-// Those calls are serialised by a lock of their own, taken with no other lock held; an upstream that calls back into the
-// same resource from the same thread is refused, not dead-locked. A fork does not wait for that lock, as whoever holds it is
-// in the user's code and may want any other: the child makes it anew.
+// further ones that are handed on as a whole. Where the system refuses, what waits there is given back to it first.
+//
+// From a user's upstream each range is one call of allocate(), given back with exactly the same pointer, size and
+// alignment. Those calls are serialised by a lock of their own, taken with no other lock held; an upstream that calls back
+// into the same resource from the same thread is refused, not dead-locked. A fork does not wait for that lock, as whoever
+// holds it is in the user's code and may want any other: the child makes it anew.
 //
 // To ASan and Valgrind a range is closed from here on, and open again when it goes back; between the two, a block is
 // open exactly while it is the user's (core_calls.cpp, large_blocks.cpp).
@@ -55,8 +57,9 @@ class supply {
   [[nodiscard]] std::byte* reserve(std::size_t bytes) noexcept;
   /// What take() or reserve() returned, with the same numbers.
   void give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept;
-  /// The same, of a resource that has no block any more: what the stock has a place for goes there.
-  void hand_on(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept;
+  /// The same, of a resource that has no block any more: what the stock has a place for goes there. `huge`: the taker has
+  /// asked for huge pages.
+  void hand_on(std::byte* p, std::size_t bytes, std::size_t alignment, bool huge) noexcept;
 
   /// Drops pages that nobody took: of a huge page, whoever touches one small page has all.
   void trim() noexcept;

@@ -186,9 +186,11 @@ class checked_heap {
   [[nodiscard]] bool claim_flagged(const judgement& j, std::uint32_t trace, bool& damage_told) noexcept;
   [[nodiscard]] GPA_NOINLINE bool refill(checked_cache& k, unsigned c) noexcept;
   [[nodiscard]] slab* new_slab(unsigned c, bool at_any_price) noexcept;
-  void delete_slab(slab& s) noexcept;
-  /// The page map has lost it already.
-  void delete_unlisted(slab& s) noexcept;
+  /// Linked by `next`, in no list any more; no lock is held.
+  void delete_slabs(slab* first) noexcept;
+  /// The page map has lost them already.
+  void delete_cleared(slab* first) noexcept;
+  void forget(slab& s) noexcept;
   /// Whether what was found for `p` is a slab of ours, which then stays. Of another resource it may end meanwhile: that
   /// was cut from a large block, perhaps one of ours.
   [[nodiscard]] bool is_slab_here(const region* found, const std::byte* p) const noexcept GPA_REQUIRES(scan_lock_)

@@ -68,16 +68,32 @@ slab* checked_heap::slabs() noexcept
   return slabs_;
 }
 
-void checked_heap::delete_slab(slab& s) noexcept
+void checked_heap::delete_slabs(slab* first) noexcept
 {
-  clear_region(s);
-  delete_unlisted(s);
+  for (const slab* s = first; s != nullptr; s = s->next) clear_region(*s);
+  delete_cleared(first);
 }
 
-void checked_heap::delete_unlisted(slab& s) noexcept
+// Neighbours go back together: of slabs made one after the other the newest stands first in a list, at the highest address.
+void checked_heap::delete_cleared(slab* first) noexcept
+{
+  while (first != nullptr) {
+    std::byte* base = nullptr;
+    std::size_t bytes = 0;
+    do {
+      slab& s = *first;
+      first = s.next;
+      base = s.base;
+      bytes += s.bytes;
+      forget(s);
+    } while (supply_.from_system() && first != nullptr && first->base + first->bytes == base);
+    supply_.give_back(base, bytes, granule_size);
+  }
+}
+
+void checked_heap::forget(slab& s) noexcept
 {
   held_.fetch_sub(s.held, std::memory_order_relaxed);
-  supply_.give_back(s.base, s.bytes, granule_size);
   metadata_free(s.free_bits, records_bytes(s.fitting()), bits_bytes(s.fitting()) + s.touched * sizeof(record));
   if (void* const lives = s.lives.load(std::memory_order_relaxed); lives != nullptr)
     metadata_free(lives, s.slot_count * sizeof(std::uint64_t));
@@ -163,11 +179,7 @@ void checked_heap::trim() noexcept
     tolerance_.forget();  // asked for: nothing to learn from
   }
   supply_.trim();
-  while (unlinked != nullptr) {  // calls the upstream: no lock held
-    slab& s = *unlinked;
-    unlinked = s.next;
-    delete_unlisted(s);
-  }
+  delete_cleared(unlinked);  // calls the upstream: no lock held
   large_.trim();
 }
 
@@ -192,12 +204,15 @@ void checked_heap::bury() noexcept
     tolerance_.forget();
   }
   slab* kept = nullptr;
-  while (all != nullptr) {
+  slab* gone = nullptr;
+  for (slab** last = &gone; all != nullptr;) {
     slab& s = *all;
     all = s.next;
     s.live_slots = supply_.from_system() ? count_live(s) : 0;
     if (s.live_slots == 0) {
-      delete_slab(s);
+      *last = &s;
+      s.next = nullptr;
+      last = &s.next;
       continue;
     }
     s.sole.store(nullptr, std::memory_order_relaxed);  // its cache may go, and another begin at the same address
@@ -211,6 +226,7 @@ void checked_heap::bury() noexcept
     const mutex_guard guard(slabs_lock_);
     slabs_ = kept;
   }
+  delete_slabs(gone);
   large_.bury();
 }
 
@@ -230,8 +246,9 @@ bool checked_heap::free_buried(const judgement& right, std::uint32_t trace, std:
     slab** link = &slabs_;
     while (*link != &s) link = &(*link)->next;
     *link = s.next;
+    s.next = nullptr;
   }
-  delete_slab(s);
+  delete_slabs(&s);
   return true;
 }
 
@@ -244,11 +261,7 @@ void checked_heap::release() noexcept
     all = slabs_;
     slabs_ = nullptr;
   }
-  while (all != nullptr) {
-    slab& s = *all;
-    all = s.next;
-    delete_slab(s);
-  }
+  delete_slabs(all);
   large_.release();
 }
 

@@ -167,7 +167,7 @@ class fast_heap {
   span_cache spans_;
   supply& supply_;
   const std::span<class_slabs> classes_;
-  // Apart from what each refill reads. Of a class's slabs they change under its lock, so that a fork finds them right.
+  // Apart from what each refill reads. The first two change under the locks of classes: a fork finds them right.
   alignas(64) std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots
   std::atomic<std::size_t> for_owners_{0};                 // bytes of a slab for each owner of a class but the first
   std::array<std::atomic<std::uint64_t>, (class_count + 63) / 64> made_{};  // a bit for each class that had a slab

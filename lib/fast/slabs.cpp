@@ -145,6 +145,7 @@ void fast_heap::trim() noexcept
   });
   delete_slabs(emptied);
   spans_.trim();
+  supply_.trim();
 }
 
 void fast_heap::bury() noexcept
@@ -224,6 +225,7 @@ void fast_heap::check() noexcept
     }
     GPA_ASSERT(of_class[c].slabs_with_free == 0);
     GPA_ASSERT(of_class[c].slots == all.slots && of_class[c].free == all.free);
+    GPA_ASSERT(all.slots == 0 || (made_[c / 64].load(std::memory_order_relaxed) >> c % 64 & 1) != 0);
     if (all.owners > 1) for_owners += (all.owners - 1) * slab_size(static_cast<unsigned>(c));
   }
   GPA_ASSERT(for_owners == for_owners_.load(std::memory_order_relaxed));

@@ -62,6 +62,7 @@ struct segment {
   segment* next = nullptr;
   segment* previous = nullptr;
   bool single = false;
+  bool huge = false;               // huge pages were asked for
   bool comes_used = false;         // some of its pages may have been there when it was taken, as an upstream's memory is
   std::uint64_t* dirty = nullptr;  // bits; null in a single one
   span** edges = nullptr;          // one entry in a single one

@@ -240,7 +240,8 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
   if (g == nullptr && wanted != bytes) g = new_segment(bytes, granule_size, false);
   if (g == nullptr && shed(0)) g = new_segment(bytes, granule_size, false);  // what we kept may be what was missing
   if (g == nullptr) return nullptr;
-  if (bytes >= least_for_huge_pages && supply_.from_system()) prefer_huge_pages(g->base, g->granules * granule_size);
+  g->huge = bytes >= least_for_huge_pages && g->granules * granule_size >= huge_page_size && supply_.from_system();
+  if (g->huge) prefer_huge_pages(g->base, g->granules * granule_size);
   span* s = nullptr;
   {
     const mutex_guard guard(lock_);

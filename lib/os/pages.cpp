@@ -170,6 +170,12 @@ void prefer_huge_pages(void* p, std::size_t bytes) noexcept
   ::madvise(p, bytes, MADV_HUGEPAGE);  // a wish: where it is refused, nothing is lost
 }
 
+void avoid_huge_pages(void* p, std::size_t bytes) noexcept
+{
+  const errno_keeper keeper;
+  ::madvise(p, bytes, MADV_NOHUGEPAGE);
+}
+
 bool move_pages(void* from, void* to, std::size_t bytes) noexcept
 {
   const errno_keeper keep;

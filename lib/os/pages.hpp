@@ -48,6 +48,8 @@ bool open_pages(void* p, std::size_t bytes) noexcept;
 /// Asks for pages of 2 MiB where the system grants them on request; `p` and `bytes` are multiples of that. One such page
 /// takes the place of 512 in the table the CPU looks addresses up in. The first touch costs all of it.
 void prefer_huge_pages(void* p, std::size_t bytes) noexcept;
+/// What was asked for there is asked for no more. Those that are there stay.
+void avoid_huge_pages(void* p, std::size_t bytes) noexcept;
 
 /// Moves the physical pages of `from` to `to` and makes `from` inaccessible; `to` becomes accessible. `from` is
 /// accessible and part of one mapping, `to` as large, inaccessible and not overlapping. Two system calls, no page
