@@ -1,4 +1,5 @@
 #define BOOST_TEST_MODULE quarantine
+#include "checked/checked_cache.hpp"
 #include "checked/checked_heap.hpp"
 #include "checked/quarantine.hpp"
 

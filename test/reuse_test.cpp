@@ -1,5 +1,6 @@
 // When an address comes back, as a program sees it.
 #define BOOST_TEST_MODULE reuse
+#include "base/size_class.hpp"
 #include "checked/quarantine.hpp"
 
 #include "support/witness.hpp"

@@ -1,7 +1,7 @@
 // What a tally says to others while its thread is in the middle of counting. Moments between two instructions: the race
 // in stats_test meets them once in many runs.
 #define BOOST_TEST_MODULE tally
-#include "blocks/thread_caches.hpp"
+#include "blocks/tally.hpp"
 
 #include <boost/test/unit_test.hpp>
 

@@ -23,7 +23,7 @@
 // Everybody else who changes the word of a live block calls share() first.
 #pragma once
 
-#include "checked/quarantine.hpp"
+#include "checked/checked_cache.hpp"
 #include "checked/slab.hpp"
 
 #include <atomic>

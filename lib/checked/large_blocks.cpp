@@ -2,7 +2,7 @@
 
 #include "base/bits.hpp"
 #include "base/tools.hpp"
-#include "blocks/thread_caches.hpp"
+#include "blocks/tally.hpp"
 #include "checked/fill.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"

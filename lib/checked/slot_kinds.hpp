@@ -10,9 +10,11 @@
 // Reading is exempt from sanitizers, as there.
 #pragma once
 
+#include "checked/checked_cache.hpp"
 #include "checked/fill.hpp"
 #include "checked/poison_moves.hpp"
 #include "checked/quarantine.hpp"
+#include "checked/slab.hpp"
 
 #include <algorithm>
 #include <array>
