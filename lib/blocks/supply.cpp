@@ -12,12 +12,6 @@
 
 namespace gpa::detail {
 
-namespace {
-
-constexpr std::size_t largest_segment = std::size_t{64} << 20;
-
-}  // namespace
-
 supply::~supply() { end(); }
 
 std::byte* supply::take(std::size_t bytes, std::size_t alignment, bool* may_be_resident) noexcept

@@ -29,6 +29,9 @@
 
 namespace gpa::detail {
 
+/// Segments double from stock_segment up to this: the supply's own, and those that the fast heap asks it for.
+inline constexpr std::size_t largest_segment = std::size_t{64} << 20;
+
 class supply {
   using granule_set = std::bitset<stock_segment / granule_size>;
 

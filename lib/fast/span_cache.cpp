@@ -11,7 +11,6 @@ namespace gpa::detail {
 
 namespace {
 
-constexpr std::size_t largest_segment = std::size_t{64} << 20;
 constexpr std::size_t exact_lists = 64;
 constexpr unsigned most_looked_at = 8;  // entries of the list in which some are too small
 constexpr std::size_t least_for_huge_pages = std::size_t{256} << 10;  // a block of that is used as a whole, mostly

@@ -85,7 +85,6 @@ class span_cache {
 
  private:
   static constexpr std::size_t list_count = 97;
-  static constexpr std::size_t first_segment = std::size_t{1} << 20;
 
   [[nodiscard]] span* new_span(segment& g, std::byte* base, std::size_t bytes) noexcept GPA_REQUIRES(lock_);
   void delete_span(span& s) noexcept GPA_REQUIRES(lock_);
@@ -129,7 +128,7 @@ class span_cache {
   span* newest_ GPA_GUARDED_BY(lock_) = nullptr;
   span* oldest_ GPA_GUARDED_BY(lock_) = nullptr;
   span* spare_headers_ GPA_GUARDED_BY(lock_) = nullptr;
-  std::size_t next_segment_ GPA_GUARDED_BY(lock_) = first_segment;
+  std::size_t next_segment_ GPA_GUARDED_BY(lock_) = stock_segment;
   std::size_t used_ GPA_GUARDED_BY(lock_) = 0;
   std::size_t free_dirty_ GPA_GUARDED_BY(lock_) = 0;
   std::size_t most_used_ GPA_GUARDED_BY(lock_) = 0;

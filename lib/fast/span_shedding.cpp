@@ -154,7 +154,7 @@ void span_cache::release() noexcept
     newest_ = oldest_ = nullptr;
     used_ = free_dirty_ = 0;
     tolerance_.forget();
-    next_segment_ = first_segment;
+    next_segment_ = stock_segment;
     publish_held();
   }
   while (all != nullptr) {
