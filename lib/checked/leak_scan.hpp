@@ -49,7 +49,7 @@ struct scan_marks {
 };
 static_assert(sizeof(scan_marks) == 64);
 
-/// The block in a slot as its record says at this moment. False: there is none.
+/// The block in a slot as its record says at this moment. False: there is none, or it is another by now.
 [[nodiscard]] bool read_live(const record& r, const std::byte* slot, live_block& b) noexcept;
 
 class leak_scan {

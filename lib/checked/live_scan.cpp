@@ -14,22 +14,6 @@ namespace {
 // How many large blocks are looked at under one hold of their lock. Some 20 microseconds: nobody waits longer.
 constexpr std::size_t large_batch = 256;
 
-// False: it is not live, or no longer the same block.
-bool describe(const slab& s, std::size_t index, live_block& b) noexcept
-{
-  const record& r = s.records[index];
-  const std::uint64_t word = r.word.load(std::memory_order_acquire);
-  const tag t = tag_of(word);
-  if (!is_live(state_of(t))) return false;
-  b = {.address = s.slot(index),
-       .bytes = bytes_of(t),
-       .alignment = alignment_of(t),
-       .trace = r.alloc_trace.load(std::memory_order_relaxed),
-       .thread = r.alloc_thread.load(std::memory_order_relaxed),
-       .ignored = is_ignored(state_of(t))};
-  return r.word.load(std::memory_order_acquire) == word;
-}
-
 // Of a slab's slots; made when the first is asked for. Null without memory for them.
 std::atomic<std::uint64_t>* lives_of(slab& s) noexcept
 {
@@ -60,7 +44,7 @@ void checked_heap::visit_live(live_visitor& v) noexcept
   for (const slab* s = slabs(); s != nullptr; s = s->next) {
     const std::size_t carved = s->carved.load(std::memory_order_acquire);
     for (std::size_t i = 0; i != carved; ++i)
-      if (live_block b; describe(*s, i, b)) v.visit(b);
+      if (live_block b; read_live(s->records[i], s->slot(i), b)) v.visit(b);
   }
   large_.visit_live(v);
 }
@@ -102,7 +86,7 @@ live_block checked_heap::find_live(const void* p) const noexcept
   if (!is_slab_here(found, place)) return large_.read_live(place, b) ? b : live_block{};
   const auto& s = static_cast<const slab&>(*found);
   const auto [index, exact] = s.slot_at(static_cast<std::size_t>(place - s.base));
-  return exact && describe(s, index, b) ? b : live_block{};
+  return exact && read_live(s.records[index], s.slot(index), b) ? b : live_block{};
 }
 
 block_notes checked_heap::notes_of(const void* p, bool with_life) const noexcept
