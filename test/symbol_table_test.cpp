@@ -7,12 +7,17 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <elf.h>
+#include <link.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -91,4 +96,25 @@ BOOST_AUTO_TEST_CASE(a_file_that_is_none_or_ends_too_early_is_an_empty_table)
   wild.replace(0x28, 8, std::string("\xff\xff\xff\xff\xff\xff\xff\x0f", 8));
   wild.replace(0x3C, 2, "\xff\xff");
   BOOST_TEST(symbol_table::of_file(scratch_file(wild).path.c_str()).empty());
+}
+
+// As those of a debug file that eu-strip made: its program headers are the ones of the file that it was split from.
+BOOST_AUTO_TEST_CASE(a_build_id_is_found_by_the_sections_where_program_headers_do_not_lead_to_it)
+{
+  const list_of<std::byte> own = build_id_of_file("/proc/self/exe");
+  BOOST_REQUIRE(!own.empty());
+  std::ifstream self("/proc/self/exe", std::ios::binary);
+  std::string bytes(std::istreambuf_iterator<char>(self), {});
+  ElfW(Ehdr) header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  for (std::size_t i = 0; i != header.e_phnum; ++i) {
+    const std::size_t place = header.e_phoff + i * sizeof(ElfW(Phdr));
+    ElfW(Phdr) segment;
+    std::memcpy(&segment, bytes.data() + place, sizeof segment);
+    if (segment.p_type == PT_NOTE) segment.p_offset = bytes.size();
+    std::memcpy(bytes.data() + place, &segment, sizeof segment);
+  }
+  BOOST_TEST((build_id_of_file(scratch_file(bytes).path.c_str()) == own));
+  BOOST_TEST(build_id_of_file("/nowhere/at/all").empty());
+  BOOST_TEST(build_id_of_file("/proc/self/cmdline").empty());
 }

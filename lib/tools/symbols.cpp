@@ -6,9 +6,7 @@
 #include "trace/libdw.hpp"
 #include "trace/modules.hpp"
 #include "trace/names.hpp"
-
-#include <fcntl.h>
-#include <unistd.h>
+#include "trace/symbol_table.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -27,47 +25,14 @@ bool needs_names(const frame& f)
          std::all_of(f.calls.begin(), f.calls.end(), [](const call& c) { return c.file.empty() && !c.library; });
 }
 
+bool can_look_up()
+{
 #if GPA_HAVE_LIBDW
-
-std::string build_id_of(const std::string& path)
-{
-  const detail::libdw_functions* const dw = detail::libdw();
-  if (dw == nullptr || dw->elf_version(EV_CURRENT) == EV_NONE) return {};  // libelf wants to be asked first
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return {};
-  std::string text;
-  if (Elf* const elf = dw->dwelf_elf_begin(descriptor); elf != nullptr) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    const void* bytes = nullptr;
-    const auto count = dw->dwelf_elf_gnu_build_id(elf, &bytes);
-    for (std::ptrdiff_t i = 0; i < count; ++i) {
-      const unsigned char byte = static_cast<const unsigned char*>(bytes)[i];
-      text += digits[byte >> 4];
-      text += digits[byte & 15];
-    }
-    dw->elf_end(elf);
-  }
-  ::close(descriptor);
-  return text;
-}
-
-bool can_look_up()
-{
   return detail::libdw() != nullptr;
-}
-
 #else
-
-std::string build_id_of(const std::string&)
-{
-  return {};
-}
-bool can_look_up()
-{
   return false;
-}
-
 #endif
+}
 
 std::vector<std::string> candidates_for(const module& m, const symbol_files& where)
 {
@@ -94,7 +59,7 @@ std::optional<std::string> file_of(const module& m, const symbol_files& where)
     return std::nullopt;
   }
   for (std::string& path : candidates_for(m, where))
-    if (build_id_of(path) == m.build_id) return std::move(path);
+    if (detail::in_hex(detail::build_id_of_file(path.c_str())) == std::string_view(m.build_id)) return std::move(path);
   return std::nullopt;
 }
 

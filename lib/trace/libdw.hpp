@@ -49,8 +49,7 @@ namespace gpa::detail {
   X(dwfl_report_elf)             \
   X(dwfl_report_end)             \
   X(dwfl_standard_find_debuginfo) \
-  X(elf_end)                     \
-  X(elf_version)
+  X(elf_end)
 
 /// Each member has the name of the function it points to.
 struct libdw_functions {

@@ -26,17 +26,6 @@ metadata_string executable_path()
   return length > 0 ? metadata_string(buffer.data(), static_cast<std::size_t>(length)) : metadata_string("(program)");
 }
 
-metadata_string in_hex(std::span<const std::byte> bytes)
-{
-  constexpr std::string_view digits = "0123456789abcdef";
-  metadata_string words;
-  for (const std::byte b : bytes) {
-    words += digits[std::to_integer<std::size_t>(b >> 4)];
-    words += digits[std::to_integer<std::size_t>(b & std::byte{15})];
-  }
-  return words;
-}
-
 struct listing {
   module_list found = {};
   bool refused = false;  // the loader's frames in between know nothing of exceptions
@@ -195,6 +184,17 @@ std::uint64_t module_generation() noexcept
   std::uint64_t generation = 0;
   for_each_module(&on_first_module, &generation);
   return generation;
+}
+
+metadata_string in_hex(std::span<const std::byte> build_id)
+{
+  constexpr std::string_view digits = "0123456789abcdef";
+  metadata_string words;
+  for (const std::byte b : build_id) {
+    words += digits[std::to_integer<std::size_t>(b >> 4)];
+    words += digits[std::to_integer<std::size_t>(b & std::byte{15})];
+  }
+  return words;
 }
 
 std::string_view exported_name(std::uintptr_t address) noexcept

@@ -11,7 +11,9 @@
 
 #include "trace/frame.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace gpa::detail {
@@ -47,6 +49,9 @@ struct module_list {
 
 /// Changes whenever a module is loaded or unloaded. Never throws. O(1).
 [[nodiscard]] std::uint64_t module_generation() noexcept;
+
+/// A build id as people know it. Throws std::bad_alloc.
+[[nodiscard]] metadata_string in_hex(std::span<const std::byte> build_id);
 
 /// The exported function around `address` as it is linked, not demangled; empty if none is known.
 [[nodiscard]] std::string_view exported_name(std::uintptr_t address) noexcept;

@@ -112,13 +112,22 @@ list_of<std::byte> build_id_of_file(const char* path)
 {
   const elf_file file(path);
   ElfW(Ehdr) header;
-  if (!read_header(file, header) || header.e_phentsize != sizeof(ElfW(Phdr))) return {};
-  for (const ElfW(Phdr) & s : file.list<ElfW(Phdr)>(header.e_phnum, header.e_phoff)) {
-    if (s.p_type != PT_NOTE) continue;
-    const auto notes = file.list<std::byte>(s.p_filesz, s.p_offset);
-    if (const auto id = find_build_id(notes); !id.empty()) return {id.begin(), id.end()};
-  }
-  return {};
+  list_of<std::byte> found;
+  if (!read_header(file, header)) return found;
+  const auto is_in = [&](std::size_t bytes, std::size_t offset) {
+    const auto notes = file.list<std::byte>(bytes, offset);
+    const auto id = find_build_id(notes);
+    found.assign(id.begin(), id.end());
+    return !found.empty();
+  };
+  if (header.e_phentsize == sizeof(ElfW(Phdr)))
+    for (const ElfW(Phdr) & s : file.list<ElfW(Phdr)>(header.e_phnum, header.e_phoff))
+      if (s.p_type == PT_NOTE && is_in(s.p_filesz, s.p_offset)) return found;
+  // Of a debug file they may be those of the file that it was split from (eu-strip), and true of that alone.
+  if (header.e_shentsize == sizeof(ElfW(Shdr)))
+    for (const ElfW(Shdr) & s : file.list<ElfW(Shdr)>(header.e_shnum, header.e_shoff))
+      if (s.sh_type == SHT_NOTE && is_in(s.sh_size, s.sh_offset)) return found;
+  return found;
 }
 
 }  // namespace gpa::detail
