@@ -4,8 +4,6 @@
 #include "checked/short_path.hpp"
 #include "trace/front_frame.hpp"
 
-#include <new>
-
 namespace gpa::detail {
 
 namespace {

@@ -8,8 +8,6 @@
 
 #include <gpa/snapshot.hpp>
 
-#include <algorithm>
-
 namespace gpa::detail {
 
 // The block is ours alone yet.

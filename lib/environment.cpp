@@ -8,8 +8,6 @@
 #include "trace/interned.hpp"
 #include "trace/naming.hpp"
 
-#include <gpa/stack_trace.hpp>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +17,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 // The program's, if it has one.
 extern "C" __attribute__((weak)) const char* gpa_default_options();

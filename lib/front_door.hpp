@@ -9,8 +9,6 @@
 #include "core.hpp"
 #include "registry.hpp"
 
-#include <new>
-
 namespace gpa::detail {
 
 /// A resource and its late_handle are a virtual table pointer and a front door, and nothing else. What the hot path

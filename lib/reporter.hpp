@@ -45,8 +45,7 @@ class leak_teller {
   /// Only counts unless `wanted`.
   leak_teller(const gpa::options& o, bool wanted) noexcept : options_(o), wanted_(wanted), style_(style_of_output()) {}
 
-  /// How many were told so far, and whether the next one will be: beyond `max_reports` they are only counted.
-  [[nodiscard]] std::size_t told() const noexcept { return told_; }
+  /// Whether the next one will be shown: beyond `max_reports` they are only counted.
   [[nodiscard]] bool will_show() const noexcept;
   void tell(const gpa::report& group) noexcept;
   void finish(leak_summary summary) noexcept;

@@ -5,9 +5,6 @@
 
 #include <gpa/report.hpp>
 
-#include <cstddef>
-#include <cstdint>
-#include <memory_resource>
 #include <string_view>
 
 namespace gpa::detail {

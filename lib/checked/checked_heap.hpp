@@ -112,7 +112,7 @@ class checked_heap {
   /// Whether the block was freed; what was wrong has been told.
   bool deallocate(checked_cache& k, void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept;
 
-  /// See gpa::resource::try_resize(). `true_bytes` is told the block's bytes when the old ones were wrong.
+  /// See gpa::resource::try_resize(). Wrong old numbers are told as the free would be. In wrong_free.cpp.
   [[nodiscard]] bool try_resize(checked_cache& k, void* p, std::size_t old_bytes, std::size_t new_bytes,
                                 std::size_t alignment, const void* caller) noexcept;
 
@@ -169,8 +169,6 @@ class checked_heap {
   void check() const noexcept;
 
  private:
-  friend class heap_inspector;  // tests
-
   [[nodiscard]] void* hand_out(checked_cache& k, unsigned c, free_slot taken, std::size_t bytes,
                                std::size_t alignment, const void* caller) noexcept;
   void complete_free(checked_cache& k, const slab& s, std::size_t index, std::size_t bytes, std::uint64_t freed_word) noexcept;

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <bitset>
-#include <new>
 
 namespace gpa::detail {
 

@@ -1,6 +1,5 @@
 #include "checked/large_blocks.hpp"
 
-#include "base/bits.hpp"
 #include "base/tools.hpp"
 #include "blocks/tally.hpp"
 #include "checked/fill.hpp"

@@ -2,7 +2,6 @@
 
 #include "os/metadata.hpp"
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>

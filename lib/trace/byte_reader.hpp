@@ -18,7 +18,6 @@ namespace pointer_form {
 inline constexpr std::uint8_t absolute = 0x00;
 inline constexpr std::uint8_t relative_to_itself = 0x10;
 inline constexpr std::uint8_t relative_to_table = 0x30;
-inline constexpr std::uint8_t indirect = 0x80;
 inline constexpr std::uint8_t omitted = 0xFF;
 inline constexpr std::uint8_t table_of_signed_words = 0x3B;
 }  // namespace pointer_form
