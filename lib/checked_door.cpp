@@ -19,10 +19,9 @@ class no_object {
   std::uintptr_t whatever_;
 };
 
-// The stack is known, or not wanted: `trace` goes along in the caller's place.
+// The stack is known, or not wanted: from here on `trace` goes along in the caller's place.
 
-// The bin has nothing ready, as a rule, or no period to put the slot in.
-
+// The bin has nothing ready, as a rule.
 template <class Slots>
 GPA_NOINLINE void* allocate_again(no_object none, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                   checked_cache& k)

@@ -1,5 +1,6 @@
 // Birth, death and the totals of a resource. Its careful calls are in core_calls.cpp, its caches in core_caches.cpp, what
-// it tells of leaks in core_leaks.cpp.
+// it knows of call sites in core_profile.cpp; what it tells of leaks in core_leaks.cpp, of its limit in limit_report.cpp,
+// and in JSON in report_writing.cpp.
 #include "core.hpp"
 
 #include "base/tools.hpp"

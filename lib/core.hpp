@@ -90,11 +90,18 @@ class core final : public owner {
   void release() noexcept;
   void ignore(const void* p, const void* caller) noexcept;
   [[nodiscard]] statistics stats() noexcept;
-  // core_profile.cpp
+  void set_memory_limit(std::size_t bytes) noexcept;
+  [[nodiscard]] std::size_t memory_limit() const noexcept { return limit_.bytes(); }
+  /// process_resource() at exit: what is live, what static storage still points at counted apart.
+  void report_at_exit() noexcept;
+
+  // In core_profile.cpp.
   [[nodiscard]] snapshot take_snapshot();
   [[nodiscard]] traced_memory traced() noexcept;
   void reset_peak() noexcept;
   [[nodiscard]] gpa::stack_trace origin(const void* p) const noexcept;
+
+  // In report_writing.cpp.
   /// All that a JSON document says, but for what needs names. Throws std::bad_alloc.
   [[nodiscard]] document describe(std::string_view reason);
   /// Puts what describe() gave, and was written since, in its place, unless a later one stands there. 0 or an errno.
@@ -103,10 +110,6 @@ class core final : public owner {
   void write_wanted_report(std::string_view reason) noexcept;
   /// Whether GPA_OPTIONS has a say here.
   [[nodiscard]] bool heeds_environment() const noexcept { return options_.environment != environment::ignored; }
-  void set_memory_limit(std::size_t bytes) noexcept;
-  [[nodiscard]] std::size_t memory_limit() const noexcept { return limit_.bytes(); }
-  /// process_resource() at exit: what is live, what static storage still points at counted apart.
-  void report_at_exit() noexcept;
 
   void tell(gpa::report r) noexcept override;
   void heartbeat() noexcept override;

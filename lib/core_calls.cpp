@@ -1,4 +1,5 @@
-// The careful paths: what a call goes through when the hot path did not find it plain.
+// The careful paths: what an allocation, a free or a resize goes through when the hot path did not find it plain, and a
+// free after the end. And the calls that go over the whole heap: verify(), trim(), ignore(), release().
 #include "base/bits.hpp"
 #include "base/tools.hpp"
 #include "cache_lease.hpp"

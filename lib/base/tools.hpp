@@ -51,9 +51,9 @@ void unhush() noexcept;
   return tools_slow::ask();
 }
 
-/// Whether one of them would take it for an error that a thread goes on on another stack.
 /// By ThreadSanitizer.
 [[nodiscard]] inline bool threads_are_watched() noexcept { return __tsan_acquire != nullptr; }
+/// Whether one of the tools would take it for an error that a thread goes on on another stack.
 [[nodiscard]] inline bool tools_know_stacks() noexcept { return threads_are_watched() || tools_present(); }
 
 /// What a thread did before it released `lock` happened before what comes now. For locks that TSan does not know.

@@ -12,7 +12,7 @@
 // it is cleared, the one under it is found again.
 //
 // Thread-safe: readers take no lock. A region's header lives in metadata memory, which stays readable, so a reader
-// that loses a race against clear_regions() reads old words, never unmapped ones.
+// that loses a race against clear_region() reads old words, never unmapped ones.
 #pragma once
 
 #include "base/attributes.hpp"

@@ -9,7 +9,7 @@
 // thread that frees it, whose expected value is what {live, given alignment, given bytes} encodes to. It writes only
 // when the free is right, so nothing is ever restored and a racing innocent is never accused; on failure the value
 // seen goes to judge(). freed -> poisoned once the poison is written; poisoned -> live when handed out again. A slot is
-// poisoned before it is handed out for the first time, and is freed again when trim() drops its page.
+// poisoned before it is handed out for the first time, and is freed again when its page is dropped (shedding.cpp).
 //
 // Bytes and alignment stand as they are, not as logarithms: an alignment of 24 or 0 has no twin among the right ones,
 // and a size or alignment out of range is refused by encodable(), so 24 + 65 536 never passes for 24.
@@ -29,8 +29,8 @@ namespace gpa::detail {
 enum class slot_state : std::uint8_t {
   fresh,               // never touched
   live,                // the user's
-  freed,               // free, but without poison: a free is still writing it, or trim() dropped the page
-  poisoned,            // free, every byte poison
+  freed,               // free, but without poison: a free is still writing it, or its page was dropped
+  poisoned,            // free, with poison where poison.hpp says: of a larger slot in places
   live_ignored,        // as live, and meant to stay
   live_inspected,      // as live, verify() is looking
   ignored_inspected,   // as live_ignored, verify() is looking

@@ -1,5 +1,6 @@
 // The free that was not simply right: a flag on the tag, a large block, or a mistake. A double free is detected here:
-// the claim of checked_heap::deallocate() failed, judge() says why, and the user is told.
+// the claim of checked_heap::deallocate() failed, judge() says why, and the user is told. And try_resize(), which is
+// judged as a free is.
 #include "checked/checked_heap.hpp"
 
 #include "base/tools.hpp"

@@ -1,4 +1,5 @@
-// Small files that people write by hand, read whole: into metadata memory, by open and read.
+// Small files: those that people write by hand, read whole into metadata memory; and texts of ours that are appended to
+// one. By open, read and write.
 #pragma once
 
 #include "os/text.hpp"

@@ -4,7 +4,7 @@
 //    index    2 Mi numbers of sites, searched by (stack, size class)
 //    last     the newest block of each thread: freed next by that thread, it was a temporary one
 //
-//    life     63       44 43                    0    8 bytes a live block, kept by the heap (checked/notes.hpp)
+//    life     63       44 43                    0    8 bytes a slot, kept by the heap (checked_heap.hpp)
 //            +-----------+-----------------------+
 //            |    site   | microseconds at birth |
 //            +-----------+-----------------------+
