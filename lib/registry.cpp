@@ -38,9 +38,8 @@ constinit std::array<core*, most_retired> retired GPA_GUARDED_BY(lock){};
 constinit std::size_t next_retired GPA_GUARDED_BY(lock) = 0;
 constinit void* symbols GPA_GUARDED_BY(lock) = nullptr;  // during a fork
 
-// Locks are taken in the order registry, cores, default resource, leak filter, interned texts, sharing of slabs, sampled
-// ranges, loader, metadata, and held across the fork. Nobody else ever holds the locks of two cores, so their order among
-// themselves does not matter.
+// In the order that lib/README.md has (Invariants), and held across the fork. Nobody else ever holds the locks of two
+// cores, so their order among themselves does not matter.
 void before_fork() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
 {
   lock.lock();

@@ -3,7 +3,7 @@
 // A wrong byte is believed only if the slot's tag did not move around the reading: the slot is marked inspected by a
 // compare-exchange, looked at again, and the mark must still stand. Whoever frees the slot or hands it out meanwhile
 // overwrites the mark. damage_lock_ makes the two who could tell the same damage take turns; what was told keeps its
-// mark and is not told again.
+// mark and is not told again. Reports are filled in under that lock, their `reason` too, and told without any.
 #include "checked/checked_heap.hpp"
 
 #include "base/assert.hpp"
