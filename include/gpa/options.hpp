@@ -72,7 +72,8 @@ class checks {
 /// What happens after a mistake (leaks excepted) was reported.
 enum class after_mistake : std::uint8_t {
   abort,     ///< the text goes to stderr, handler or not, then std::abort()
-  carry_on,  ///< the wrong call is ignored and the program goes on, its heap intact
+  carry_on,  ///< the program goes on, its heap intact; what becomes of the wrong call README says of each mistake. A call
+             ///< through a resource that nobody remembers any more aborts all the same
 };
 
 /// What becomes of a freed block above 32 KiB. One above 8 MiB or aligned to more than 64 KiB becomes inaccessible in any
@@ -101,17 +102,20 @@ struct options {
   bool thread_safe = true;
   /// Bytes users may hold at once, as they asked for them; inclusive and exact.
   std::size_t memory_limit = unlimited;
-  /// Bytes of freed blocks a thread keeps from reuse, at most 16 384 blocks; unlimited = an address is never reused. By
-  /// default half of the L2 cache, at most 256 KiB, of all of the thread's resources that have the default together.
-  /// Blocks above 32 KiB have a quarantine of their own: of addresses; or where protect_large says so of these bytes,
-  /// counted in multiples of 64 KiB, 192 at least.
+  /// How many bytes a thread frees after a block before the block's address is used again; 1 TiB at most; unlimited =
+  /// never. Each block counts with the slot it took (its bytes and a guard byte, rounded up to a size class), and as a
+  /// 15 360th of the whole at least, so no more blocks than that are promised to wait. By default half of the L2 cache,
+  /// at most 256 KiB, of all of the thread's resources that have the default together. Blocks above 32 KiB have a
+  /// quarantine of their own: of addresses; or where protect_large says so of these bytes, counted in multiples of 64
+  /// KiB, 192 at least.
   std::size_t quarantine_bytes = default_quarantine;
   /// Frames of the call stacks kept for each allocation and each free; 0 = none; at most 64.
   std::size_t stack_frames = 32;
   /// What happens after a mistake.
   gpa::after_mistake after_mistake = gpa::after_mistake::abort;
-  /// Receives every report but of leaks that are suppressed or known, on the thread that made the mistake, no lock held; it
-  /// may use the resource. Empty = the whole text to stderr in one write. A handler that throws ends in std::terminate, the report already written.
+  /// Receives every report but of leaks that are suppressed or known, on the thread that made the mistake, no lock
+  /// held; it may use the resource. Empty = the whole text to stderr in one write. A handler that throws ends in
+  /// std::terminate, the report already written.
   std::function<void(const gpa::report&)> on_report = {};
   /// One line an operation, to stderr or GPA_OPTIONS' log_path; and each allocation has a number, there and in reports.
   bool log_operations = false;

@@ -56,13 +56,15 @@ class GPA_EXPORT afterlife {
 /// A memory resource that remembers every block it handed out. Neither copyable nor movable: containers hold its
 /// address.
 ///
-/// allocate(bytes, alignment): any number of bytes, 0 too, up to 2^47 - 2^20; an alignment that is a power of two. Throws
-/// std::bad_alloc, nothing changed, where memory or the limit is refused, or the alignment is none (reported). O(1); above
-/// 32 KiB the system may be asked for pages. deallocate() never throws: where blocks are checked, a call that cannot be
-/// right is reported, and no block is harmed; of unchecked ones it is undefined. is_equal() says yes to this object and
-/// to what allocator() hands out.
+/// allocate(bytes, alignment): any number of bytes, 0 too, up to 2^47 - 2^20; an alignment that is a power of two.
+/// Throws std::bad_alloc, nothing changed, where memory or the limit is refused, or the alignment is none (reported).
+/// O(1); for a block above 32 KiB, or when a size needs another slab, the system or the upstream may be asked for
+/// memory. deallocate() never throws: where blocks are checked, a call that cannot be right is reported, and no block
+/// is harmed; of unchecked ones it is undefined. is_equal() says yes to this object and to what allocator() hands out.
 ///
-/// Thread-safe unless `options::thread_safe` is false; construction and destruction are not.
+/// Thread-safe unless `options::thread_safe` is false; construction and destruction are not. No function of a resource
+/// is async-signal-safe, as malloc and free are not: a signal handler calls none. (Only the capture of call stacks
+/// copes with being interrupted.)
 class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::memory_resource {
  public:
   /// Default options over gpa::page_resource().
@@ -80,8 +82,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// Both.
   resource(const gpa::options& o, std::pmr::memory_resource* upstream, build b = build_of_this_file);
 
-  /// deinit() if nobody called it. Blocks still live stay readable until freed, unless a user's upstream owns them.
-  /// Never throws. O(pages + bytes of live blocks). No other thread may be inside.
+  /// deinit() if nobody called it, so what is live and what was written to is reported. Blocks still live stay readable
+  /// until freed, unless a user's upstream owns them. Never throws. O(held bytes). No other thread may be inside.
   ~resource() override;
 
   resource(const resource&) = delete;
@@ -118,7 +120,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
     return std::pmr::polymorphic_allocator<T>(target());
   }
 
-  /// Reports what is live, grouped by call stack, and gives back every page without a live block.
+  /// Reports what is live, grouped by call stack; checks every guard byte and all poison, as verify() does, and reports
+  /// what was written to; gives back every page without a live block.
   ///
   /// `leak` if anything is live that is not ignored, suppressed or known (README, "Known leaks"), nor inherited over a
   /// fork (but with follow_fork=1); else `misuse` if any mistake was reported, else `ok`. A second call returns the first
@@ -127,7 +130,7 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// Whatever is still live, from then on verify() and detect_leaks() return 0, trim() does nothing and snapshots are
   /// empty. Allocating and try_resize() are refused, and reported as use after deinit. A free is reported so too, and
   /// carried out unless a user's upstream has the memory back.
-  /// Never throws. O(pages + bytes of live blocks). No other thread may be inside.
+  /// Never throws. O(held bytes). No other thread may be inside.
   [[nodiscard]] check deinit() noexcept;
 
   /// Reports what is live now: one report for each call stack of blocks that no other live block points at, with the
@@ -141,7 +144,7 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
 
   /// Limits the sum of the bytes users hold, as they asked for them; gpa::unlimited lifts it. Inclusive and exact. A
   /// limit below what is live is allowed: nothing is taken away, and the next allocation fails.
-  /// Never throws. O(threads that used it). Thread-safe.
+  /// Never throws. O(threads that used it), as is each allocation while there is a limit. Thread-safe.
   void set_memory_limit(std::size_t bytes) noexcept;
   /// Bytes; gpa::unlimited when there is none. Never throws. O(1). Thread-safe.
   [[nodiscard]] std::size_t memory_limit() const noexcept;
@@ -161,17 +164,18 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// Never throws. O(held bytes). Thread-safe, also while others allocate and free.
   std::size_t verify() noexcept;
 
-  /// Gives free pages back to the operating system, after checking them; the quarantine of the calling thread ends, and
-  /// of threads that have ended. What they kept without checks goes back as well. Until then free memory of up to 32
-  /// MiB, or a quarter of what is held where that is more, stays for the next allocations; with checks, pages on which a block is in
-  /// quarantine stay too. That of a burst that came again within a second stays until something is freed after a second
-  /// without it: an idle process keeps it. Memory that waits for resources to come goes back, too.
-  /// Never throws. O(pages). Thread-safe.
+  /// Gives free pages back to the operating system. Before that it checks every guard byte and all poison, as verify()
+  /// does, and reports what was written to. The quarantine of the calling thread ends, and of threads that have ended.
+  /// What they kept without checks goes back as well. Until then free memory of up to 32 MiB, or a quarter of what is
+  /// held where that is more, stays for the next allocations; with checks, pages on which a block is in quarantine stay
+  /// too. That of a burst that came again within a second stays until something is freed after a second without it: an
+  /// idle process keeps it. Memory that waits for resources to come goes back, too. Never throws. O(held bytes),
+  /// without checks O(pages). Thread-safe.
   void trim() noexcept;
 
-  /// Frees every block at once without calling anything a leak, and gives back all memory, the first MiB to resources to
-  /// come. No guard byte and no poison is looked at. Every pointer into the resource is invalid afterwards. Never throws.
-  /// O(pages). No other thread may be inside.
+  /// Frees every block at once without calling anything a leak, and gives back all memory: the first MiB to resources
+  /// to come, without checks up to seven. No guard byte and no poison is looked at. Every pointer into the resource is
+  /// invalid afterwards. Never throws. O(pages). No other thread may be inside.
   void release() noexcept;
 
   /// Marks a live block as meant to stay: no leak report lists it, nor what can be reached from it by pointers. It may
