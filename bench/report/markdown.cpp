@@ -156,7 +156,8 @@ void write_summary(std::ostream& out, const run_of_all& run)
       << "); below 1, gpa is faster. No\n"
       << "stacks is `stack_frames = 0`, unchecked is `checks::never()`. " << machine("date") << ", `" << machine("command")
       << "`,\n"
-      << machine("CPU") << ".\n\n| workload |";
+      << machine("CPU") << ";\n"
+      << machine("compiler") << ".\n\n| workload |";
   for (const column& c : columns) out << ' ' << c.title << " |";
   out << "\n|---|";
   for (std::size_t i = 0; i != columns.size(); ++i) out << "---|";
