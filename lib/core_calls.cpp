@@ -211,7 +211,7 @@ void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
   if (watched_) {
     told_tools = judge(p, bytes, alignment, this);
     if (told_tools.right) tools_pool_free(this, p);
-    if (told_tools.place == pointer_place::fast) tools_close(p, bytes);
+    if (told_tools.right && told_tools.place == pointer_place::fast) tools_close(p, bytes);
     open_slot_of(told_tools);
   }
   const tools_quiet quiet;

@@ -83,6 +83,20 @@ BOOST_AUTO_TEST_CASE(every_byte_of_a_live_block_may_be_used_and_memory_given_bac
   });
 }
 
+BOOST_AUTO_TEST_CASE(a_block_stays_open_when_its_free_is_refused)
+{
+  with_each([](gpa::resource& r, std::size_t bytes) {
+    gpa::resource other({.checks = gpa::checks::always(),
+                         .after_mistake = gpa::after_mistake::carry_on,
+                         .on_report = [](const gpa::report& told) { BOOST_TEST(told.kind == gpa::mistake::wrong_resource); }});
+    void* const p = r.allocate(bytes);
+    other.deallocate(p, bytes);
+    std::memset(p, 1, bytes);
+    r.deallocate(p, bytes);
+    BOOST_TEST(other.stats().mistakes == 1u);
+  });
+}
+
 BOOST_AUTO_TEST_CASE(what_an_upstream_gets_back_is_open)
 {
   alignas(std::max_align_t) static std::byte room[4 << 20];

@@ -126,7 +126,8 @@ struct options {
   gpa::environment environment = gpa::environment::wins;
   /// Freed blocks of up to this many bytes are poisoned whole, larger ones up to 32 KiB in their first 128 bytes, 64 in the
   /// middle and the last 48, still larger ones that are not protected in 64 bytes a page: there a write after free is
-  /// seen. At least 512; unlimited = every byte of each.
+  /// seen. What counts is the slot, which is larger than a block that was made smaller by try_resize(), and may be for one
+  /// that is aligned to more than 16 bytes. At least 512; unlimited = every byte of each.
   std::size_t poison_bytes = default_poison;
   /// Keeps the history of every call site, from the first allocation on: peak, total, temporary blocks, lifetimes (see
   /// <gpa/snapshot.hpp>). Of checked blocks; costs about 0.1 microseconds for an allocation and its free, and 8 bytes a
