@@ -145,9 +145,9 @@ BOOST_AUTO_TEST_CASE(neighbours_on_both_sides_of_a_border_of_the_first_segment_a
   std::byte* const middle = around + stock_segment;
   put_into(stock::open, middle);
   supply s(nullptr);
-  bool may_be_resident = false;
-  BOOST_TEST(s.take(stock_segment, granule, &may_be_resident) == middle);
-  BOOST_TEST(may_be_resident);
+  const supply::taken taken_again = s.take_told(stock_segment, granule);
+  BOOST_TEST(taken_again.p == middle);
+  BOOST_TEST(taken_again.may_be_resident);
   constexpr std::size_t half = stock_segment / 2;
   s.give_back(around, stock_segment + half, granule);  // from in front of it into it
   BOOST_TEST(!is_readable(around, 1));
@@ -180,10 +180,10 @@ BOOST_AUTO_TEST_CASE(what_is_handed_on_goes_to_the_next_supply_if_the_stock_has_
 {
   using namespace gpa::detail;
   empty_stocks();
-  bool may_be_resident = true;
   supply first(nullptr);
-  std::byte* const one = first.take(stock_segment, granule, &may_be_resident);
-  BOOST_TEST(!may_be_resident);
+  const supply::taken fresh_one = first.take_told(stock_segment, granule);
+  std::byte* const one = fresh_one.p;
+  BOOST_TEST(!fresh_one.may_be_resident);
   std::byte* const two = first.take(2 * stock_segment, granule);
   std::byte* const four = first.take(4 * stock_segment, granule);
   std::byte* const eight = first.take(8 * stock_segment, granule);
@@ -198,14 +198,15 @@ BOOST_AUTO_TEST_CASE(what_is_handed_on_goes_to_the_next_supply_if_the_stock_has_
   {
     supply next(nullptr);
     BOOST_TEST(next.take(stock_segment, granule) == one);
-    BOOST_TEST(next.take(2 * stock_segment, granule, &may_be_resident) == two);
-    BOOST_TEST(may_be_resident);
+    const supply::taken used = next.take_told(2 * stock_segment, granule);
+    BOOST_TEST(used.p == two);
+    BOOST_TEST(used.may_be_resident);
     BOOST_TEST(next.take(4 * stock_segment, granule) == four);
     tools_open(four, 1);
     BOOST_TEST((*four == std::byte{0x41}));
-    std::byte* const fresh = next.take(8 * stock_segment, granule, &may_be_resident);
-    BOOST_TEST(!may_be_resident);
-    next.give_back(fresh, 8 * stock_segment, granule);
+    const supply::taken fresh = next.take_told(8 * stock_segment, granule);
+    BOOST_TEST(!fresh.may_be_resident);
+    next.give_back(fresh.p, 8 * stock_segment, granule);
     next.give_back(four, 4 * stock_segment, granule);  // of a resource that lives: to the system
     BOOST_TEST(!is_readable(four, 1));
     next.hand_on(two, 2 * stock_segment, granule, false);

@@ -14,13 +14,12 @@ namespace gpa::detail {
 
 supply::~supply() { end(); }
 
-std::byte* supply::take(std::size_t bytes, std::size_t alignment, bool* may_be_resident) noexcept
+supply::taken supply::take_told(std::size_t bytes, std::size_t alignment) noexcept
 {
-  bool used = !from_system();
-  std::byte* const p = from_system() ? take_from_system(bytes, alignment, used) : take_from_upstream(bytes, alignment);
-  if (p != nullptr) tools_close(p, bytes);
-  if (may_be_resident != nullptr) *may_be_resident = used;
-  return p;
+  const taken t = from_system() ? take_from_system(bytes, alignment)
+                                : taken{.p = take_from_upstream(bytes, alignment), .may_be_resident = true};
+  if (t.p != nullptr) tools_close(t.p, bytes);
+  return t;
 }
 
 std::byte* supply::reserve(std::size_t bytes) noexcept
@@ -56,7 +55,7 @@ void supply::hand_on(std::byte* p, std::size_t bytes, std::size_t alignment, boo
   if (!from_system() || sampled_ || bytes == stock_segment || alignment > granule_size || !has_place_for(stock_, bytes))
     return give_back(p, bytes, alignment);
   tools_close(p, bytes);
-  if (huge || bytes >= least_huge_) avoid_huge_pages(p, bytes);  // the next may touch a page of it
+  if (huge) avoid_huge_pages(p, bytes);  // the next may touch a page of it
   put_into(stock_, p, bytes);
 }
 
@@ -98,16 +97,15 @@ void supply::give_back_to_system(std::byte* p, std::size_t bytes) noexcept
   if (end != p + bytes) unmap_pages(end, static_cast<std::size_t>(p + bytes - end));
 }
 
-std::byte* supply::take_from_system(std::size_t bytes, std::size_t alignment, bool& may_be_resident) noexcept
+supply::taken supply::take_from_system(std::size_t bytes, std::size_t alignment) noexcept
 {
-  if (sampled_) return take_from_range(bytes, alignment);
-  if (alignment > granule_size) return static_cast<std::byte*>(map_pages(bytes, alignment));
+  if (sampled_) return {.p = take_from_range(bytes, alignment)};
+  if (alignment > granule_size) return {.p = static_cast<std::byte*>(map_pages(bytes, alignment))};
   const mutex_guard guard(lock_);
-  if (static_cast<std::size_t>(segment_end_ - segment_) < bytes && new_segment(bytes) == nullptr) return nullptr;
+  if (static_cast<std::size_t>(segment_end_ - segment_) < bytes && new_segment(bytes) == nullptr) return {};
   std::byte* const p = segment_;
   segment_ += bytes;
-  may_be_resident = is_from_stock_;
-  return p;
+  return {.p = p, .may_be_resident = is_from_stock_, .huge = is_huge_};
 }
 
 // From the stock, if it has one; of the smallest size the first alone, which is the one that goes back in parts, and of the
@@ -120,12 +118,13 @@ std::byte* supply::new_segment(std::size_t bytes) noexcept
   std::byte* fresh = first || (wanted != stock_segment && wanted == bytes) ? take_from(stock_, wanted) : nullptr;
   const bool used = fresh != nullptr;
   if (fresh == nullptr) fresh = static_cast<std::byte*>(map_pages(wanted, whole ? huge_page_size : granule_size));
-  if (whole && wanted >= least_huge_ && fresh != nullptr) prefer_huge_pages(fresh, wanted);
+  const bool huge = whole && wanted >= least_huge_ && fresh != nullptr;
+  if (huge) prefer_huge_pages(fresh, wanted);
   if (fresh == nullptr) {
     wanted = bytes;
     fresh = static_cast<std::byte*>(map_pages(wanted, granule_size));
   }
-  if (fresh == nullptr) {
+  if (fresh == nullptr && bytes <= 16 * stock_segment) {  // as much as may wait there
     empty_stocks();
     fresh = static_cast<std::byte*>(map_pages(wanted, granule_size));
   }
@@ -134,6 +133,7 @@ std::byte* supply::new_segment(std::size_t bytes) noexcept
   segment_ = fresh;
   segment_end_ = segment_ + wanted;
   is_from_stock_ = used;
+  is_huge_ = huge;
   next_segment_ = std::min(next_segment_ * 2, largest_segment);
   if (first && wanted == stock_segment) {
     first_ = segment_;

@@ -4,7 +4,7 @@
 // From the system, ranges are cut from segments that double from 1 MiB to 64 MiB, from some size on with huge pages
 // where the system grants them; an untouched page costs nothing and a returned range is unmapped at once, but for the
 // first segment: that one is kept until all of it is back, and goes to another resource then (segment_stock.hpp), as do
-// further ones that are handed on as a whole. Where the system refuses, what waits there is given back to it first.
+// further ones that are handed on as a whole. Where the system refuses a segment, what waits there goes back to it.
 //
 // From a user's upstream each range is one call of allocate(), given back with exactly the same pointer, size and
 // alignment. Those calls are serialised by a lock of their own, taken with no other lock held; an upstream that calls back
@@ -54,14 +54,19 @@ class supply {
   [[nodiscard]] bool in_sampled_range() const noexcept { return sampled_; }
 
   /// `bytes` a multiple of 64 KiB, `alignment` a power of two of at least 64 KiB. Null when refused, nothing changed.
-  /// `may_be_resident`: told whether it may have pages already.
-  [[nodiscard]] std::byte* take(std::size_t bytes, std::size_t alignment, bool* may_be_resident = nullptr) noexcept;
+  [[nodiscard]] std::byte* take(std::size_t bytes, std::size_t alignment) noexcept { return take_told(bytes, alignment).p; }
+  struct taken {
+    std::byte* p = nullptr;
+    bool may_be_resident = false;  // it may have pages already
+    bool huge = false;             // huge pages were asked for
+  };
+  [[nodiscard]] taken take_told(std::size_t bytes, std::size_t alignment) noexcept;
   /// The same from the system, of a mapping of its own and inaccessible. Not from a user's upstream.
   [[nodiscard]] std::byte* reserve(std::size_t bytes) noexcept;
   /// What take() or reserve() returned, with the same numbers.
   void give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept;
-  /// The same, of a resource that has no block any more: what the stock has a place for goes there. `huge`: the taker has
-  /// asked for huge pages.
+  /// The same, of a resource that has no block any more: what the stock has a place for goes there. `huge`: pages of
+  /// that kind were asked for.
   void hand_on(std::byte* p, std::size_t bytes, std::size_t alignment, bool huge) noexcept;
 
   /// Drops pages that nobody took: of a huge page, whoever touches one small page has all.
@@ -84,7 +89,7 @@ class supply {
   void become_child(std::uint32_t survivor) noexcept;
 
  private:
-  std::byte* take_from_system(std::size_t bytes, std::size_t alignment, bool& may_be_resident) noexcept;
+  taken take_from_system(std::size_t bytes, std::size_t alignment) noexcept;
   static std::byte* take_from_range(std::size_t bytes, std::size_t alignment) noexcept;
   std::byte* take_from_upstream(std::size_t bytes, std::size_t alignment) noexcept;
   std::byte* new_segment(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
@@ -107,6 +112,7 @@ class supply {
   std::byte* segment_ GPA_GUARDED_BY(lock_) = nullptr;  // the rest of the newest segment
   std::byte* segment_end_ GPA_GUARDED_BY(lock_) = nullptr;
   bool is_from_stock_ GPA_GUARDED_BY(lock_) = false;  // the newest segment
+  bool is_huge_ GPA_GUARDED_BY(lock_) = false;        // for it huge pages were asked for
   std::size_t next_segment_ GPA_GUARDED_BY(lock_) = stock_segment;
   std::byte* first_ GPA_GUARDED_BY(lock_) = nullptr;  // the first segment, while some of it is in use or may be
   granule_set free_of_first_ GPA_GUARDED_BY(lock_);   // its granules that were given back, or never will be taken

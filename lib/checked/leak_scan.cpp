@@ -229,10 +229,10 @@ void leak_scan::flood(const range& from, mark_kind kind, reason why) noexcept
       scan(next, visit);
     }
     if (pending_count_ == 0) return;
+    pending_count_ = 0;  // all are come to now; what is added meanwhile is counted anew
     for_each_mark([](const scan_marks& m) { return m.pending; },
                   [&](const area& a, std::size_t mark) {
                     marks_[mark / 64].pending &= ~(std::uint64_t{1} << (mark % 64));
-                    --pending_count_;
                     if (live_block b; read(a, mark - a.first(), b)) scan(range_of(a, b), visit);
                   });
   }

@@ -12,6 +12,7 @@
 #include "checked/evidence.hpp"
 #include "trace/interned.hpp"
 
+#include <algorithm>
 #include <new>
 
 namespace gpa::detail {
@@ -77,6 +78,12 @@ gpa::report checked_heap::damage_report(const slab& s, std::size_t index, std::u
   return told;
 }
 
+// Of a live block. A slot has room for a guard byte, but a damaged record may say anything.
+static std::size_t bytes_within(const slab& s, std::uint64_t word) noexcept
+{
+  return std::min<std::size_t>(bytes_of(tag_of(word)), s.slot_bytes - 1);
+}
+
 void checked_heap::tell_damaged_slot(std::byte* slot, record& r, unsigned c, std::uint32_t trace,
                                      std::uint16_t thread) noexcept
 {
@@ -140,7 +147,7 @@ void checked_heap::verify_live(slab& s, std::size_t index, const inspection& why
   const slot_state inspected = state == slot_state::live ? slot_state::live_inspected : slot_state::ignored_inspected;
   const std::uint64_t marked = make_word(with_state(tag_of(word), inspected), 0);
   if (!r.word.compare_exchange_strong(word, marked, std::memory_order_acq_rel)) return;
-  const std::size_t bytes = bytes_of(tag_of(word));
+  const std::size_t bytes = bytes_within(s, word);
   const damage d = find_damage_behind(s.slot(index), bytes, s.slot_bytes, poison_);
   if (d.count == 0) {
     std::uint64_t mine = marked;
@@ -163,7 +170,7 @@ void checked_heap::verify_slab(slab& s, const inspection& why, list_of<gpa::repo
         break;
       case slot_state::live:
       case slot_state::live_ignored:
-        if (!behind_intact(s.slot(i), bytes_of(tag_of(word)), s.slot_bytes, poison_))
+        if (!behind_intact(s.slot(i), bytes_within(s, word), s.slot_bytes, poison_))
           verify_live(s, i, why, found);
         break;
       case slot_state::fresh:

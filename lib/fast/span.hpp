@@ -14,6 +14,7 @@
 #include "base/bits.hpp"
 #include "base/size_class.hpp"
 #include "blocks/page_map.hpp"
+#include "blocks/supply.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -62,8 +63,7 @@ struct segment {
   segment* next = nullptr;
   segment* previous = nullptr;
   bool single = false;
-  bool huge = false;               // huge pages were asked for
-  bool comes_used = false;         // some of its pages may have been there when it was taken, as an upstream's memory is
+  supply::taken from;
   std::uint64_t* dirty = nullptr;  // bits; null in a single one
   span** edges = nullptr;          // one entry in a single one
 

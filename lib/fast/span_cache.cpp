@@ -239,15 +239,17 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
   if (g == nullptr && wanted != bytes) g = new_segment(bytes, granule_size, false);
   if (g == nullptr && shed(0)) g = new_segment(bytes, granule_size, false);  // what we kept may be what was missing
   if (g == nullptr) return nullptr;
-  g->huge = bytes >= least_for_huge_pages && g->granules * granule_size >= huge_page_size && supply_.from_system();
-  if (g->huge) prefer_huge_pages(g->base, g->granules * granule_size);
+  if (bytes >= least_for_huge_pages && g->granules * granule_size >= huge_page_size && supply_.from_system()) {
+    prefer_huge_pages(g->base, g->granules * granule_size);
+    g->from.huge = true;
+  }
   span* s = nullptr;
   {
     const mutex_guard guard(lock_);
     s = new_span(*g, g->base, g->granules * granule_size);
     if (s != nullptr) {
       link(*g);
-      if (g->comes_used) {
+      if (g->from.may_be_resident) {
         set_dirty(*s, true);
         s->dirty = static_cast<std::uint32_t>(g->granules);
       }
@@ -351,7 +353,8 @@ segment* span_cache::new_segment(std::size_t bytes, std::size_t alignment, bool 
   g.single = single;
   g.edges = static_cast<span**>(metadata_allocate(g.edges_bytes()));
   if (!single) g.dirty = static_cast<std::uint64_t*>(metadata_allocate(g.dirty_bytes()));
-  if (g.edges != nullptr && (single || g.dirty != nullptr)) g.base = supply_.take(bytes, alignment, &g.comes_used);
+  if (g.edges != nullptr && (single || g.dirty != nullptr)) g.from = supply_.take_told(bytes, alignment);
+  g.base = g.from.p;
   if (g.base != nullptr && have_page_map(g.base, bytes)) return &g;
   delete_segment(g);
   return nullptr;

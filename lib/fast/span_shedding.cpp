@@ -160,7 +160,7 @@ void span_cache::release() noexcept
   while (all != nullptr) {
     segment& g = *all;
     all = g.next;
-    supply_.hand_on(g.base, g.granules * granule_size, g.alignment, g.huge);
+    supply_.hand_on(g.base, g.granules * granule_size, g.alignment, g.from.huge);
     forget_segment(g);
   }
   while (headers != nullptr) {
