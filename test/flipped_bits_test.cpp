@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(each_free_bit_harms_nothing_or_is_told_or_stops_the_program
 }
 
 // But for its addresses: wrong ones lead anywhere.
-BOOST_AUTO_TEST_CASE(each_bit_of_the_head_of_a_slab_is_told_or_stops_the_program_or_harms_nothing,
+BOOST_AUTO_TEST_CASE(each_bit_of_the_numbers_in_the_head_of_a_slab_is_told_or_stops_the_program_or_harms_nothing,
                      *boost::unit_test::precondition(unsanitized))
 {
   const program one(sizes[0]);

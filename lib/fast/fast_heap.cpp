@@ -29,7 +29,7 @@ constexpr std::size_t batch_slots(std::size_t slot) noexcept
   return slots_in(std::size_t{64} << 10, slot, 1, most_in_batch);
 }
 
-constexpr std::uint32_t dense = 24;
+constexpr std::uint32_t dense = 24;  // free slots of a word; with fewer, to go from bit to bit costs less than 64 steps
 
 // Writes the slots of a word's bits to `to`, the highest first, without a branch on any of them. `last`: that of bit 63.
 inline void write_dense(std::uint64_t bits, std::byte* last, std::size_t slot, void** to) noexcept
