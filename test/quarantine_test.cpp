@@ -297,8 +297,8 @@ BOOST_AUTO_TEST_CASE(a_ring_has_room_for_all_that_must_wait_and_its_periods_for_
       const std::size_t slot = slot_size(c);
       const ring_shape shape = ring_shape::of(rule, slot);
       const std::uint32_t ready = std::max(batch_slots(slot), std::min(shape.period, most_ready));
-      const bool right = shape.capacity >= (shape.limit + 1) * shape.period + ready && shape.capacity <= 16'384 &&
-                         shape.limit * shape.period >= rule.most_slots(slot) + shape.period &&
+      const bool right = shape.capacity >= (shape.limit + 1) * shape.period + ready && shape.capacity <= 32'768 &&
+                         shape.limit * shape.period >= rule.most_slots(slot) + slack_slots(slot) + shape.period &&
                          shape.capacity / shape.period <= most_periods && shape.limit < 65'536;
       if (!right) BOOST_ERROR("slots of " << slot << " bytes in a quarantine of " << quarantine);
     }

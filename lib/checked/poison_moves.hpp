@@ -121,6 +121,12 @@ struct sse2_moves {
     look.line_anywhere(end);
     return look.is_poison();
   }
+  [[nodiscard]] static bool is_poison_line(const std::byte* p) noexcept
+  {
+    poison_look look(p);
+    look.line(p);
+    return look.is_poison();
+  }
   /// One bit for each byte of a line that is no poison.
   [[nodiscard]] static std::uint64_t changed_bytes(const std::byte* p) noexcept
   {
@@ -222,6 +228,15 @@ struct avx2_moves {
                  : [same] "=r"(same)
                  : [begin] "r"(begin), [middle] "r"(middle), [end] "r"(end), [last] "r"(last), [poison] "m"(poison),
                    "m"(all_of(begin))
+                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES);
+    return same == ~std::uint32_t{0};
+  }
+  [[nodiscard]] static bool is_poison_line(const std::byte* line) noexcept
+  {
+    std::uint32_t same = 0;
+    asm volatile(GPA_TAKE_POISON GPA_LOOK_AT_FIRST_LINE(line) GPA_ALL_THE_SAME
+                 : [same] "=r"(same)
+                 : [line] "r"(line), [poison] "m"(poison), "m"(all_of(line))
                  : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES);
     return same == ~std::uint32_t{0};
   }

@@ -7,6 +7,7 @@
 
 #include "base/assert.hpp"
 #include "blocks/owner.hpp"
+#include "checked/free_bits.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 
@@ -154,7 +155,7 @@ bool checked_heap::turn_period(checked_cache& k, bin& b) noexcept
   return true;
 }
 
-// Free bits become ready slots, lowest address last: it is handed out first. Returns how many of them, the first ones,
+// Free bits become ready slots, to be handed out in the order of their addresses. Returns how many of them, the last ones,
 // may have no poison: never handed out, or dropped by trim() or a look for surplus.
 std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_t wanted) noexcept
 {
@@ -162,30 +163,16 @@ std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_
   const std::uint32_t carved = s.carved.load(std::memory_order_relaxed);
   const std::uint32_t piece = std::max(static_cast<std::uint32_t>(first_piece / s.slot_bytes), std::max(carved, 1U));
   const std::uint32_t open_to = std::min(carved + piece, s.slot_count);  // slots from here on stay untouched
-  std::array<std::uint32_t, most_ready> indices;
-  std::uint32_t taken = 0;
-  const std::uint32_t limit = std::min(wanted, s.free_slots);
-  std::uint32_t cursor = s.cursor;
-  while (taken != limit) {
-    std::uint64_t bits = s.free_bits[cursor];
-    while (bits != 0 && taken != limit) {
-      const std::uint32_t index = cursor * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
-      if (index >= open_to) break;
-      bits &= bits - 1;
-      indices[taken++] = index;
-    }
-    s.free_bits[cursor] = bits;
-    if (bits != 0) break;
-    if (taken != limit) ++cursor;
-  }
-  s.cursor = cursor;
+  free_slot* const ready = b.arrays->ready.data();
+  const std::uint32_t taken = take_free_bits(s, wanted, open_to, ready);
   s.free_slots -= taken;
   classes_[c].free -= taken;
   std::uint32_t untouched = 0;
-  while (untouched != taken && indices[taken - 1 - untouched] >= carved) ++untouched;
+  while (untouched != taken && ready[taken - 1 - untouched].record >= s.records + carved) ++untouched;
   if (untouched != 0) {
-    s.touched = std::max(s.touched, static_cast<std::uint16_t>(indices[taken - 1] + 1));
-    s.carved.store(indices[taken - 1] + 1, std::memory_order_release);
+    const auto end = static_cast<std::uint32_t>(ready[taken - 1].record - s.records) + 1;
+    s.touched = std::max(s.touched, static_cast<std::uint16_t>(end));
+    s.carved.store(end, std::memory_order_release);
   }
   const std::uint32_t taken_idle = std::min(s.idle_slots, taken - untouched);
   s.idle_slots -= taken_idle;
@@ -204,8 +191,7 @@ std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_
     s.listed = false;
     s.thinned = false;
   }
-  for (std::uint32_t i = 0; i != taken; ++i) b.arrays->ready[i] = {s.slot(indices[i]), s.records + indices[i]};
-  b.set_ready(b.arrays->ready.data(), b.arrays->ready.data() + taken);
+  b.set_ready(ready, ready + taken);
   return untouched;
 }
 
@@ -234,17 +220,14 @@ void checked_heap::drain(checked_cache& k, unsigned c, bool all) noexcept
   bin& b = k.bins[c];
   std::uint32_t left = all ? b.waiting() : most_drained;
   std::uint32_t head = b.head;
+  free_bit_writer bits([this, c](slab& s) GPA_THREAD_SAFETY(no_thread_safety_analysis) { list_free(c, s); });
   for (;;) {
     // As many as stand side by side in the ring's array.
     const std::uint32_t in_period = b.period() - (head & (b.period() - 1));
     const std::uint32_t run = std::min({left, in_period, all ? left : k.slots_over(b, head)});
     if (run == 0) break;
     const free_slot* const first = &b.entry(head);
-    for (const free_slot* next = first; next != first + run; ++next) {
-      auto& s = static_cast<slab&>(*region_of(next->slot));
-      if (!s.listed) list_free(c, s);
-      put_bit(s, static_cast<std::size_t>(next->record - s.records));
-    }
+    for (const free_slot* next = first; next != first + run; ++next) bits.put(*next);
     head += run;
     left -= run;
   }

@@ -193,9 +193,10 @@ struct coarse_slots {
   {
     if (!rule.sparse(size) || !redzone_intact(slot, bytes, size)) [[unlikely]] return false;
     const std::size_t behind = size - bytes;
+    const std::byte* const last = slot + size - poison_line;
+    if (behind >= redzone_bytes + poison_line) return Moves::is_poison_line(last);
     if (behind <= redzone_bytes) return true;
-    const std::size_t poisoned = std::min(behind - redzone_bytes, poison_line);
-    return Moves::changed_bytes(slot + size - poison_line) >> (poison_line - poisoned) == 0;
+    return Moves::changed_bytes(last) >> (poison_line + redzone_bytes - behind) == 0;
   }
 
  private:

@@ -11,7 +11,7 @@
 // lies free in slabs, arrays are emptied when they overflow, and hold eight slots at most.
 //
 // An array starts with as many slots as fit 8 KiB (2 to 64). When it overflows and was refilled since it last did, it
-// doubles, up to 512 KiB of slots, while all arrays of the cache together are for less than 2 MiB: a thread that frees
+// doubles, up to 512 KiB of slots, while all arrays of the cache together are for less than 4 MiB: a thread that frees
 // what others allocate keeps little.
 //
 // Large blocks of up to 256 KiB are kept as well, 512 KiB together: freed and allocated again they cost no lock and no
@@ -68,7 +68,7 @@ constexpr std::uint32_t least_capacity(std::size_t slab) noexcept
 struct span;
 
 struct fast_cache : cache_header {
-  static constexpr std::size_t most_kept = std::size_t{2} << 20;
+  static constexpr std::size_t most_kept = std::size_t{4} << 20;
   static constexpr std::size_t most_kept_large = std::size_t{512} << 10;
   static constexpr std::size_t kept_granules = 4;
 
