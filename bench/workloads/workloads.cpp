@@ -49,7 +49,7 @@ std::vector<workload> all_of_them()
     {"churn_500k", "churn of 500 000 live blocks of 16-256 B", "pair", 100'000, 1, 1, 1, false, reuse, heat::warm, churn_of(churn_500k, 100'000)},
 
     {"map_of_vectors", "map<int, pmr::vector<int>>", "element", 2'000, 10, 1, 1, false, false, heat::warm, map_of_vectors(2'000)},
-    {"deque", "deque as a queue", "element", 200'000, 4, 1, 1, false, false, heat::warm, deque_as_a_queue(200'000)},
+    {"deque", "deque of 64 B messages as a queue", "element", 200'000, 4, 1, 1, false, false, heat::warm, deque_as_a_queue(200'000)},
     {"json", "JSON-like tree, built and dropped", "record", 2'000, 3, 1, 1, false, false, heat::warm, json_tree(2'000)},
     {"growth", "growth of one vector to 8 MiB", "element", 1'000'000, 2, 1, 1, false, false, heat::warm, growing_vector(1'000'000)},
     {"arena", "arena: 20 000 nodes of 16-256 B, dropped together", "node", 20'000, 10, 1, 1, false, false, heat::warm, arena_of(20'000)},

@@ -81,6 +81,12 @@ struct checked_cache : cache_header {
     }
     return b.arrays->over = over + slots_over(b, over);
   }
+  /// Whether slots of a thread that only frees such blocks are over, two periods of them: who allocates them waits, and
+  /// with many classes they would come to a quarantine in each ring.
+  [[nodiscard]] bool has_some_for_others(const bin& b) const noexcept
+  {
+    return !b.takes && look_how_far(b) - b.head >= 2 * b.period();
+  }
 };
 
 }  // namespace gpa::detail

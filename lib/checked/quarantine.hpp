@@ -150,7 +150,8 @@ struct alignas(64) bin {
   std::uint32_t head = 0;    // the oldest entry; positions count on, and are taken modulo the capacity
   std::uint32_t closed = 0;  // where the open period begins
   std::uint16_t limit = 0;   // periods in the ring; then those that are over go to the heap
-  std::uint8_t capacity_log2 = 0;
+  std::uint8_t capacity_log2 : 7 = 0;
+  bool takes : 1 = false;  // something was handed out since the ring last overflowed
   std::uint8_t period_log2 : 6 = 0;
   bool has_its_own : 1 = false;  // a slab that was made for this cache
   bool direct : 1 = true;  // no free bits are waiting, as far as this thread knows: the ring serves itself
@@ -191,7 +192,7 @@ struct alignas(64) bin {
   {
     step = static_cast<std::uint32_t>(clock_step);
     limit = static_cast<std::uint16_t>(shape.limit);
-    capacity_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.capacity));
+    capacity_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.capacity)) & 0x7F;
     period_log2 = static_cast<std::uint8_t>(std::countr_zero(shape.period)) & 0x3F;
     order_places();
     std::atomic_signal_fence(std::memory_order_release);  // a fork may come now: what has entries has a shape

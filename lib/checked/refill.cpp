@@ -143,12 +143,14 @@ bool checked_heap::find_ready(checked_cache& k, bin& b) noexcept
   free_slot* const first = &b.entry(head);
   b.set_ready(first, first + count);
   b.head = head + count;
+  b.takes = true;
   return true;
 }
 
 bool checked_heap::turn_period(checked_cache& k, bin& b) noexcept
 {
   if (b.entries == nullptr || k.clock - k.looked_at >= k.look_after || !b.has_room_for_the_next()) return false;
+  if (k.has_some_for_others(b)) return false;
   k.heap->look_at_peak(k);
   k.catch_up();
   b.close_period(k.clock);
@@ -192,6 +194,7 @@ std::uint32_t checked_heap::take_slots(unsigned c, slab& s, bin& b, std::uint32_
     s.thinned = false;
   }
   b.set_ready(ready, ready + taken);
+  b.takes = true;
   return untouched;
 }
 
@@ -291,7 +294,8 @@ bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
     k.catch_up();
     b.close_period(k.clock);
     if (k.clock - k.looked_at >= k.look_after) look_for_surplus(k);
-    if (b.has_room_for_a_period()) return true;
+    if (b.has_room_for_a_period() && !k.has_some_for_others(b)) return true;
+    b.takes = false;
     b.take_ready_out_of_ring();
     const mutex_guard guard(classes_[c].lock);
     const std::uint32_t before = b.waiting();
