@@ -40,7 +40,7 @@ BOOST_FIXTURE_TEST_CASE(a_thread_keeps_no_more_than_its_budget, fixture)
     BOOST_TEST(b.capacity * slot_size(c) <= std::max(std::size_t{512} << 10, 2 * slot_size(c)));
   }
   BOOST_TEST(kept <= k.could_keep);
-  BOOST_TEST(k.could_keep <= 4 * mega);
+  BOOST_TEST(k.could_keep <= 6 * mega);  // 4 MiB, and the first array of each class
 }
 
 BOOST_FIXTURE_TEST_CASE(a_thread_that_frees_what_others_allocate_keeps_little, fixture)

@@ -255,7 +255,7 @@ BOOST_FIXTURE_TEST_CASE(a_forked_child_counts_right, fixture)
   all.give_all();
 }
 
-// A slab of eight slots that one step fills, and one whose last slot comes back twice.
+// A slab of 18 slots, and one whose last slot comes back twice.
 BOOST_FIXTURE_TEST_CASE(a_slab_that_a_single_batch_empties_goes_or_stays_whole, fixture)
 {
   for (const std::size_t bytes : {28'672U, 500U}) {

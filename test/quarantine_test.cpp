@@ -118,7 +118,7 @@ BOOST_AUTO_TEST_CASE(a_slot_waits_for_16384_blocks_at_most)
     }
     BOOST_TEST(blocks <= 16'384u);
     BOOST_TEST(blocks >= 14'000u);
-    BOOST_TEST(r.shape().capacity <= 16'384u);
+    BOOST_TEST(r.shape().capacity <= 32'768u);
   }
 }
 
@@ -298,8 +298,8 @@ BOOST_AUTO_TEST_CASE(a_ring_has_room_for_all_that_must_wait_and_its_periods_for_
       const ring_shape shape = ring_shape::of(rule, slot);
       const std::uint32_t ready = std::max(batch_slots(slot), std::min(shape.period, most_ready));
       const bool right = shape.capacity >= (shape.limit + 1) * shape.period + ready && shape.capacity <= 32'768 &&
-                         shape.limit * shape.period >= rule.most_slots(slot) + slack_slots(slot) + shape.period &&
-                         shape.capacity / shape.period <= most_periods && shape.limit < 65'536;
+                         shape.limit * shape.period >= rule.most_slots(slot) + slack_slots(slot, shape.period) + shape.period &&
+                         shape.fits() && shape.limit < 65'536;
       if (!right) BOOST_ERROR("slots of " << slot << " bytes in a quarantine of " << quarantine);
     }
   }

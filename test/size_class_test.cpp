@@ -64,15 +64,15 @@ BOOST_AUTO_TEST_CASE(every_slot_is_a_multiple_of_16)
   for (unsigned c = 1; c != class_count; ++c) BOOST_TEST(slot_size(c) % 16 == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(a_slab_is_whole_granules_and_holds_at_least_eight_slots)
+BOOST_AUTO_TEST_CASE(a_slab_is_whole_granules_and_holds_sixteen_slots_or_what_512_kib_hold)
 {
   for (unsigned c = 1; c != class_count; ++c) {
     const std::size_t slab = slab_size(c);
     BOOST_TEST(slab % 65536 == 0u);
     BOOST_TEST(slab >= 65536u);
     BOOST_TEST(slab <= 512u * 1024);
-    BOOST_TEST(slab / slot_size(c) >= 8u);
-    if (slab > 65536) BOOST_TEST(slab / 2 / slot_size(c) < 8u);  // not larger than it must be
+    BOOST_TEST(slab / slot_size(c) >= (slab < 512u * 1024 ? 16u : 14u));
+    if (slab > 65536) BOOST_TEST(slab / 2 / slot_size(c) < 16u);  // not larger than it must be
   }
 }
 

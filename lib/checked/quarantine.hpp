@@ -24,6 +24,7 @@
 // Not thread-safe: its cache's thread owns it.
 #pragma once
 
+#include "base/size_class.hpp"
 #include "checked/record.hpp"
 #include "os/metadata.hpp"
 
@@ -114,12 +115,12 @@ constexpr std::size_t ring_bytes(std::uint32_t capacity) noexcept
   return (capacity + slots_ahead) * sizeof(free_slot);
 }
 
-/// Slots that are over and stay in the ring all the same: as many as fit 96 KiB, at most 1 024. A program that frees some
-/// hundred blocks and then allocates as many takes them from where they stand, instead of by way of their slabs' bits,
-/// which cost 62 instructions a slot; what exceeds it, and by then all that is over, leaves in the order of addresses.
-constexpr std::size_t slack_slots(std::size_t slot) noexcept
+/// Slots that are over and stay in the ring all the same: as many as fit 96 KiB, at most 1 024 and 64 periods. A program that
+/// frees some hundred blocks and then allocates as many takes them from where they stand, instead of by way of their slabs'
+/// bits; what exceeds it, and by then all that is over, leaves in the order of addresses.
+constexpr std::size_t slack_slots(std::size_t slot, std::size_t period) noexcept
 {
-  return std::min((std::size_t{96} << 10) / slot, std::size_t{1024});
+  return std::min({(std::size_t{96} << 10) / slot, std::size_t{1024}, most_periods / 4 * period});
 }
 
 /// How large a ring must be for slots of one size.
@@ -132,11 +133,20 @@ struct ring_shape {
   {
     const std::uint32_t period = rule.period(slot);
     const std::uint32_t ready = std::max(batch_slots(slot), std::min(period, most_ready));
-    const auto needed = static_cast<std::uint32_t>(rule.most_slots(slot) + slack_slots(slot)) + ready + period;
+    const auto needed = static_cast<std::uint32_t>(rule.most_slots(slot) + slack_slots(slot, period)) + ready + period;
     const std::uint32_t limit = (needed + period - 1) / period;
     return {period, limit, std::bit_ceil((limit + 1) * period + ready)};
   }
+  /// Whether a period's time and place have room in bin_arrays.
+  [[nodiscard]] constexpr bool fits() const noexcept { return capacity / period <= most_periods; }
 };
+
+static_assert([] {
+  for (const std::size_t bytes : {0UL, 320UL, 4096UL, 12'000UL, 64UL << 10, 256UL << 10, 1UL << 20, 64UL << 20, 1UL << 45})
+    for (unsigned c = 1; c != class_count; ++c)
+      if (!ring_shape::of(quarantine_rule::of(bytes), slot_size(c)).fits()) return false;
+  return true;
+}());
 
 /// One class of one thread.
 struct alignas(64) bin {

@@ -7,7 +7,6 @@
 
 #include "base/assert.hpp"
 #include "blocks/owner.hpp"
-#include "checked/free_bits.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 
@@ -33,6 +32,35 @@ void put_bit(slab& s, std::size_t index) noexcept
   ++s.free_slots;
   ++s.idle_slots;
   s.cursor = std::min(s.cursor, static_cast<std::uint32_t>(index / 64));
+}
+
+// Clears the lowest bits of `s`, at most `wanted` and none from slot `end` on, and writes their slots to `to`, lowest
+// address first. Returns how many; what the slab counts is the caller's to correct.
+std::uint32_t take_free_bits(slab& s, std::uint32_t wanted, std::uint32_t end, free_slot* to) noexcept
+{
+  const std::size_t size = s.slot_bytes;
+  std::byte* const base = s.base;
+  record* const records = s.records;
+  free_slot* const first = to;
+  free_slot* const last = to + std::min(wanted, s.free_slots);
+  std::uint32_t cursor = s.cursor;
+  while (to != last) {
+    const std::uint32_t behind = end - cursor * 64;  // slots that may be taken, from this word's first on
+    if (static_cast<std::int32_t>(behind) <= 0) break;
+    const std::uint64_t here = behind < 64 ? (std::uint64_t{1} << behind) - 1 : ~std::uint64_t{0};
+    std::uint64_t& word = s.free_bits[cursor];
+    std::uint64_t bits = word & here;
+    while (bits != 0 && to != last) {
+      const std::size_t index = cursor * std::size_t{64} + static_cast<std::size_t>(std::countr_zero(bits));
+      bits &= bits - 1;
+      *to++ = {base + index * size, records + index};
+    }
+    word = (word & ~here) | bits;
+    if (word != 0) break;
+    if (to != last) ++cursor;
+  }
+  s.cursor = cursor;
+  return static_cast<std::uint32_t>(to - first);
 }
 
 void poison_untouched(const free_slot& next, std::size_t size, poison_rule rule) noexcept
@@ -223,14 +251,17 @@ void checked_heap::drain(checked_cache& k, unsigned c, bool all) noexcept
   bin& b = k.bins[c];
   std::uint32_t left = all ? b.waiting() : most_drained;
   std::uint32_t head = b.head;
-  free_bit_writer bits([this, c](slab& s) GPA_THREAD_SAFETY(no_thread_safety_analysis) { list_free(c, s); });
   for (;;) {
     // As many as stand side by side in the ring's array.
     const std::uint32_t in_period = b.period() - (head & (b.period() - 1));
     const std::uint32_t run = std::min({left, in_period, all ? left : k.slots_over(b, head)});
     if (run == 0) break;
     const free_slot* const first = &b.entry(head);
-    for (const free_slot* next = first; next != first + run; ++next) bits.put(*next);
+    for (const free_slot* next = first; next != first + run; ++next) {
+      auto& s = static_cast<slab&>(*region_of(next->slot));
+      if (!s.listed) list_free(c, s);
+      put_bit(s, static_cast<std::size_t>(next->record - s.records));
+    }
     head += run;
     left -= run;
   }
