@@ -130,6 +130,19 @@ BOOST_AUTO_TEST_CASE(color_is_for_terminals_unless_told_otherwise)
   BOOST_TEST(is_plain(shown_on_terminal("color=never")));
 }
 
+BOOST_AUTO_TEST_CASE(summaries_and_refusals_by_the_limit_are_coloured_as_reports_are)
+{
+  const auto refusal = [] {
+    gpa::resource r({.checks = gpa::checks::always(), .memory_limit = 1});
+    static_cast<void>(r.try_allocate(24));
+  };
+  constexpr std::string_view warning = "\x1b[1;35mwarning:\x1b[m ", summary = "\x1b[1mSUMMARY:\x1b[m ";
+  BOOST_TEST(under("color=always:report_limit=1", refusal).says(warning));
+  BOOST_TEST(under("report_limit=1", refusal).says("warning: memory limit of 1 byte reached"));
+  BOOST_TEST(under("color=always", leaks).says(summary));
+  BOOST_TEST(under("", leaks).says("\nSUMMARY: "));
+}
+
 BOOST_AUTO_TEST_CASE(no_color_turns_colours_off_but_not_those_that_were_asked_for)
 {
   const auto no_color = [] { ::setenv("NO_COLOR", "1", 1); };

@@ -57,11 +57,15 @@ std::string without_escapes(const std::string& text)
   return std::regex_replace(text, std::regex("\x1b\\[[0-9;]*m"), "");
 }
 
-std::string summary_of(const leak_summary& s)
+// `text_in` makes the text in a style. The coloured one is golden too, and the plain one but for its escape sequences.
+template <class Maker>
+void test_golden_in_both_styles(const std::string& name, const Maker& text_in)
 {
-  text out;
-  append_leak_summary(out, s);
-  return std::string(out.view());
+  const std::string plain = text_in(report_style{});
+  const std::string coloured = text_in(report_style{.color = true});
+  test_golden(name, plain);
+  test_golden(name + ".coloured", coloured);
+  BOOST_TEST_CONTEXT(name) BOOST_TEST(without_escapes(coloured) == plain);
 }
 
 // The stack of a mistake as the library takes it.
@@ -180,25 +184,31 @@ BOOST_AUTO_TEST_CASE(the_report_of_a_limit_reads_as_its_golden_text)
                  .here = stack(misusing),
                  .largest = sites,
                  .further_sites = 2};
-  const auto text_of_limit = [&r](stack_teller teller, const report_style& style = {}) {
+  const auto text_in = [&r](const report_style& style, stack_teller teller = &tell) {
     text out;
     append_limit_report(out, r, teller, style);
     return std::string(out.view());
   };
-  const std::string plain = text_of_limit(&tell);
-  test_golden("memory_limit", plain);
-  BOOST_TEST(without_escapes(text_of_limit(&tell, {.color = true})) == plain);
-  BOOST_TEST(text_of_limit(&tell_without_memory) ==
+  test_golden_in_both_styles("memory_limit", text_in);
+  BOOST_TEST(text_in({}, &tell_without_memory) ==
              "gpa: warning: memory limit of 1048576 bytes reached: 1040112 in use, 16384 more asked for "
              "[gpa-memory-limit]\n");
+
+  const std::vector<limit_site> sampled_sites = {{stack(allocating), 15, 960}, {stack(freeing), 1, 1}};
+  r.largest = sampled_sites;
+  r.interval = 1'000;
+  test_golden_in_both_styles("memory_limit.sampled", text_in);
+
   r.largest = {};
   r.further_sites = 0;
   r.sites_known = false;
-  test_golden("memory_limit.unchecked", text_of_limit(&tell));
+  r.interval = 1;
+  test_golden_in_both_styles("memory_limit.unchecked", text_in);
 }
 
 BOOST_AUTO_TEST_CASE(summaries_read_as_their_golden_text)
 {
+  std::vector<leak_summary> all;
   leak_summary s;
   s.resource = "default";
   s.blocks = 40;
@@ -206,24 +216,21 @@ BOOST_AUTO_TEST_CASE(summaries_read_as_their_golden_text)
   s.groups = s.groups_shown = 3;
   s.peak_bytes = 2076;
   s.total_blocks = 165;
-  std::string all = summary_of(s);
+  all.push_back(s);
 
   s.groups_shown = 1;
   s.still_usable = true;
-  all += '\n';
-  all += summary_of(s);
+  all.push_back(s);
 
   s.peak_is_exact = true;
   s.destroyed = true;
-  all += '\n';
-  all += summary_of(s);
+  all.push_back(s);
 
   s = {};
   s.resource = "one";
   s.blocks = s.bytes = s.groups = s.groups_shown = s.peak_bytes = s.total_blocks = 1;
   s.upstream_gone = true;
-  all += '\n';
-  all += summary_of(s);
+  all.push_back(s);
 
   s.upstream_gone = false;
   s.at_exit = true;
@@ -234,14 +241,21 @@ BOOST_AUTO_TEST_CASE(summaries_read_as_their_golden_text)
   s.suppressed_blocks = 3;
   s.suppressed_bytes = 49;
   s.suppressions_used = used;
-  all += '\n';
-  all += summary_of(s);
+  s.known_blocks = 7;
+  s.known_bytes = 700;
+  all.push_back(s);
 
   s.blocks = s.bytes = s.groups = s.groups_shown = 0;
-  all += '\n';
-  all += summary_of(s);
+  all.push_back(s);
 
-  test_golden("summary", all);
+  test_golden_in_both_styles("summary", [&all](const report_style& style) {
+    text out;
+    for (const leak_summary& one : all) {
+      if (!out.empty()) out.append("\n");
+      append_leak_summary(out, one, style);
+    }
+    return std::string(out.view());
+  });
 }
 
 BOOST_AUTO_TEST_CASE(a_report_of_this_program_points_at_this_file)
