@@ -169,7 +169,7 @@ void core::end(const std::pmr::memory_resource& object) noexcept
                  "gpa: warning: resource \"%s\" is destroyed while it is the default resource; "
                  "new_delete_resource() is the default again\n",
                  options_.name);
-    write_out(line);
+    write_out(line, options_.name);
   }
   if (!may_hold_blocks() || !supply_.from_system()) retire();
 }

@@ -87,7 +87,7 @@ void core::log_line(const char* what, const void* p, std::size_t bytes, std::siz
                p);
   if (const std::uint64_t number = numbers_.of(p); number != 0) absl::Format(&line, ", allocation no. %d", number);
   line.append("\n");
-  write_out(line);
+  write_out(line, options_.name);
 }
 
 void core::log_refusal(std::size_t bytes, std::size_t alignment, std::uint64_t number) noexcept
@@ -95,7 +95,7 @@ void core::log_refusal(std::size_t bytes, std::size_t alignment, std::uint64_t n
   text line;
   absl::Format(&line, "gpa: resource \"%s\": allocate %d bytes aligned to %d refused, allocation no. %d\n",
                options_.name, bytes, alignment, number);
-  write_out(line);
+  write_out(line, options_.name);
 }
 
 // Stops where GPA_OPTIONS=break_at says: a debugger's breakpoint is at gpa_on_mistake().
@@ -106,7 +106,7 @@ std::uint64_t core::number_allocation(std::size_t bytes, std::size_t alignment) 
     text line;
     absl::Format(&line, "gpa: resource \"%s\": break_at: allocation no. %d, of %d bytes aligned to %d\n", options_.name,
                  number, bytes, alignment);
-    write_out(line);
+    write_out(line, options_.name);
     gpa_on_mistake();
   }
   return number;
@@ -189,7 +189,7 @@ void core::tell_of_upstream(std::size_t wanted) const noexcept
                "gpa: warning: the upstream of resource \"%s\" returned memory that is not aligned to %d bytes; it was given "
                "back, and the allocation refused\n",
                options_.name, wanted);
-  write_out(line);
+  write_out(line, options_.name);
 }
 
 void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment, const void* caller) noexcept

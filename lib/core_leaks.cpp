@@ -88,7 +88,7 @@ void core::tell_totals(const totals& t) noexcept
                "gpa: resource \"%s\": %d allocations of %d bytes in all, peak %s%d bytes, %d bytes live at the end\n",
                options_.name, t.all_blocks, t.all_bytes, peak_is_exact(t) ? "" : "at least ",
                peak_bytes_.load(std::memory_order_relaxed), not_negative(t.live_bytes));
-  write_out(line);
+  write_out(line, options_.name);
 }
 
 std::size_t core::tell_leaks(leak_occasion occasion) noexcept

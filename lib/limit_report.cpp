@@ -51,7 +51,7 @@ void core::tell_limit(std::size_t bytes, const void* caller) noexcept
                        .sites_known = !options_.checks.is_never(),
                        .interval = options_.checks.interval()},
                       style_of_output());
-  write_out(whole);
+  write_out(whole, options_.name);
 }
 
 void core::tell_unshown() noexcept { reporter_.tell_unshown(limits_told_.exchange(0, std::memory_order_relaxed)); }

@@ -28,12 +28,12 @@ void warn_once(std::string_view path, int error) noexcept
 }
 
 // False where texts go to stderr.
-bool write_to_log(const text& t) noexcept
+bool write_to_log(const text& t, std::string_view resource) noexcept
 {
   const std::string_view pattern = environment_settings().log_path;
   if (pattern.empty()) return false;
   text path;
-  append_path(path, pattern);
+  append_path(path, pattern, resource);
   path.append(1, '\0');
   if (append_to_file(path.view().data(), t)) return true;
   warn_once(path.view().data(), errno);
@@ -47,15 +47,15 @@ bool is_wanted(when w, bool here) noexcept
 
 }  // namespace
 
-void write_out(const text& t) noexcept
+void write_out(const text& t, std::string_view resource) noexcept
 {
-  write_out(text(), t);
+  write_out(text(), t, resource);
 }
 
-void write_out(const text& annotations, const text& t) noexcept
+void write_out(const text& annotations, const text& t, std::string_view resource) noexcept
 {
   const errno_keeper keeper;
-  if (write_to_log(t)) {
+  if (write_to_log(t, resource)) {
     if (!annotations.empty()) annotations.write_to_stderr();
   } else if (annotations.empty()) {
     t.write_to_stderr();

@@ -12,13 +12,16 @@
 #include "os/text.hpp"
 #include "trace/report_text.hpp"
 
+#include <string_view>
+
 namespace gpa::detail {
 
-/// Where the file cannot be opened or does not take all of it, a warning, once, and stderr.
-void write_out(const text& t) noexcept;
+/// `resource` is whose name "%n" stands for. Where the file cannot be opened or does not take all of it, a warning,
+/// once, and stderr.
+void write_out(const text& t, std::string_view resource) noexcept;
 
 /// `annotations`, which only mean something on a job's output, go to stderr; before the text where both go there.
-void write_out(const text& annotations, const text& t) noexcept;
+void write_out(const text& annotations, const text& t, std::string_view resource) noexcept;
 
 /// As GPA_OPTIONS says, and where that leaves it open, as the place they go to says.
 [[nodiscard]] report_style style_of_output() noexcept;

@@ -39,7 +39,7 @@ void tell_unwritten(std::string_view name, int error) noexcept
   text line;
   absl::Format(&line, "gpa: warning: the report %s of resource \"%s\" is not written (%s)\n", path.view(), name,
                ::strerrordesc_np(error));
-  write_out(line);
+  write_out(line, name);
 }
 
 void fill(new_file& file, document& d)

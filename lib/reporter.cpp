@@ -25,7 +25,7 @@ void write_text(const gpa::report& r, std::string_view then = {}) noexcept
   text whole;
   append_report(whole, r, style_of_output());
   whole.append(then);
-  write_out(annotations, whole);
+  write_out(annotations, whole, r.resource);
 }
 
 // Before an abort, if nobody else has a say: a handler may leave, and then it would not be true.
@@ -87,7 +87,7 @@ void leak_teller::finish(leak_summary summary) noexcept
   summary.groups = told_;
   summary.groups_shown = shown_;
   append_leak_summary(whole_, summary, style_);
-  write_out(annotations_, whole_);
+  write_out(annotations_, whole_, options_.name);
 }
 
 void reporter::tell_unshown(std::size_t limits) noexcept
@@ -102,7 +102,7 @@ void reporter::tell_unshown(std::size_t limits) noexcept
   for (std::size_t kind = 0; kind != mistake_kinds && !options_.on_report; ++kind)
     count(told_[kind].exchange(0, std::memory_order_relaxed), to_string(static_cast<mistake>(kind)));
   count(limits, "memory limit");
-  if (!whole.empty()) write_out(whole);
+  if (!whole.empty()) write_out(whole, options_.name);
 }
 
 [[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept

@@ -228,6 +228,32 @@ BOOST_AUTO_TEST_CASE(log_path_is_where_everything_goes_and_each_process_may_have
   BOOST_TEST(text.find("[gpa-leak]") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(log_path_may_give_each_resource_a_log_of_its_own)
+{
+  const folder f;
+  const std::string path = (f.path / "of.%n").string();
+  const outcome o = under("log_operations=1:report_limit=1:max_reports=1:stats=1:log_path=" + path, [] {
+    for (const std::string_view name : {"app/1", "app/2"}) {
+      gpa::resource r({.name = name, .checks = gpa::checks::always(), .memory_limit = 24, .after_mistake = carry_on});
+      void* const p = obtain(r, 24);
+      for (int i = 0; i != 2; ++i) blunder(r, p, 23);
+      for (int i = 0; i != 2; ++i) static_cast<void>(r.try_allocate(1));
+    }
+  });
+  BOOST_TEST(o.err == "");
+  const std::string first = f.content("of.app_1"), second = f.content("of.app_2");
+  for (const std::string_view words : {"allocate 24 bytes", "[gpa-size-mismatch]", "[gpa-memory-limit]", "[gpa-leak]",
+                                       "SUMMARY: ", "1 more reports of memory limit", "1 allocations of 24 bytes"})
+    BOOST_TEST_CONTEXT(words)
+    {
+      BOOST_TEST(first.find(words) != std::string::npos);
+      BOOST_TEST(second.find(words) != std::string::npos);
+    }
+  BOOST_TEST(first.find("app/2") == std::string::npos);
+  BOOST_TEST(second.find("app/1") == std::string::npos);
+  BOOST_TEST(std::distance(std::filesystem::directory_iterator(f.path), {}) == 2);
+}
+
 BOOST_AUTO_TEST_CASE(a_log_is_appended_to_and_an_annotation_still_goes_to_stderr)
 {
   const folder f;
