@@ -206,8 +206,7 @@ void span_cache::make_free(span& s) noexcept
 span* span_cache::take(std::size_t bytes, std::size_t alignment, region_kind kind) noexcept
 {
   const bool single = bytes > largest_kept || alignment > granule_size;
-  span* s = single ? take_single(bytes, alignment) : take_kept(bytes);
-  if (s == nullptr && !single) s = take_fresh(bytes);
+  span* const s = single ? take_single(bytes, alignment) : take_part(bytes);
   if (s == nullptr) return nullptr;
   s->kind = kind;
   static_cast<void>(enter_region(*s));  // cannot fail: new_segment() saw to it
@@ -217,7 +216,6 @@ span* span_cache::take(std::size_t bytes, std::size_t alignment, region_kind kin
 
 span* span_cache::take_kept(std::size_t bytes) noexcept
 {
-  const mutex_guard guard(lock_);
   span* const s = find(bytes / granule_size);
   if (s == nullptr) return nullptr;
   remove(*s);
@@ -227,13 +225,13 @@ span* span_cache::take_kept(std::size_t bytes) noexcept
   return s;
 }
 
-span* span_cache::take_fresh(std::size_t bytes) noexcept
+span* span_cache::take_part(std::size_t bytes) noexcept
 {
   std::size_t wanted = bytes;
-  if (supply_.from_system()) {
+  {
     const mutex_guard guard(lock_);
-    wanted = std::max(next_segment_, bytes);
-    next_segment_ = std::min(next_segment_ * 2, largest_segment);
+    if (span* const kept = take_kept(bytes); kept != nullptr) return kept;
+    if (supply_.from_system()) wanted = std::max(next_segment_, bytes);
   }
   segment* g = new_segment(wanted, granule_size, false);
   if (g == nullptr && wanted != bytes) g = new_segment(bytes, granule_size, false);
@@ -246,9 +244,11 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
   span* s = nullptr;
   {
     const mutex_guard guard(lock_);
-    s = new_span(*g, g->base, g->granules * granule_size);
-    if (s != nullptr) {
+    // Threads that found nothing at the same moment come with a segment each: the first one's is for all.
+    if (supply_.from_system()) s = take_kept(bytes);
+    if (s == nullptr && (s = new_span(*g, g->base, g->granules * granule_size)) != nullptr) {
       link(*g);
+      if (supply_.from_system()) next_segment_ = std::min(next_segment_ * 2, largest_segment);
       if (g->from.may_be_resident) {
         set_dirty(*s, true);
         s->dirty = static_cast<std::uint32_t>(g->granules);
@@ -258,14 +258,14 @@ span* span_cache::take_fresh(std::size_t bytes) noexcept
       publish_held();
     }
   }
-  if (s == nullptr) delete_segment(*g);
+  if (s == nullptr || s->home != g) delete_segment(*g);
   return s;
 }
 
 span* span_cache::take_single(std::size_t bytes, std::size_t alignment) noexcept
 {
   segment* g = new_segment(bytes, alignment, true);
-  // As in take_fresh(), unless what is kept is next to nothing beside it.
+  // As in take_part(), unless what is kept is next to nothing beside it.
   if (g == nullptr && bytes / 1024 < held_bytes() && shed(0)) g = new_segment(bytes, alignment, true);
   if (g == nullptr) return nullptr;
   span* s = nullptr;

@@ -3,6 +3,8 @@
 // Free spans stand in lists by size: exact up to 4 MiB, then eight a doubling; one bit a list says whether it has any.
 // take() and put() are O(1): a bit scan, a cut, a melting with two neighbours. Segments come from the supply, doubling
 // from 1 MiB to 64 MiB; over a user's upstream each is as large as what was wanted, so that a freed one can go back.
+// Threads that find nothing at the same moment ask for one each, and all but the first give theirs back where there is
+// room in that.
 //
 // How much stays. Free memory beyond max(an eighth of what is used, 14 MiB) goes back, oldest first: pages are
 // dropped, a segment that is free as a whole is returned. A burst that comes again within a second is no burst but how
@@ -100,8 +102,9 @@ class span_cache {
   void make_used(span& s) noexcept GPA_REQUIRES(lock_);
   void make_free(span& s) noexcept GPA_REQUIRES(lock_);
 
-  [[nodiscard]] span* take_kept(std::size_t bytes) noexcept;
-  [[nodiscard]] span* take_fresh(std::size_t bytes) noexcept;
+  [[nodiscard]] span* take_kept(std::size_t bytes) noexcept GPA_REQUIRES(lock_);
+  /// Of what is kept, or of a new segment.
+  [[nodiscard]] span* take_part(std::size_t bytes) noexcept;
   [[nodiscard]] span* take_single(std::size_t bytes, std::size_t alignment) noexcept;
   [[nodiscard]] segment* new_segment(std::size_t bytes, std::size_t alignment, bool single) noexcept;
   void delete_segment(segment& g) noexcept;
