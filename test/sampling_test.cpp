@@ -5,7 +5,6 @@
 #include "support/race.hpp"
 #include "support/resident.hpp"
 #include "support/suspects.hpp"
-#include "support/upstreams.hpp"
 #include "support/witness.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -15,7 +14,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory_resource>
 #include <thread>
 #include <vector>
@@ -24,7 +22,6 @@ namespace {
 
 using gpa::checks;
 using gpa::mistake;
-using gpa::test::recording_upstream;
 using gpa::test::rounds;
 using gpa::test::witness;
 
@@ -73,18 +70,6 @@ bool is_about(std::size_t found, std::size_t expected, std::size_t percent)
   return found * 100 >= expected * (100 - percent) && found * 100 <= expected * (100 + percent);
 }
 
-// A block that was picked, with the others before it freed: a report of leaks has the stack of no other.
-void* picked_block(gpa::resource& r, witness& w, std::size_t bytes)
-{
-  for (;;) {
-    void* const p = r.allocate(bytes, 8);
-    r.detect_leaks();
-    for (const gpa::report& told : w.take())
-      if (told.address == p && !told.allocated.empty()) return p;
-    r.deallocate(p, bytes, 8);
-  }
-}
-
 }  // namespace
 
 // Before the other tests: the child has no range yet, and gets a small one, of which more is asked than it has.
@@ -110,10 +95,13 @@ BOOST_AUTO_TEST_CASE(blocks_are_not_picked_when_their_range_is_full)
 }
 #endif
 
+// 1 000 samples scatter by 18, as gaps are evenly spread. The 100 that a sanitizer's tenth of the rounds leaves of one
+// in 10 000 would scatter by more than 5 %.
 BOOST_AUTO_TEST_CASE(ten_million_tight_pairs_are_sampled_one_in_n)
 {
   const std::size_t pairs = static_cast<std::size_t>(rounds(10'000'000));
-  for (const std::uint32_t n : {100U, 1'000U}) {
+  for (const std::uint32_t n : {100U, 1'000U, 10'000U}) {
+    if (pairs / n < 1'000) continue;
     const std::size_t found = examined(n).picked({24, 8}, pairs);
     BOOST_TEST(is_about(found, pairs / n, 5), found << " of " << pairs << ", one in " << n);
   }
@@ -213,53 +201,6 @@ BOOST_AUTO_TEST_CASE(totals_are_exact_whatever_is_picked)
   }
   for (void* const p : blocks) r.deallocate(p, 100, 8);
   BOOST_TEST((r.deinit() == gpa::check::ok));
-}
-
-BOOST_AUTO_TEST_CASE(a_picked_block_has_every_check_over_a_user_s_upstream_too)
-{
-  for (const std::size_t bytes : {24U, 5'000U, 200'000U}) {
-    BOOST_TEST_CONTEXT(bytes << " bytes")
-    {
-      recording_upstream upstream;
-      witness w;
-      {
-        gpa::resource r(w.listening({.checks = checks::one_in(20)}), &upstream);
-        const auto told = [&w](mistake kind) {
-          const std::vector<gpa::report> all = w.take();
-          return all.size() == 1 && all.front().kind == kind && !all.front().here.empty() &&
-                 !all.front().allocated.empty();
-        };
-        void* p = picked_block(r, w, bytes);
-        r.deallocate(p, bytes + 65'536, 8);
-        BOOST_TEST(told(mistake::size_mismatch));
-        r.deallocate(p, bytes, 16);
-        BOOST_TEST(told(mistake::alignment_mismatch));
-        r.deallocate(p, bytes, 8);
-        BOOST_TEST(w.count() == 0u);
-        r.deallocate(p, bytes, 8);
-        BOOST_TEST(told(mistake::double_free));
-
-        p = picked_block(r, w, bytes);
-        gpa::test::stray_write(p, static_cast<std::ptrdiff_t>(bytes));
-        r.deallocate(p, bytes, 8);
-        BOOST_TEST(told(mistake::overflow));
-
-        p = picked_block(r, w, bytes);
-        std::thread([&] { r.deallocate(p, bytes, 8); }).join();
-        std::thread([&] { r.deallocate(p, bytes, 8); }).join();
-        BOOST_TEST(told(mistake::double_free));
-
-        static_cast<void>(picked_block(r, w, bytes));
-        BOOST_TEST((r.deinit() == gpa::check::leak));
-        const std::vector<gpa::report> leaks = w.take();
-        BOOST_TEST_REQUIRE(leaks.size() == 1u);
-        BOOST_TEST(leaks.front().blocks == 1u);
-        BOOST_TEST(!leaks.front().allocated.empty());
-      }
-      BOOST_TEST(upstream.live() == 0u);
-      BOOST_TEST(upstream.wrong() == 0u);
-    }
-  }
 }
 
 // A release in which no block is picked any more must not end, and one that begins anew must not find the old ones.
