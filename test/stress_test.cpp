@@ -21,6 +21,7 @@
 
 namespace {
 
+using gpa::test::resident_bytes;
 using gpa::test::rounds;
 using gpa::test::witness;
 
@@ -109,11 +110,12 @@ BOOST_AUTO_TEST_CASE(blocks_migrate_between_many_short_lived_threads_unharmed)
 
 BOOST_AUTO_TEST_CASE(a_thread_that_only_frees_does_not_make_memory_grow)
 {
-  constexpr std::size_t producers = 8;
+  constexpr std::size_t producers = 16;
   constexpr std::size_t bytes = 592;
   constexpr std::size_t most_waiting = 2000;
   for (const gpa::checks kind : every_kind) {
     witness w;
+    const std::size_t before = resident_bytes();
     gpa::resource r(w.listening({.checks = kind, .quarantine_bytes = 256 << 10}));
     std::mutex lock;
     std::condition_variable changed;
@@ -138,7 +140,9 @@ BOOST_AUTO_TEST_CASE(a_thread_that_only_frees_does_not_make_memory_grow)
       });
     }
     std::size_t most_held = 0;
+    std::size_t most_resident = 0;
     std::size_t freed = 0;
+    std::size_t looked = 0;
     for (;;) {
       std::unique_lock guard(lock);
       changed.wait(guard, [&] { return !waiting.empty() || producing == 0; });
@@ -150,12 +154,18 @@ BOOST_AUTO_TEST_CASE(a_thread_that_only_frees_does_not_make_memory_grow)
       for (void* const p : mine) r.deallocate(p, bytes);
       freed += mine.size();
       most_held = std::max(most_held, r.stats().held_bytes);
+      if (freed < looked) continue;
+      looked += producers * static_cast<std::size_t>(each) / 32;
+      most_resident = std::max(most_resident, resident_bytes());
     }
     for (std::thread& t : threads) t.join();
     BOOST_TEST(freed == producers * static_cast<std::size_t>(each));
     // What is live at most, half as much again, and 1 MiB a thread: a quarter of what passes through.
     const std::size_t live = (most_waiting + producers) * bytes * 2;  // waiting, and taken over by the freer
-    BOOST_TEST(most_held <= live * 3 / 2 + (producers + 1) * (std::size_t{1} << 20));
+    const std::size_t bound = live * 3 / 2 + (producers + 1) * (std::size_t{1} << 20);
+    BOOST_TEST(most_held <= bound);
+    BOOST_TEST(most_resident != 0u);
+    if (!gpa::test::sanitized) BOOST_TEST(most_resident <= before + bound);
     BOOST_TEST(r.deinit() == gpa::check::ok);
     BOOST_TEST(w.count() == 0u);
   }
