@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(a_library_with_a_resource_may_be_loaded_and_unloaded_under_
     std::atomic<int> phase{0};  // odd: the library is there
     std::atomic<int> used{0};
     std::atomic<std::size_t (*)()> use{nullptr};
-    const int times = rounds(200);
+    const int times = rounds(1'000);
     constexpr int threads = 2;
     std::vector<std::thread> long_lived;
     for (int t = 0; t != threads; ++t) {
