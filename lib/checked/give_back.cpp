@@ -3,40 +3,25 @@
 
 #include "base/assert.hpp"
 #include "base/bits.hpp"
+#include "blocks/needed_pages.hpp"
 #include "blocks/owner.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 
 #include <algorithm>
 #include <array>
-#include <bitset>
 
 namespace gpa::detail {
 
 namespace {
 
-constexpr std::size_t most_pages = slab_size(class_count - 1) / page_size;
-
 // Drops the pages of a slab that no live slot lies on. Returns the bytes dropped.
 std::size_t discard_around_live(slab& s) noexcept
 {
-  std::bitset<most_pages> needed;
-  for (std::size_t i = 0; i != s.slot_count; ++i) {
-    if (!is_live(state_of(tag_of(s.records[i].word.load(std::memory_order_relaxed))))) continue;
-    const std::size_t begin = i * s.slot_bytes / page_size;
-    const std::size_t last = ((i + 1) * s.slot_bytes - 1) / page_size;
-    for (std::size_t page = begin; page <= last; ++page) needed.set(page);
-  }
-  std::size_t dropped = 0;
-  const std::size_t pages = s.bytes / page_size;
-  for (std::size_t page = 0; page != pages;) {
-    std::size_t end = page;
-    while (end != pages && !needed.test(end)) ++end;
-    if (end != page) discard_pages(s.base + page * page_size, (end - page) * page_size);
-    dropped += (end - page) * page_size;
-    page = end == pages ? end : end + 1;
-  }
-  return dropped;
+  needed_pages needed;
+  for (std::size_t i = 0; i != s.slot_count; ++i)
+    if (is_live(state_of(tag_of(s.records[i].word.load(std::memory_order_relaxed))))) needed.need_slot(i, s.slot_bytes);
+  return needed.drop_others(s.base, s.bytes);
 }
 
 std::uint32_t count_live(const slab& s) noexcept

@@ -17,44 +17,23 @@
 #include "checked/checked_heap.hpp"
 
 #include "base/assert.hpp"
+#include "blocks/needed_pages.hpp"
 #include "os/pages.hpp"
 
 #include <algorithm>
-#include <bitset>
 
 namespace gpa::detail {
 
 namespace {
 
-constexpr std::size_t most_pages = slab_size(class_count - 1) / page_size;
 constexpr std::size_t always_kept = std::size_t{8} << 20;
 constexpr std::size_t kept_at_ebb = std::size_t{12} << 20;
 constexpr std::uint64_t least_gap = std::uint64_t{16} << 10;  // bytes freed, from one look to the next
 constexpr std::size_t worth_thinning = 3;  // slots in use on a page: with more there is hardly a page without
 
-using page_set = std::bitset<most_pages>;
-
 bool is_free(const slab& s, std::size_t index) noexcept
 {
   return (s.free_bits[index / 64] >> index % 64 & 1) != 0;
-}
-
-std::size_t first_page(const slab& s, std::size_t index) noexcept { return index * s.slot_bytes / page_size; }
-std::size_t last_page(const slab& s, std::size_t index) noexcept
-{
-  return ((index + 1) * s.slot_bytes - 1) / page_size;
-}
-
-bool lies_on_needed_pages_alone(const slab& s, std::size_t index, const page_set& needed) noexcept
-{
-  for (std::size_t page = first_page(s, index); page <= last_page(s, index); ++page)
-    if (!needed.test(page)) return false;
-  return true;
-}
-
-void need_pages_of(const slab& s, std::size_t index, page_set& needed) noexcept
-{
-  for (std::size_t page = first_page(s, index); page <= last_page(s, index); ++page) needed.set(page);
 }
 
 }  // namespace
@@ -154,33 +133,27 @@ void checked_heap::thin(unsigned, slab& s, bool untouched_too) noexcept
   idle_.fetch_sub(s.idle_slots * s.slot_bytes, std::memory_order_relaxed);
   s.idle_slots = 0;
   const std::size_t carved = s.carved.load(std::memory_order_relaxed);
-  page_set needed;
+  needed_pages needed;
   for (std::size_t i = 0; i != carved; ++i)
-    if (!is_free(s, i)) need_pages_of(s, i, needed);
-  if (!untouched_too && (carved == 0 || needed.count() == last_page(s, carved - 1) + 1)) return;
+    if (!is_free(s, i)) needed.need_slot(i, s.slot_bytes);
+  if (!untouched_too && (carved == 0 || needed.count() == needed_pages::last_page(carved - 1, s.slot_bytes) + 1)) return;
   for (std::size_t i = 0; i != carved; ++i) {
-    if (!is_free(s, i) || lies_on_needed_pages_alone(s, i, needed)) continue;
+    if (!is_free(s, i) || needed.cover_slot(i, s.slot_bytes)) continue;
     const tag t = tag_of(s.records[i].word.load(std::memory_order_relaxed));
     GPA_ASSERT(!is_live(state_of(t)));  // its pages are about to go
     const bool whole = state_of(t) == slot_state::poisoned ? holds_poison(s.slot(i), s.slot_bytes, bytes_of(t), poison_)
                                                            : !is_poisoned(state_of(t));
-    if (!whole) need_pages_of(s, i, needed);
+    if (!whole) needed.need_slot(i, s.slot_bytes);
   }
   for (std::size_t i = 0; i != carved; ++i) {
-    if (!is_free(s, i) || lies_on_needed_pages_alone(s, i, needed)) continue;
+    if (!is_free(s, i) || needed.cover_slot(i, s.slot_bytes)) continue;
     std::atomic<std::uint64_t>& word = s.records[i].word;
     const std::uint64_t seen = word.load(std::memory_order_relaxed);
     if (state_of(tag_of(seen)) != slot_state::poisoned) continue;
     word.store(make_word(with_state(tag_of(seen), slot_state::freed), free_trace_of(seen)), std::memory_order_relaxed);
     s.thinned = true;
   }
-  const std::size_t pages = s.bytes / page_size;
-  for (std::size_t page = 0; page < pages; ++page) {
-    std::size_t end = page;
-    while (end != pages && !needed.test(end)) ++end;
-    if (end != page) discard_pages(s.base + page * page_size, (end - page) * page_size);
-    page = end;
-  }
+  needed.drop_others(s.base, s.bytes);
   const auto still = static_cast<std::uint32_t>(std::min<std::size_t>(needed.count() * page_size, s.held));
   {
     const mutex_guard guard(tolerance_lock_);

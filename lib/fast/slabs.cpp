@@ -1,18 +1,16 @@
 // The fast heap's slabs: made, listed, given back.
 #include "base/assert.hpp"
 #include "base/bits.hpp"
+#include "blocks/needed_pages.hpp"
 #include "fast/fast_heap.hpp"
 #include "os/metadata.hpp"
 
 #include <bit>
-#include <bitset>
 #include <utility>
 
 namespace gpa::detail {
 
 namespace {
-
-constexpr std::size_t most_pages = slab_size(class_count - 1) / page_size;
 
 std::size_t free_bits_bytes(std::size_t slots) noexcept
 {
@@ -33,22 +31,10 @@ bool is_free(const span& s, std::size_t index) noexcept
 // Drops the pages of a slab that only free slots lie on.
 void discard_around_used(const span& s) noexcept
 {
-  std::bitset<most_pages> needed;
-  const std::size_t slot = slot_size(s.size_class);
-  for (std::size_t i = 0; i != s.slot_count; ++i) {
-    if (is_free(s, i)) continue;
-    const std::size_t last = ((i + 1) * slot - 1) / page_size;
-    for (std::size_t page = i * slot / page_size; page <= last; ++page) needed.set(page);
-  }
-  const std::size_t pages = s.bytes / page_size;
-  for (std::size_t page = 0; page != pages; ++page) {
-    std::size_t end = page;
-    while (end != pages && !needed.test(end)) ++end;
-    if (end == page) continue;
-    discard_pages(s.base + page * page_size, (end - page) * page_size);
-    if (end == pages) return;
-    page = end;
-  }
+  needed_pages needed;
+  for (std::size_t i = 0; i != s.slot_count; ++i)
+    if (!is_free(s, i)) needed.need_slot(i, s.slot_bytes);
+  needed.drop_others(s.base, s.bytes);
 }
 
 }  // namespace

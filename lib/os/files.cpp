@@ -14,7 +14,7 @@ bool append_file(text& out, const char* path) noexcept
   if (file < 0) return false;
   std::array<char, 4096> piece{};
   ssize_t count = 0;
-  for (std::size_t total = 0; total<longest_file; total += count> 0 ? static_cast<std::size_t>(count) : 0) {
+  for (std::size_t total = 0; total < longest_file; total += count> 0 ? static_cast<std::size_t>(count) : 0) {
     count = ::read(file, piece.data(), piece.size());
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;
@@ -35,6 +35,12 @@ bool append_to_file(const char* path, const text& t) noexcept
   ::close(file);
   errno = error;
   return false;
+}
+
+std::string_view executable_path(std::array<char, 4096>& to) noexcept
+{
+  const ssize_t length = ::readlink("/proc/self/exe", to.data(), to.size());
+  return {to.data(), length > 0 ? static_cast<std::size_t>(length) : 0};
 }
 
 }  // namespace gpa::detail

@@ -62,13 +62,6 @@ std::uint64_t age_of_process()
   return now > start ? now - start : 0;
 }
 
-metadata_string executable_path()
-{
-  std::array<char, 4096> path{};
-  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
-  return {path.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))};
-}
-
 }  // namespace
 
 process_facts facts_of_process()
@@ -79,8 +72,9 @@ process_facts facts_of_process()
   const auto start = now.tv_sec - static_cast<std::time_t>(age / microseconds_a_second);
   text arguments;
   static_cast<void>(append_file(arguments, "/proc/self/cmdline"));
+  std::array<char, 4096> path;
   return {.pid = static_cast<std::uint64_t>(::getpid()),
-          .executable = executable_path(),
+          .executable = metadata_string(executable_path(path)),
           .arguments = metadata_string(arguments.view()),
           .start = in_words(start),
           .now = in_words(now.tv_sec),

@@ -1,5 +1,6 @@
 #include "trace/modules.hpp"
 
+#include "os/files.hpp"
 #include "os/loader.hpp"
 #include "trace/code_image.hpp"
 #include "trace/met_modules.hpp"
@@ -7,7 +8,6 @@
 
 #include <dlfcn.h>
 #include <link.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -18,13 +18,6 @@
 namespace gpa::detail {
 
 namespace {
-
-metadata_string executable_path()
-{
-  std::array<char, 4096> buffer;
-  const ssize_t length = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
-  return length > 0 ? metadata_string(buffer.data(), static_cast<std::size_t>(length)) : metadata_string("(program)");
-}
 
 struct listing {
   module_list found = {};
@@ -37,7 +30,9 @@ void add(module_list& list, const dl_phdr_info& info)
   loaded_module m;
   m.base = info.dlpi_addr;
   if (executable) {
-    m.path = executable_path();
+    std::array<char, 4096> path;
+    m.path = executable_path(path);
+    if (m.path.empty()) m.path = "(program)";
     m.file = "/proc/self/exe";
   } else {
     m.path = info.dlpi_name;
