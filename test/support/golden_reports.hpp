@@ -4,6 +4,7 @@
 
 #include <gpa/report.hpp>
 
+#include "support/golden_file.hpp"
 #include "trace/report_text.hpp"
 
 #include <algorithm>
@@ -20,8 +21,6 @@ namespace gpa::test {
 using detail::frame;
 using detail::frame_list;
 using detail::told_stack;
-
-inline constexpr std::string_view golden_directory = GPA_TEST_DIR "/golden/";
 
 // ---- stacks with names that no compiler changes ----
 
