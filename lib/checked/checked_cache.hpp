@@ -13,6 +13,7 @@
 #include "checked/poison.hpp"
 #include "checked/quarantine.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -81,11 +82,11 @@ struct checked_cache : cache_header {
     }
     return b.arrays->over = over + slots_over(b, over);
   }
-  /// Whether slots of a thread that only frees such blocks are over, two periods of them: who allocates them waits, and
-  /// with many classes they would come to a quarantine in each ring.
+  /// Whether slots of a thread that only frees such blocks are over, two periods of them and 32 at least: who allocates
+  /// them waits, and with many classes they would come to a quarantine in each ring.
   [[nodiscard]] bool has_some_for_others(const bin& b) const noexcept
   {
-    return !b.takes && look_how_far(b) - b.head >= 2 * b.period();
+    return !b.takes && look_how_far(b) - b.head >= 2 * std::max(b.period(), 16U);
   }
 };
 

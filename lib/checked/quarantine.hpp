@@ -159,7 +159,7 @@ struct alignas(64) bin {
   std::uint32_t step = 0;    // what a free moves the clock by
   std::uint32_t head = 0;    // the oldest entry; positions count on, and are taken modulo the capacity
   std::uint32_t closed = 0;  // where the open period begins
-  std::uint16_t limit = 0;   // periods in the ring; then those that are over go to the heap
+  std::uint16_t limit = 0;   // periods in the ring; then at the latest those that are over go to the heap
   std::uint8_t capacity_log2 : 7 = 0;
   bool takes : 1 = false;  // something was handed out since the ring last overflowed
   std::uint8_t period_log2 : 6 = 0;

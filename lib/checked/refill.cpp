@@ -1,8 +1,8 @@
 // Where slots come from when a thread has none ready, and where they go when their quarantine is over.
 //
-// One lock, of the class, per batch of 64 slots or 64 KiB: what is over in the thread's own ring becomes free bits, and
-// the lowest free bits of one slab become ready slots. Only when no slab of the class has any does a new one come from
-// the supply.
+// One lock, of the class, per batch of 64 slots or 64 KiB that is taken: what is over in the thread's own ring becomes free
+// bits, and the lowest free bits of one slab become ready slots. And one where a ring is full, or where a thread that only
+// frees has 32 slots and more to hand on. Only when no slab of the class has any does a new one come from the supply.
 #include "checked/checked_heap.hpp"
 
 #include "base/assert.hpp"

@@ -236,7 +236,10 @@ span* span_cache::take_part(std::size_t bytes) noexcept
   segment* g = new_segment(wanted, granule_size, false);
   if (g == nullptr && wanted != bytes) g = new_segment(bytes, granule_size, false);
   if (g == nullptr && shed(0)) g = new_segment(bytes, granule_size, false);  // what we kept may be what was missing
-  if (g == nullptr) return nullptr;
+  if (g == nullptr) {  // another thread's may have come
+    const mutex_guard guard(lock_);
+    return take_kept(bytes);
+  }
   if (bytes >= least_for_huge_pages && g->granules * granule_size >= huge_page_size && supply_.from_system()) {
     prefer_huge_pages(g->base, g->granules * granule_size);
     g->from.huge = true;
@@ -245,10 +248,12 @@ span* span_cache::take_part(std::size_t bytes) noexcept
   {
     const mutex_guard guard(lock_);
     // Threads that found nothing at the same moment come with a segment each: the first one's is for all.
-    if (supply_.from_system()) s = take_kept(bytes);
+    if (supply_.from_system()) {
+      next_segment_ = std::min(next_segment_ * 2, largest_segment);  // of each that came, as the supply counts them
+      s = take_kept(bytes);
+    }
     if (s == nullptr && (s = new_span(*g, g->base, g->granules * granule_size)) != nullptr) {
       link(*g);
-      if (supply_.from_system()) next_segment_ = std::min(next_segment_ * 2, largest_segment);
       if (g->from.may_be_resident) {
         set_dirty(*s, true);
         s->dirty = static_cast<std::uint32_t>(g->granules);
