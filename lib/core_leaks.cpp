@@ -84,9 +84,10 @@ bool core::peak_is_exact(const totals& t) const noexcept
 void core::tell_totals(const totals& t) noexcept
 {
   text line;
+  const auto s = [](std::size_t n) { return n == 1 ? "" : "s"; };
   absl::Format(&line,
-               "gpa: resource \"%s\": %d allocations of %d bytes in all, peak %s%d bytes, %d bytes live at the end\n",
-               options_.name, t.all_blocks, t.all_bytes, peak_is_exact(t) ? "" : "at least ",
+               "gpa: resource \"%s\": %d allocation%s of %d byte%s in all, peak %s%d bytes, %d bytes live at the end\n",
+               options_.name, t.all_blocks, s(t.all_blocks), t.all_bytes, s(t.all_bytes), peak_is_exact(t) ? "" : "at least ",
                peak_bytes_.load(std::memory_order_relaxed), not_negative(t.live_bytes));
   write_out(line, options_.name);
 }

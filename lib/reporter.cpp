@@ -96,8 +96,8 @@ void reporter::tell_unshown(std::size_t limits) noexcept
   const std::size_t most = environment_settings().max_reports;
   const auto count = [&](std::size_t told, std::string_view kind) {
     if (told > most)
-      absl::Format(&whole, "gpa: resource \"%s\": %d more reports of %s were not shown\n", options_.name, told - most,
-                   kind);
+      absl::Format(&whole, "gpa: resource \"%s\": %d more report%s of %s %s not shown\n", options_.name, told - most,
+                   told - most == 1 ? "" : "s", kind, told - most == 1 ? "was" : "were");
   };
   for (std::size_t kind = 0; kind != mistake_kinds && !options_.on_report; ++kind)
     count(told_[kind].exchange(0, std::memory_order_relaxed), to_string(static_cast<mistake>(kind)));

@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(log_path_may_give_each_resource_a_log_of_its_own)
   BOOST_TEST(o.err == "");
   const std::string first = f.content("of.app_1"), second = f.content("of.app_2");
   for (const std::string_view words : {"allocate 24 bytes", "[gpa-size-mismatch]", "[gpa-memory-limit]", "[gpa-leak]",
-                                       "SUMMARY: ", "1 more reports of memory limit", "1 allocations of 24 bytes"})
+                                       "SUMMARY: ", "1 more report of memory limit was", "1 allocation of 24 bytes"})
     BOOST_TEST_CONTEXT(words)
     {
       BOOST_TEST(first.find(words) != std::string::npos);

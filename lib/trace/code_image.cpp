@@ -6,6 +6,7 @@
 #include <link.h>
 #include <sys/auxv.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstring>
@@ -40,7 +41,8 @@ std::uintptr_t bias_of(std::span<const ElfW(Phdr)> segments, std::uintptr_t begi
   return begin;
 }
 
-// Where the modules begin that outlive this code; looked up once, by an address in each.
+// Where the modules begin that outlive this code; looked up once, by an address in each. Of a program linked with -static
+// _dl_find_object() knows segments, each as if it were a module.
 class permanent_modules {
  public:
   bool hold(std::uintptr_t begin) noexcept
@@ -55,11 +57,6 @@ class permanent_modules {
     find_once();
     const std::uintptr_t begin = begins_[c_library].load(std::memory_order_relaxed);
     return pc - begin < c_library_bytes_.load(std::memory_order_relaxed);
-  }
-  bool have_c_library_alone() noexcept
-  {
-    find_once();
-    return c_library_bytes_.load(std::memory_order_relaxed) != 0;
   }
   bool have_in_start(std::uintptr_t pc) noexcept
   {
@@ -85,7 +82,7 @@ class permanent_modules {
       begins_[i].store(images[i].begin(), std::memory_order_relaxed);
     }
     const code_image& libc = images[c_library];
-    const bool is_alone = libc != images[program] && libc != images[gpa_itself];
+    const bool is_alone = !is_static_program() && libc != images[program] && libc != images[gpa_itself];
     c_library_bytes_.store(is_alone ? libc.end() - libc.begin() : 0, std::memory_order_relaxed);
     start_.store(inside[program], std::memory_order_relaxed);
     known_.store(true, std::memory_order_release);
@@ -170,9 +167,13 @@ bool is_in_c_library(std::uintptr_t pc) noexcept
   return permanent.have_in_c_library(pc);
 }
 
+// AT_BASE does not say so (it is 0 where the loader was called by hand), nor does whether the C library is a module of its own.
 bool is_static_program() noexcept
 {
-  return ::getauxval(AT_BASE) == 0 && !permanent.have_c_library_alone();
+  const auto* const headers = reinterpret_cast<const ElfW(Phdr)*>(::getauxval(AT_PHDR));
+  if (headers == nullptr) return false;
+  const std::span all(headers, ::getauxval(AT_PHNUM));
+  return std::none_of(all.begin(), all.end(), [](const ElfW(Phdr) & h) { return h.p_type == PT_INTERP; });
 }
 
 bool is_in_start(std::uintptr_t pc) noexcept

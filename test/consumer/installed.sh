@@ -23,7 +23,8 @@ if [ -e "$GPA_BUILD/lib/tools/gpa-report" ]; then
   verdict 'gpa-report is installed and needs no libgpa.so' $?
 fi
 
-mkdir "$work/outside" && cp "$GPA_SOURCE/test/consumer/consumer.cpp" "$work/outside/x.cpp" && cd "$work/outside" || exit 1
+mkdir "$work/outside" && cp "$GPA_SOURCE/test/consumer/mistaken.cpp" "$work/outside" &&
+  cp "$GPA_SOURCE/test/consumer/consumer.cpp" "$work/outside/x.cpp" && cd "$work/outside" || exit 1
 
 # Words without spaces, as pkg-config prints them.
 # shellcheck disable=SC2046
@@ -44,6 +45,10 @@ compiles -static -std=c++20 x.cpp $(pkg-config --cflags --static --libs gpa) -o 
 verdict 'a program links with -static' $?
 ./whole >"$work/messages" 2>&1
 verdict 'and runs' $?
+# shellcheck disable=SC2046
+compiles -static -std=c++20 mistaken.cpp $(pkg-config --cflags --static --libs gpa) -o mistaken
+./mistaken >"$work/messages" 2>&1 && grep -q 'free_twice' "$work/messages" && grep -q 'forget' "$work/messages"
+verdict 'and its reports name the functions that made the mistakes' $?
 
 library=$libdir/libgpa.so
 # Typeinfo and instantiations of std templates are weak and merged: anybody has them.
