@@ -1,23 +1,15 @@
 // The front door for checked blocks: a jump behind resource's virtual functions.
 #include "front_door.hpp"
 
+#include "checked/avx2_moves.hpp"
+#include "checked/avx512_moves.hpp"
+#include "checked/poison_moves.hpp"
 #include "checked/short_path.hpp"
 #include "trace/front_frame.hpp"
 
 namespace gpa::detail {
 
 namespace {
-
-// In the place of the object, which is not wanted any more, and would take a register: so all other arguments stay in the
-// registers they came in. Compilers drop an argument that nobody looks at, and move the others up.
-class no_object {
- public:
-  [[gnu::always_inline]] no_object() noexcept { asm("" : "=D"(whatever_)); }
-  [[gnu::always_inline]] void look_at() const noexcept { asm volatile("" : : "r"(whatever_)); }
-
- private:
-  std::uintptr_t whatever_;
-};
 
 // The stack is known, or not wanted: from here on `trace` goes along in the caller's place.
 
@@ -79,8 +71,7 @@ template <class Slots>
   deallocate_again<Slots>(no_object(), p, bytes, alignment, trace, k);
 }
 
-// Tiny blocks in line, the others a jump away: each kind with the registers it needs. Where the CPU has AVX2, as a rule,
-// it is one jump, and else one more.
+// Tiny blocks in line, the others a jump away: each kind with the registers it needs.
 
 template <class Moves>
 GPA_NOINLINE void* allocate_coarse(no_object none, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
@@ -96,8 +87,6 @@ GPA_NOINLINE void* allocate_larger(no_object none, std::size_t bytes, std::size_
                                    checked_cache& k)
 {
   none.look_at();
-  if constexpr (Moves::wide)
-    if (!k.wide_moves) [[unlikely]] return allocate_larger<sse2_moves>(no_object(), bytes, alignment, trace, k);
   if (bytes < fine_bytes) [[likely]] return allocate_of<fine_slots<Moves>>(bytes, alignment, trace, k);
   return allocate_coarse<Moves>(no_object(), bytes, alignment, trace, k);
 }
@@ -115,24 +104,43 @@ GPA_NOINLINE void deallocate_larger(no_object none, void* p, std::size_t bytes, 
                                     std::uint32_t trace, checked_cache& k) noexcept
 {
   none.look_at();
-  if constexpr (Moves::wide)
-    if (!k.wide_moves) [[unlikely]] return deallocate_larger<sse2_moves>(no_object(), p, bytes, alignment, trace, k);
   if (bytes < fine_bytes) [[likely]] return deallocate_of<fine_slots<Moves>>(p, bytes, alignment, trace, k);
   deallocate_coarse<Moves>(no_object(), p, bytes, alignment, trace, k);
 }
+
+// What is freed without a call stack, in a resource that keeps those of allocations.
+
+template <class Slots>
+[[gnu::always_inline]] inline bool free_untraced(void* p, std::size_t bytes, std::size_t alignment,
+                                                 checked_cache& k) noexcept
+{
+  return checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, no_trace) ||
+         free_again<Slots>(p, bytes, alignment, no_trace, k);
+}
+
+template <class Moves>
+GPA_NOINLINE bool free_larger_untraced(void* p, std::size_t bytes, std::size_t alignment,
+                                                        checked_cache& k) noexcept
+{
+  return bytes < fine_bytes ? free_untraced<fine_slots<Moves>>(p, bytes, alignment, k)
+                            : free_untraced<coarse_slots<Moves>>(p, bytes, alignment, k);
+}
+
+template <class Moves>
+constexpr larger_paths larger_paths_with{&allocate_larger<Moves>, &deallocate_larger<Moves>, &free_larger_untraced<Moves>};
 
 [[gnu::always_inline]] inline void* allocate_of_any_kind(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                                    checked_cache& k)
 {
   if (bytes < tiny_bytes) return allocate_of<tiny_slots>(bytes, alignment, trace, k);
-  return allocate_larger<avx2_moves>(no_object(), bytes, alignment, trace, k);
+  return k.larger.allocate(no_object(), bytes, alignment, trace, k);
 }
 
 [[gnu::always_inline]] inline void deallocate_of_any_kind(void* p, std::size_t bytes, std::size_t alignment,
                                                     std::uint32_t trace, checked_cache& k) noexcept
 {
   if (bytes < tiny_bytes) return deallocate_of<tiny_slots>(p, bytes, alignment, trace, k);
-  deallocate_larger<avx2_moves>(no_object(), p, bytes, alignment, trace, k);
+  k.larger.deallocate(no_object(), p, bytes, alignment, trace, k);
 }
 
 // The same behind a call stack: looking that up and the shortest path have enough registers each, together they have not.
@@ -155,14 +163,14 @@ GPA_NOINLINE void deallocate_tiny(no_object none, void* p, std::size_t bytes, st
                                                     checked_cache& k)
 {
   if (bytes < tiny_bytes) return allocate_tiny(no_object(), bytes, alignment, trace, k);
-  return allocate_larger<avx2_moves>(no_object(), bytes, alignment, trace, k);
+  return k.larger.allocate(no_object(), bytes, alignment, trace, k);
 }
 
 [[gnu::always_inline]] inline void deallocate_traced(void* p, std::size_t bytes, std::size_t alignment,
                                                      std::uint32_t trace, checked_cache& k) noexcept
 {
   if (bytes < tiny_bytes) return deallocate_tiny(no_object(), p, bytes, alignment, trace, k);
-  deallocate_larger<avx2_moves>(no_object(), p, bytes, alignment, trace, k);
+  k.larger.deallocate(no_object(), p, bytes, alignment, trace, k);
 }
 
 // The redzone's line is the one most likely to be far away. Asking for it follows no pointer. Into the second-level cache:
@@ -180,41 +188,23 @@ GPA_NOINLINE void* allocate_from_elsewhere(no_object none, std::size_t bytes, st
   return allocate_traced(bytes, alignment, stack_from_here(k.frames, caller), k);
 }
 
-// What is freed without a call stack, in a resource that keeps those of allocations.
-
-template <class Slots>
-[[gnu::always_inline]] inline bool free_untraced(void* p, std::size_t bytes, std::size_t alignment,
-                                                 checked_cache& k) noexcept
-{
-  return checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, no_trace) ||
-         free_again<Slots>(p, bytes, alignment, no_trace, k);
-}
-
-template <class Moves>
-[[gnu::always_inline]] inline bool free_larger_untraced(void* p, std::size_t bytes, std::size_t alignment,
-                                                        checked_cache& k) noexcept
-{
-  return bytes < fine_bytes ? free_untraced<fine_slots<Moves>>(p, bytes, alignment, k)
-                            : free_untraced<coarse_slots<Moves>>(p, bytes, alignment, k);
-}
-
-GPA_NOINLINE bool free_any_untraced(void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
-{
-  return bytes < tiny_bytes ? free_untraced<tiny_slots>(p, bytes, alignment, k)
-         : k.wide_moves     ? free_larger_untraced<avx2_moves>(p, bytes, alignment, k)
-                            : free_larger_untraced<sse2_moves>(p, bytes, alignment, k);
-}
-
 GPA_NOINLINE void deallocate_from_elsewhere(no_object none, void* p, std::size_t bytes, std::size_t alignment,
                                             const void* caller, checked_cache& k) noexcept
 {
   none.look_at();
   if (k.free_frames != 0) return deallocate_traced(p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
-  if (free_any_untraced(p, bytes, alignment, k)) [[likely]] return;
+  if (bytes < tiny_bytes ? free_untraced<tiny_slots>(p, bytes, alignment, k) : k.larger.free_untraced(p, bytes, alignment, k))
+    [[likely]] return;
   deallocate_generally(*k.handle, p, bytes, alignment, caller);  // a mistake's report wants one
 }
 
 }  // namespace
+
+larger_paths widest_paths() noexcept
+{
+  if (avx512_moves::present()) return larger_paths_with<avx512_moves>;
+  return avx2_moves::present() ? larger_paths_with<avx2_moves> : larger_paths_with<sse2_moves>;
+}
 
 void* allocate_checked(std::pmr::memory_resource&, std::size_t bytes, std::size_t alignment, const void* caller,
                        checked_cache& k)

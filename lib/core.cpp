@@ -193,8 +193,7 @@ core::totals core::sum() noexcept
   std::uint64_t unchecked_blocks = 0;
   std::uint64_t unchecked_bytes = 0;
   each_part([&](const tally& counts, bool checked) {
-    const std::uint64_t blocks = counts.allocated_blocks();
-    const std::uint64_t bytes = counts.allocated_bytes.load(std::memory_order_relaxed);
+    const auto [blocks, bytes] = counts.allocated();
     t.all_blocks += blocks;
     t.all_bytes += bytes;
     unchecked_blocks += checked ? 0 : blocks;
@@ -204,8 +203,7 @@ core::totals core::sum() noexcept
   std::uint64_t freed_blocks = late_blocks_.load(std::memory_order_relaxed);
   std::uint64_t freed_bytes = late_bytes_.load(std::memory_order_relaxed);
   each_part([&](const tally& counts, bool checked) {
-    const std::uint64_t blocks = counts.freed_blocks.load(std::memory_order_relaxed);
-    const std::uint64_t bytes = counts.freed_bytes.load(std::memory_order_relaxed);
+    const auto [blocks, bytes] = counts.freed();
     freed_blocks += blocks;
     freed_bytes += bytes;
     unchecked_blocks -= checked ? 0 : blocks;
@@ -230,9 +228,9 @@ bool core::may_hold_blocks() noexcept
   };
   const std::uint64_t freed =
       late_blocks_.load(std::memory_order_relaxed) +
-      total([](const tally& counts) { return counts.freed_blocks.load(std::memory_order_relaxed); });
+      total([](const tally& counts) { return counts.freed().blocks; });
   std::atomic_thread_fence(std::memory_order_acquire);
-  const std::uint64_t allocated = total([](const tally& counts) { return counts.allocated_blocks(); });
+  const std::uint64_t allocated = total([](const tally& counts) { return counts.allocated().blocks; });
   return static_cast<std::int64_t>(allocated - freed) > 0;
 }
 

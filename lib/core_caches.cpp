@@ -5,6 +5,7 @@
 #include "cache_lease.hpp"
 #include "core.hpp"
 #include "environment.hpp"
+#include "front_door.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
@@ -82,6 +83,7 @@ cache_header* core::make_cache() noexcept
     checked = new_cache<checked_cache>();
     if (checked == nullptr) return nullptr;
     checked_.adopt(*checked);
+    checked->larger = widest_paths();
     checked->checked = true;
     checked->frames = static_cast<std::uint32_t>(options_.stack_frames);
     checked->free_frames = keeps_stacks_of_frees(options_) ? checked->frames : 0;
@@ -107,8 +109,8 @@ cache_header* core::make_cache() noexcept
   if (checked != nullptr) {
     fast->sampled_end = sampled_range_end();
     fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
-    fast->counts.set_due(0, first_sampling_gap(fast->dice, options_.checks.interval()));
   }
+  fast->counts.set_due(checked == nullptr ? tally::never : first_sampling_gap(fast->dice, options_.checks.interval()));
   return fast;
 }
 
@@ -309,11 +311,9 @@ void core::become_child(std::uint32_t survivor) noexcept
     }
     k->promised.store(0, std::memory_order_relaxed);
     if (k->checked) checked_.salvage(static_cast<checked_cache&>(*k));
-    if (k->partner != nullptr) {
-      checked_.salvage(static_cast<checked_cache&>(*k->partner));
-      k->counts.repair_due(sampling_gap(k->dice, options_.checks.interval()));
-    }
+    if (k->partner != nullptr) checked_.salvage(static_cast<checked_cache&>(*k->partner));
     if (!k->checked) {
+      k->counts.repair();
       fast_.leave(static_cast<fast_cache&>(*k));
       fast_heap::lose_arrays(static_cast<fast_cache&>(*k));
     }

@@ -117,10 +117,10 @@ void* core::allocate_unchecked(cache_header& k, std::size_t bytes, std::size_t a
   auto& fast = static_cast<fast_cache&>(k);
   if (k.partner != nullptr && k.counts.is_due()) [[unlikely]] {
     const std::uint64_t gap = sampling_gap(k.dice, options_.checks.interval());
-    k.counts.set_next_due(gap);
+    k.counts.set_due(gap);
     void* const p = checked_.allocate(static_cast<checked_cache&>(*k.partner), bytes, alignment, caller);
     if (p != nullptr) return p;
-    k.counts.set_due(k.counts.allocated_blocks(), gap + 1);  // the range of picked blocks is full: this one is none
+    k.counts.set_due(gap + 1);  // the range of picked blocks is full: this one is none
   }
   return fast_.allocate(fast, bytes, alignment);
 }
@@ -158,7 +158,6 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   if (right_thread && !lease.is_borrowed() && is_plain()) set_way(id, handle_.door.way, k);
   const bool limited = limit_.is_set();
   if (limited && !limit_.reserve(*k, bytes)) {
-    k->counts.refuse_due();  // a limit that was set since the hot path met it
     tell_limit(bytes, caller);
     return refused();
   }
@@ -361,9 +360,7 @@ void core::release() noexcept
         } else {
           fast_heap::reset_cache(static_cast<fast_cache&>(*part));
         }
-        tally& n = part->counts;
-        n.freed_blocks.store(n.allocated_blocks(), std::memory_order_relaxed);
-        n.freed_bytes.store(n.allocated_bytes.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        part->counts.free_all();
       }
       limit::forget(*k);
     }

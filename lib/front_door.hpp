@@ -44,6 +44,9 @@ GPA_NOINLINE void deallocate_plain(std::pmr::memory_resource& object, void* p, s
 GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                      std::size_t alignment, const void* caller, checked_cache& k) noexcept;
 
+/// For every checked cache.
+[[nodiscard]] larger_paths widest_paths() noexcept;
+
 /// Another resource has the way: this one gets it back, and goes on where the hot path would have.
 [[nodiscard]] GPA_NOINLINE void* allocate_elsewhere(std::pmr::memory_resource& object, std::size_t bytes,
                                                     std::size_t alignment, const void* caller);
@@ -87,8 +90,8 @@ template <class Caller>
                                                  std::size_t bytes, std::size_t alignment, Caller caller) noexcept
 {
   if (bytes < k.quick_below) [[likely]] {
-    if (!may_be_sampled(k, p) && fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment))
-      [[likely]] return;
+    if (!may_be_sampled(k, p)) [[likely]]
+      if (fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
   } else if (k.plain) {
     deallocate_plain(object, p, bytes, alignment, no_trace, static_cast<checked_cache&>(k));
     return;

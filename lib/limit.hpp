@@ -87,7 +87,10 @@ class limit {
   [[nodiscard]] static std::int64_t live_bytes(const cache_header& k) noexcept
   {
     const auto now = [&k] {
-      return k.counts.live_bytes() + (k.partner != nullptr ? k.partner->counts.live_bytes() : 0);
+      std::uint64_t n = 0;
+      for (const cache_header* part = &k; part != nullptr; part = part->partner)
+        n += part->counts.allocated().bytes - part->counts.freed().bytes;
+      return static_cast<std::int64_t>(n);
     };
     std::int64_t live = now();
     for (int tries = 0; tries != 100; ++tries)

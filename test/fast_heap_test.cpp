@@ -59,8 +59,8 @@ BOOST_FIXTURE_TEST_CASE(every_size_and_alignment_has_a_block_of_its_own, fixture
     }
     for (const auto& [p, b] : live) BOOST_TEST(holds(p, b));
     for (const auto& [p, b] : live) give(*h, k, p, b.bytes, b.alignment);
-    BOOST_TEST(k.counts.live_blocks() == 0);
-    BOOST_TEST(k.counts.live_bytes() == 0);
+    BOOST_TEST(k.counts.live().blocks == 0);
+    BOOST_TEST(k.counts.live().bytes == 0);
     h->flush(k);
     h->check();
     h->trim();
@@ -159,8 +159,8 @@ BOOST_FIXTURE_TEST_CASE(a_refusal_changes_nothing, fixture)
   BOOST_TEST(above.allocate(k, 200'000, 8) == nullptr);
   BOOST_TEST(pages.allocate(k, std::size_t{1} << 47, 8) == nullptr);
   BOOST_TEST(pages.allocate(k, 8, std::size_t{1} << 47) == nullptr);
-  BOOST_TEST(k.counts.live_blocks() == 0);
-  BOOST_TEST(k.counts.allocated_bytes.load() == 0u);
+  BOOST_TEST(k.counts.live().blocks == 0);
+  BOOST_TEST(k.counts.allocated().bytes == 0u);
   BOOST_TEST(above.held_bytes() == 0u);
 }
 
@@ -218,8 +218,8 @@ BOOST_FIXTURE_TEST_CASE(live_blocks_never_overlap_and_keep_their_contents, fixtu
       BOOST_REQUIRE(holds(p, b));
       bytes += b.bytes;
     }
-    BOOST_TEST(k.counts.live_bytes() + other.counts.live_bytes() == static_cast<std::int64_t>(bytes));
-    BOOST_TEST(k.counts.live_blocks() + other.counts.live_blocks() == static_cast<std::int64_t>(live.size()));
+    BOOST_TEST(k.counts.live().bytes + other.counts.live().bytes == static_cast<std::int64_t>(bytes));
+    BOOST_TEST(k.counts.live().blocks + other.counts.live().blocks == static_cast<std::int64_t>(live.size()));
     for (const auto& [p, b] : live) give(*h, k, p, b.bytes, b.alignment);
     h->flush(k);
     h->flush(other);

@@ -1,5 +1,7 @@
 // The unrolled forms of the short path do what poison.hpp and fill.hpp say, byte by byte, for every slot size.
 #define BOOST_TEST_MODULE slot_kinds
+#include "checked/avx2_moves.hpp"
+#include "checked/avx512_moves.hpp"
 #include "checked/slot_kinds.hpp"
 
 #include <boost/mpl/list.hpp>
@@ -87,12 +89,12 @@ BOOST_AUTO_TEST_CASE(tiny_slots_are_poisoned_and_looked_at_as_written_elsewhere)
     for (const std::size_t odd : places) compare<tiny_slots>(bytes, poison_rule(), odd);
 }
 
-// Of AVX2 there is something to compare only where the CPU has it.
-using every_moves = boost::mpl::list<sse2_moves, avx2_moves>;
+// Of wider moves there is something to compare only where the CPU has them.
+using every_moves = boost::mpl::list<sse2_moves, avx2_moves, avx512_moves>;
 template <class Moves>
 bool runs_here()
 {
-  return !Moves::wide || __builtin_cpu_supports("avx2") != 0;
+  return Moves::present();
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(fine_slots_too_whole_and_in_places, Moves, every_moves)

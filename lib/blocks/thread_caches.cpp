@@ -12,13 +12,13 @@ namespace gpa::detail {
 
 __thread thread_state my_thread __attribute__((tls_model("initial-exec"))) = {};
 
-void cache_header::remember_rise(std::int64_t blocks, std::int64_t bytes) noexcept
+void cache_header::remember_rise(const live_count& live) noexcept
 {
   const auto raise = [](std::atomic<std::int64_t>& known, std::int64_t now) {
     if (now > known.load(std::memory_order_relaxed)) known.store(now + now / 64, std::memory_order_relaxed);
   };
-  raise(known_blocks, blocks);
-  raise(known_bytes, bytes);
+  raise(known_blocks, live.blocks);
+  raise(known_bytes, live.bytes);
 }
 
 std::ptrdiff_t place_of_way(std::uint64_t birth) noexcept

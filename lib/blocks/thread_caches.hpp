@@ -66,28 +66,30 @@ struct cache_header {
     const auto raise = [](std::atomic<std::int64_t>& peak, std::int64_t now) {
       if (now > peak.load(std::memory_order_relaxed)) peak.store(now, std::memory_order_relaxed);
     };
-    raise(peak_blocks, counts.live_blocks_unpicked());
-    raise(peak_bytes, counts.live_bytes());
+    const live_count live = counts.live();
+    raise(peak_blocks, live.blocks);
+    raise(peak_bytes, live.bytes);
   }
   /// What is live is the most from now on.
   void forget_peak() noexcept
   {
     known_blocks.store(0, std::memory_order_relaxed);
     known_bytes.store(0, std::memory_order_relaxed);
-    peak_blocks.store(counts.live_blocks_unpicked(), std::memory_order_relaxed);
-    peak_bytes.store(counts.live_bytes(), std::memory_order_relaxed);
+    const live_count live = counts.live();
+    peak_blocks.store(live.blocks, std::memory_order_relaxed);
+    peak_bytes.store(live.bytes, std::memory_order_relaxed);
   }
   /// Before something is freed, on slow paths: whether so much is live here as never before, a sixty-fourth more, so that
-  /// the resource's peak is worth a look. Few are, of however many calls. `blocks`: what is live.
-  [[nodiscard]] bool has_risen(std::int64_t blocks) noexcept
+  /// the resource's peak is worth a look. Few are, of however many calls.
+  [[nodiscard]] bool has_risen() noexcept
   {
-    const std::int64_t bytes = counts.live_bytes();
-    const bool more = blocks > known_blocks.load(std::memory_order_relaxed) ||
-                      bytes > known_bytes.load(std::memory_order_relaxed);
-    if (more) [[unlikely]] remember_rise(blocks, bytes);
+    const live_count live = counts.live();
+    const bool more = live.blocks > known_blocks.load(std::memory_order_relaxed) ||
+                      live.bytes > known_bytes.load(std::memory_order_relaxed);
+    if (more) [[unlikely]] remember_rise(live);
     return more;
   }
-  GPA_COLD void remember_rise(std::int64_t blocks, std::int64_t bytes) noexcept;
+  GPA_COLD void remember_rise(const live_count& live) noexcept;
 };
 
 /// False: the block is certainly of the fast heap.

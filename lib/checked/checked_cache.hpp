@@ -10,6 +10,7 @@
 
 #include "base/size_class.hpp"
 #include "blocks/thread_caches.hpp"
+#include "checked/larger_paths.hpp"
 #include "checked/poison.hpp"
 #include "checked/quarantine.hpp"
 
@@ -37,7 +38,7 @@ struct checked_cache : cache_header {
   std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
   poison_rule poison;
-  bool wide_moves = false;  // see checked/poison_moves.hpp
+  larger_paths larger;  // with the widest instructions that the CPU has
   checked_heap* heap = nullptr;  // whose it is
   std::array<bin, class_count> bins;
 

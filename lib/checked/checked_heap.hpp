@@ -26,7 +26,6 @@
 #include "checked/fill.hpp"
 #include "checked/judge.hpp"
 #include "checked/large_blocks.hpp"
-#include "checked/poison_moves.hpp"
 #include "checked/quarantine.hpp"
 #include "checked/record.hpp"
 #include "checked/slab.hpp"
@@ -102,7 +101,7 @@ class checked_heap {
   /// Before a free, on slow paths.
   void look_at_peak(checked_cache& k) noexcept
   {
-    if (k.has_risen(k.counts.live_blocks_unpicked())) owner_.heartbeat();
+    if (k.has_risen()) owner_.heartbeat();
   }
 
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
@@ -120,7 +119,6 @@ class checked_heap {
   {
     k.rule = rule_;
     k.poison = poison_;
-    k.wide_moves = avx2_moves::present();
     k.heap = this;
   }
 

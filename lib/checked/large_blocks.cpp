@@ -142,6 +142,7 @@ bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace,
     keep_freed(b);
   }
   counts.count_free(bytes);  // a handler and an upstream may look
+  counts.settle();
   if (damaged) owner_.tell(r);
   limit_quarantine();
   return true;

@@ -46,7 +46,7 @@ class leak_groups;
 class leak_scan;
 class live_visitor;
 struct live_block;
-struct tally;
+class tally;
 
 /// A look for damage: by whom, and what reports say of it.
 struct inspection {

@@ -1,13 +1,12 @@
 // How the short path writes poison into memory, and looks whether it stands there: lines of 64 bytes, from anywhere on.
 //
-//    sse2_moves    16 bytes an instruction: every x86-64
-//    avx2_moves    32 bytes an instruction: where the CPU has AVX2
+//    sse2_moves      16 bytes an instruction: here; every x86-64
+//    avx2_moves      32 bytes an instruction: avx2_moves.hpp; where the CPU has AVX2
+//    avx512_moves    64 bytes an instruction: avx512_moves.hpp; where the CPU has the AVX-512 of 2023
 //
 // The functions they become part of are compiled for every x86-64, and must stay without a call and without a frame. So
-// AVX2 comes as assembler text, each function one piece of it: between two pieces the compiler may use the same registers
-// with instructions that know nothing of their upper halves. Each ends with vzeroupper, or the older instructions that
-// follow would wait for those halves. (Registers 16 to 31 of AVX-512 need none, says the manual; pairs of 256 and of
-// 4096 bytes took a third longer with them, on a Xeon of model 106.)
+// the two wider ones come as assembler text, each function one piece of it: between two pieces the compiler may use the
+// same registers with instructions that know nothing of their upper halves.
 //
 // Reading is exempt from sanitizers: the user may be writing where they must not, and finding that is our business.
 #pragma once
@@ -76,7 +75,7 @@ inline void poison_a_line(std::byte* p) noexcept
 /// Everything from `begin` to the end of the line at `last`, which begins there or later; both are multiples of 16. Or
 /// the first two lines, the one in the middle, one `end` that begins anywhere, and the last.
 struct sse2_moves {
-  static constexpr bool wide = false;
+  [[nodiscard]] static bool present() noexcept { return true; }
 
   static void write_up_to(std::byte* begin, std::byte* last) noexcept
   {
@@ -136,141 +135,5 @@ struct sse2_moves {
     return ~same;
   }
 };
-
-// Of ymm0, which is poison; what is the same is collected in ymm1 and ymm2. `at` is the name of an operand.
-#define GPA_POISON_LINE(at, offset)                     \
-  "vmovdqu %%ymm0, " #offset "(%[" #at "])\n\t"         \
-  "vmovdqu %%ymm0, 32+" #offset "(%[" #at "])\n\t"
-#define GPA_LOOK_AT_FIRST_LINE(at)                      \
-  "vpcmpeqb (%[" #at "]), %%ymm0, %%ymm1\n\t"           \
-  "vpcmpeqb 32(%[" #at "]), %%ymm0, %%ymm2\n\t"
-#define GPA_LOOK_AT_LINE(at, offset)                    \
-  "vpcmpeqb " #offset "(%[" #at "]), %%ymm0, %%ymm3\n\t" \
-  "vpcmpeqb 32+" #offset "(%[" #at "]), %%ymm0, %%ymm4\n\t" \
-  "vpand %%ymm3, %%ymm1, %%ymm1\n\t"                    \
-  "vpand %%ymm4, %%ymm2, %%ymm2\n\t"
-// Where the compiler itself may keep something there, vzeroupper takes the upper halves of these too.
-#ifdef __AVX__
-#define GPA_UPPER_HALVES , "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
-#else
-#define GPA_UPPER_HALVES
-#endif
-#define GPA_TAKE_POISON "vpbroadcastd %[poison], %%ymm0\n\t"
-#define GPA_ALL_THE_SAME "vpand %%ymm1, %%ymm2, %%ymm2\n\tvpmovmskb %%ymm2, %[same]\n\tvzeroupper"
-
-struct avx2_moves {
-  static constexpr bool wide = true;
-
-  static void write_up_to(std::byte* begin, std::byte* last) noexcept
-  {
-    asm volatile(GPA_TAKE_POISON
-                 "1:\n\t"
-                 GPA_POISON_LINE(p, 0)
-                 "add $64, %[p]\n\t"
-                 "cmp %[last], %[p]\n\t"
-                 "jb 1b\n\t"
-                 GPA_POISON_LINE(last, 0)
-                 "vzeroupper"
-                 : [p] "+&r"(begin)
-                 : [last] "r"(last), [poison] "m"(poison)
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES, "cc", "memory");
-  }
-  static void write_places(std::byte* begin, std::byte* middle, std::byte* last) noexcept
-  {
-    asm volatile(GPA_TAKE_POISON GPA_POISON_LINE(begin, 0) GPA_POISON_LINE(begin, 64) GPA_POISON_LINE(middle, 0)
-                 GPA_POISON_LINE(last, 0) "vzeroupper"
-                 :
-                 : [begin] "r"(begin), [middle] "r"(middle), [last] "r"(last), [poison] "m"(poison)
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES, "memory");
-  }
-  static void write_places(std::byte* begin, std::byte* middle, std::byte* end, std::byte* last) noexcept
-  {
-    asm volatile(GPA_TAKE_POISON GPA_POISON_LINE(begin, 0) GPA_POISON_LINE(begin, 64) GPA_POISON_LINE(middle, 0)
-                 GPA_POISON_LINE(end, 0) GPA_POISON_LINE(last, 0) "vzeroupper"
-                 :
-                 : [begin] "r"(begin), [middle] "r"(middle), [end] "r"(end), [last] "r"(last), [poison] "m"(poison)
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES, "memory");
-  }
-
-  [[nodiscard]] static bool is_poison_up_to(const std::byte* begin, const std::byte* last) noexcept
-  {
-    std::uint32_t same = 0;
-    const std::byte* p = begin;
-    asm volatile(GPA_TAKE_POISON
-                 GPA_LOOK_AT_FIRST_LINE(last)
-                 "1:\n\t"
-                 GPA_LOOK_AT_LINE(p, 0)
-                 "add $64, %[p]\n\t"
-                 "cmp %[last], %[p]\n\t"
-                 "jb 1b\n\t"
-                 GPA_ALL_THE_SAME
-                 : [p] "+&r"(p), [same] "=r"(same)
-                 : [last] "r"(last), [poison] "m"(poison), "m"(all_of(begin))
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES, "cc");
-    return same == ~std::uint32_t{0};
-  }
-  [[nodiscard]] static bool is_poison_at(const std::byte* begin, const std::byte* middle, const std::byte* last) noexcept
-  {
-    std::uint32_t same = 0;
-    asm volatile(GPA_TAKE_POISON GPA_LOOK_AT_FIRST_LINE(begin) GPA_LOOK_AT_LINE(begin, 64) GPA_LOOK_AT_LINE(middle, 0)
-                 GPA_LOOK_AT_LINE(last, 0) GPA_ALL_THE_SAME
-                 : [same] "=r"(same)
-                 : [begin] "r"(begin), [middle] "r"(middle), [last] "r"(last), [poison] "m"(poison), "m"(all_of(begin))
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES);
-    return same == ~std::uint32_t{0};
-  }
-  [[nodiscard]] static bool is_poison_at(const std::byte* begin, const std::byte* middle, const std::byte* end,
-                                         const std::byte* last) noexcept
-  {
-    std::uint32_t same = 0;
-    asm volatile(GPA_TAKE_POISON GPA_LOOK_AT_FIRST_LINE(begin) GPA_LOOK_AT_LINE(begin, 64) GPA_LOOK_AT_LINE(middle, 0)
-                 GPA_LOOK_AT_LINE(end, 0) GPA_LOOK_AT_LINE(last, 0) GPA_ALL_THE_SAME
-                 : [same] "=r"(same)
-                 : [begin] "r"(begin), [middle] "r"(middle), [end] "r"(end), [last] "r"(last), [poison] "m"(poison),
-                   "m"(all_of(begin))
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES);
-    return same == ~std::uint32_t{0};
-  }
-  [[nodiscard]] static bool is_poison_line(const std::byte* line) noexcept
-  {
-    std::uint32_t same = 0;
-    asm volatile(GPA_TAKE_POISON GPA_LOOK_AT_FIRST_LINE(line) GPA_ALL_THE_SAME
-                 : [same] "=r"(same)
-                 : [line] "r"(line), [poison] "m"(poison), "m"(all_of(line))
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES);
-    return same == ~std::uint32_t{0};
-  }
-  [[nodiscard]] static std::uint64_t changed_bytes(const std::byte* line) noexcept
-  {
-    std::uint64_t lower = 0;
-    std::uint64_t upper = 0;
-    asm volatile(GPA_TAKE_POISON GPA_LOOK_AT_FIRST_LINE(line)
-                 "vpmovmskb %%ymm1, %k[lower]\n\t"
-                 "vpmovmskb %%ymm2, %k[upper]\n\t"
-                 "vzeroupper"
-                 : [lower] "=&r"(lower), [upper] "=r"(upper)
-                 : [line] "r"(line), [poison] "m"(poison), "m"(all_of(line))
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4" GPA_UPPER_HALVES);
-    return ~(upper << 32 | lower);
-  }
-
-  /// Whether the CPU has them. ThreadSanitizer does not see what assembler text writes, and is to see poison: a thread that
-  /// still writes to a block which another one frees races with that.
-  [[nodiscard]] static bool present() noexcept { return !watched_for_races && __builtin_cpu_supports("avx2") != 0; }
-
- private:
-  static constexpr std::uint32_t poison = poison_byte * 0x01010101U;
-
-  // As an operand: whatever lies from there on may be read.
-  using bytes = std::array<std::byte, largest_slot>;
-  static const bytes& all_of(const std::byte* p) noexcept { return reinterpret_cast<const bytes&>(*p); }
-};
-
-#undef GPA_UPPER_HALVES
-#undef GPA_POISON_LINE
-#undef GPA_LOOK_AT_FIRST_LINE
-#undef GPA_LOOK_AT_LINE
-#undef GPA_TAKE_POISON
-#undef GPA_ALL_THE_SAME
 
 }  // namespace gpa::detail

@@ -101,6 +101,7 @@ void* checked_heap::allocate_slow(checked_cache& k, std::size_t bytes, std::size
     void* const p = large_.allocate(bytes, alignment, trace, k.thread);
     if (p == nullptr) return nullptr;
     k.counts.count_allocation(bytes);
+    k.counts.settle();
     if (k.exact_peak) owner_.heartbeat();
     return p;
   }
@@ -118,6 +119,7 @@ bool checked_heap::refill(checked_cache& k, unsigned c) noexcept
     if (b.arrays == nullptr) return false;
   }
   const std::uint32_t wanted = batch_slots(slot_size(c));
+  k.counts.settle();
   if (find_ready(k, b)) return true;
   k.catch_up();
   b.mark_open_period(k.clock);
@@ -180,6 +182,7 @@ bool checked_heap::turn_period(checked_cache& k, bin& b) noexcept
   if (b.entries == nullptr || k.clock - k.looked_at >= k.look_after || !b.has_room_for_the_next()) return false;
   if (k.has_some_for_others(b)) return false;
   k.heap->look_at_peak(k);
+  k.counts.settle();
   k.catch_up();
   b.close_period(k.clock);
   return true;
@@ -319,6 +322,7 @@ slab* checked_heap::new_slab(unsigned c, bool at_any_price) noexcept
 // Called when the open period is full, or when there is no ring yet. False: no memory for it, or none is wanted.
 bool checked_heap::make_room(checked_cache& k, unsigned c) noexcept
 {
+  k.counts.settle();
   if (k.rule.endless) return false;  // the slot is never handed out again, so nothing need know it is free
   bin& b = k.bins[c];
   if (b.entries != nullptr) {

@@ -46,7 +46,7 @@ template <class Slots>
   r.alloc_thread.store(k.thread, std::memory_order_relaxed);
   Slots::write_redzone(slot, bytes, size);
   r.word.store(make_word(encode(slot_state::live, bytes, alignment), 0), std::memory_order_release);
-  k.counts.count_allocation(bytes);
+  k.counts.count_small_allocation(bytes);
   if (slot == nullptr) __builtin_unreachable();  // or the caller would compare
   return slot;
 }
@@ -92,7 +92,7 @@ template <class Slots>
     keep_in_a_register(size);
     poison();
   }
-  k.counts.count_free(bytes);
+  k.counts.count_small_free(bytes);
   k.clock += b.step;
   *tail = free_slot{slot, r};
   b.tail = tail + 1;
@@ -126,7 +126,7 @@ template <class Slots>
   Slots::write_poison(slot, size, bytes, k.poison);
   r.free_thread.store(k.thread, std::memory_order_relaxed);
   r.word.store(freed | poisoned_bit, std::memory_order_release);
-  k.counts.count_free(bytes);
+  k.counts.count_small_free(bytes);
   k.clock += b.step;
   *b.tail++ = free_slot{slot, &r};
   return true;

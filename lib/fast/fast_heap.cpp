@@ -64,8 +64,9 @@ void* fast_heap::allocate(fast_cache& k, std::size_t bytes, std::size_t alignmen
 void fast_heap::deallocate(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept
 {
   const std::size_t size = small_size(bytes, alignment);
-  if (size == 0 && k.has_risen(k.counts.live_blocks())) owner_.heartbeat();
+  if (size == 0 && k.has_risen()) owner_.heartbeat();
   k.counts.count_free(bytes);
+  k.counts.settle_frees();
   if (size == 0) {
     put_large(k, p);
     return;
@@ -153,7 +154,7 @@ void fast_heap::put_all_large(fast_cache& k) noexcept
 bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
-  if (k.has_risen(k.counts.live_blocks())) owner_.heartbeat();
+  if (k.has_risen()) owner_.heartbeat();
   if (b.base == nullptr && !grow_array(k, c)) return false;
   for (bool from_others = !supply_.from_system() || own_refused_.load(std::memory_order_relaxed);;) {
     // Each time anew: an upstream that was asked for a slab may have used the bin.
@@ -240,7 +241,7 @@ bool fast_heap::much_is_free() const noexcept
 void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
-  if (k.has_risen(k.counts.live_blocks())) owner_.heartbeat();
+  if (k.has_risen()) owner_.heartbeat();
   spans_.shed_idle();
   const bool much = much_is_free();
   if (much && !k.frugal) flush(k);

@@ -69,11 +69,11 @@ class fast_heap {
   /// Requests below this are for the two functions that follow, of caches whose `quick_below` says so.
   static constexpr std::size_t quick_below = 1025;
   /// Calls nothing, so its caller needs no frame. Null, or false, with nothing done: left to the functions below.
-  [[nodiscard]] static void* allocate_quick(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] static void* allocate_quick(fast_cache& k, std::size_t& bytes, std::size_t alignment) noexcept;
   [[nodiscard]] static bool deallocate_quick(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
 
   /// As these, for requests from there on; of fewer bytes null, or false.
-  [[nodiscard]] static void* allocate_coarse(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] static void* allocate_coarse(fast_cache& k, std::size_t& bytes, std::size_t alignment) noexcept;
   [[nodiscard]] static bool deallocate_coarse(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
 
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
@@ -186,11 +186,11 @@ inline bool is_quick_alignment(std::size_t alignment) noexcept
 // Inlined whatever happens: clang 14 would call them, and save five registers of its caller for it.
 
 /// The hottest slot, or null: there is none, or a block that is due for a check is not ours to give.
-[[gnu::always_inline]] inline void* pop(fast_cache& k, fast_bin& b, std::size_t bytes) noexcept
+[[gnu::always_inline]] inline void* pop(fast_cache& k, fast_bin& b, std::size_t& bytes) noexcept
 {
   void** const top = b.top;
   if (top == b.base) [[unlikely]] return nullptr;
-  if (!k.counts.count_allocation_unless_due(bytes)) [[unlikely]] return nullptr;
+  if (!k.counts.count_small_allocation_unless_due(bytes)) [[unlikely]] return nullptr;
   void* const p = top[-1];
   b.top = top - 1;
   if (p == nullptr) __builtin_unreachable();
@@ -201,13 +201,13 @@ inline bool is_quick_alignment(std::size_t alignment) noexcept
 {
   void** const top = b.top;
   if (top == b.end) [[unlikely]] return false;
-  k.counts.count_free(bytes);
+  k.counts.count_small_free(bytes);
   b.top = top + 1;
   *top = p;
   return true;
 }
 
-[[gnu::always_inline]] inline void* fast_heap::allocate_quick(fast_cache& k, std::size_t bytes,
+[[gnu::always_inline]] inline void* fast_heap::allocate_quick(fast_cache& k, std::size_t& bytes,
                                                               std::size_t alignment) noexcept
 {
   return is_quick_alignment(alignment) ? pop(k, k.bins[(bytes + 15) >> 4], bytes) : nullptr;
@@ -216,10 +216,11 @@ inline bool is_quick_alignment(std::size_t alignment) noexcept
 [[gnu::always_inline]] inline bool fast_heap::deallocate_quick(fast_cache& k, void* p, std::size_t bytes,
                                                                std::size_t alignment) noexcept
 {
-  return alignment <= 16 && push(k, k.bins[(bytes + 15) >> 4], p, bytes);
+  if (alignment > 16) [[unlikely]] return false;
+  return push(k, k.bins[(bytes + 15) >> 4], p, bytes);
 }
 
-[[gnu::always_inline]] inline void* fast_heap::allocate_coarse(fast_cache& k, std::size_t bytes,
+[[gnu::always_inline]] inline void* fast_heap::allocate_coarse(fast_cache& k, std::size_t& bytes,
                                                                std::size_t alignment) noexcept
 {
   if (bytes > small_limit || !is_quick_alignment(alignment)) return nullptr;
