@@ -109,8 +109,8 @@ cache_header* core::make_cache() noexcept
   if (checked != nullptr) {
     fast->sampled_end = sampled_range_end();
     fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
+    fast->counts.set_due(first_sampling_gap(fast->dice, options_.checks.interval()));
   }
-  fast->counts.set_due(checked == nullptr ? tally::never : first_sampling_gap(fast->dice, options_.checks.interval()));
   return fast;
 }
 
@@ -312,8 +312,8 @@ void core::become_child(std::uint32_t survivor) noexcept
     k->promised.store(0, std::memory_order_relaxed);
     if (k->checked) checked_.salvage(static_cast<checked_cache&>(*k));
     if (k->partner != nullptr) checked_.salvage(static_cast<checked_cache&>(*k->partner));
+    for (cache_header* part = k; part != nullptr; part = part->partner) part->counts.repair();
     if (!k->checked) {
-      k->counts.repair();
       fast_.leave(static_cast<fast_cache&>(*k));
       fast_heap::lose_arrays(static_cast<fast_cache&>(*k));
     }

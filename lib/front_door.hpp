@@ -45,7 +45,7 @@ GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p,
                                      std::size_t alignment, const void* caller, checked_cache& k) noexcept;
 
 /// For every checked cache.
-[[nodiscard]] larger_paths widest_paths() noexcept;
+[[nodiscard]] const larger_paths& widest_paths() noexcept;
 
 /// Another resource has the way: this one gets it back, and goes on where the hot path would have.
 [[nodiscard]] GPA_NOINLINE void* allocate_elsewhere(std::pmr::memory_resource& object, std::size_t bytes,

@@ -231,6 +231,23 @@ BOOST_FIXTURE_TEST_CASE(live_blocks_never_overlap_and_keep_their_contents, fixtu
   BOOST_TEST(upstream.wrong() == 0u);
 }
 
+// No free leaves the hot path, and nothing is allocated: whoever empties the arrays looks whether the counter is full.
+BOOST_FIXTURE_TEST_CASE(a_cache_that_only_frees_and_is_flushed_counts_on, fixture)
+{
+  constexpr std::size_t at_once = 60;
+  const auto times = static_cast<std::size_t>(gpa::test::rounds(220'000));
+  std::vector<std::byte*> blocks(at_once);
+  for (std::size_t n = 0; n != times; ++n) {
+    for (std::byte*& p : blocks) p = take(pages, k, 64);
+    for (std::byte* const p : blocks) give(pages, other, p, 64);
+    pages.flush(other);
+  }
+  BOOST_TEST(other.counts.freed().blocks == times * at_once);
+  BOOST_TEST(other.counts.freed().bytes == times * at_once * 64);
+  BOOST_TEST(k.counts.live().blocks + other.counts.live().blocks == 0);
+  pages.flush(k);
+}
+
 // Each thread its cache; blocks go from one to the other, so that slabs fill from both sides.
 BOOST_FIXTURE_TEST_CASE(threads_that_free_each_other_s_blocks_leave_every_count_right, fixture)
 {

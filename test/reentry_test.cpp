@@ -154,6 +154,44 @@ BOOST_AUTO_TEST_CASE(an_upstream_that_takes_memory_back_may_allocate_from_the_re
   }
 }
 
+// From what the resource has: the upstream is not asked while it is asked. Of a sampled one, blocks that are due meanwhile.
+BOOST_AUTO_TEST_CASE(an_upstream_that_is_asked_for_memory_may_allocate_from_the_resource)
+{
+  std::vector<mode> modes = every_mode();
+  modes.push_back({"every second sampled", {.checks = gpa::checks::one_in(2)}});
+  for (const mode& m : modes) {
+    BOOST_TEST_CONTEXT(m.name)
+    {
+      std::vector<void*> small;
+      std::vector<void*> stash;
+      const auto allocate_small = [&](gpa::resource& r) {
+        for (int i = 0; i != 5; ++i)
+          if (void* const p = r.try_allocate(24, 8); p != nullptr) small.push_back(p);
+      };
+      busy_upstream upstream(allocate_small, [&](gpa::resource& r) {
+        if (small.empty()) return;
+        r.deallocate(small.back(), 24, 8);
+        small.pop_back();
+      });
+      {
+        gpa::resource r(m.options, &upstream);
+        for (int i = 0; i != 100; ++i) small.push_back(r.allocate(24, 8));
+        const std::size_t before = r.stats().total_blocks;
+        upstream.begin(r);
+        stash = allocate_many(r, 5'000);
+        for (int i = 0; i != 50; ++i) r.deallocate(r.allocate(300'000, 8), 300'000, 8);
+        upstream.end();
+        BOOST_TEST(r.stats().live_blocks == stash.size() + small.size());
+        BOOST_TEST(r.stats().total_blocks >= before + stash.size() + 50);
+        free_all(r, stash);
+        for (void* const p : small) r.deallocate(p, 24, 8);
+        BOOST_TEST((r.deinit() == gpa::check::ok));
+      }
+      BOOST_TEST(upstream.live_bytes() == 0u);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(an_upstream_that_is_short_of_memory_may_trim_and_ask_the_resource)
 {
   for (const mode& m : every_mode()) {

@@ -5,9 +5,9 @@
 //             |    blocks    | s|          bytes           |         sets   { blocks, bytes }   { blocks, bytes }
 //             +--------------+--+--------------------------+
 //
-// Beside the few dozen instructions of a hot path each write to memory counts: two counters were an eighth of a pair. Long
-// before the word is full it begins anew, and all that was counted goes to the one of two sets that it does not name (s),
-// so that word and set change with one store, and who reads them waits for nobody.
+// Beside the few dozen instructions of a hot path each write to memory counts: two counters were an eighth of a pair. Before
+// the word is full it begins anew, and all that was counted goes to the one of two sets that it does not name (s), so that
+// word and set change with one store, and who reads them waits for no lock.
 #pragma once
 
 #include <array>
@@ -44,12 +44,14 @@ struct counting_word {
 /// What a word said before it last began anew.
 class earlier_counts {
  public:
-  /// For any thread, while the word's own counts and begins anew. It waits for nobody.
+  /// For any thread, while the word's own counts and begins anew. It waits for no thread that stands still.
   [[nodiscard]] counted with(const std::atomic<std::uint64_t>& word) const noexcept
   {
-    for (;;) {
+    for (int tries = 0;; ++tries) {
       const std::uint64_t turn = turn_.load(std::memory_order_acquire);
       const std::uint64_t now = word.load(std::memory_order_acquire);
+      // For an instruction or two, unless that thread lost its CPU, or a fork: then with the bytes of that block.
+      if (counting_word::is_beyond_end(now) && tries < 100) continue;
       counted sum = with(now);
       if (counting_word::is_beyond_end(now)) sum.blocks += counting_word::end - 1;
       std::atomic_thread_fence(std::memory_order_acquire);
@@ -73,6 +75,7 @@ class earlier_counts {
   void begin_anew(std::atomic<std::uint64_t>& word, std::uint64_t start, const counted& sum) noexcept
   {
     const std::uint64_t other = 1 - set_of(word.load(std::memory_order_relaxed));
+    std::atomic_thread_fence(std::memory_order_release);  // the last turn's number before this one's set
     sets_[other].blocks.store(sum.blocks - start, std::memory_order_relaxed);
     sets_[other].bytes.store(sum.bytes, std::memory_order_relaxed);
     word.store(start << counting_word::blocks_shift | other << counting_word::set_shift, std::memory_order_release);

@@ -6,7 +6,6 @@
 // Who meets the end takes the block back, so it is counted by nobody until it is allocated by another way.
 #pragma once
 
-#include "base/assert.hpp"
 #include "base/attributes.hpp"
 #include "base/size_class.hpp"
 #include "blocks/counting_word.hpp"
@@ -49,10 +48,7 @@ class tally : counting_word {
 
   void count_allocation(std::size_t bytes) noexcept
   {
-    if (is_at_end()) [[unlikely]] {
-      GPA_ASSERT(left_ != 0);  // that one is to be picked
-      set_due(left_ == never ? never : left_ + 1);
-    }
+    if (is_at_end()) [[unlikely]] begin_anew_at_end();
     count(allocated_, allocated_before_, bytes);
   }
   void count_free(std::size_t bytes) noexcept { count(freed_, freed_before_, bytes); }
@@ -74,8 +70,8 @@ class tally : counting_word {
         allocated_.load(std::memory_order_relaxed) | freed_.load(std::memory_order_relaxed);
     if (either >> 63 != 0) [[unlikely]] begin_anew();
   }
-  /// Of the fast heap: whenever a free leaves the hot path. Between two of them, or of set_due(), no more blocks are freed
-  /// than were allocated or find room in the thread's arrays.
+  /// Of the fast heap: whenever a free leaves the hot path, and where arrays are emptied. Between two such calls, or of
+  /// set_due(), no more blocks are freed than were allocated or find room in the thread's arrays.
   void settle_frees() noexcept
   {
     if (freed_.load(std::memory_order_relaxed) >> 63 != 0) [[unlikely]] {
@@ -95,10 +91,12 @@ class tally : counting_word {
   }
   /// Whether the next allocation is the one to pick.
   [[nodiscard]] bool is_due() const noexcept { return left_ == 0 && is_at_end(); }
-  /// In the child of a fork, for a thread that is lost.
+  /// In the child of a fork, for a thread that was lost within any of these functions. Bytes of a block that met the end
+  /// are counted for good.
   void repair() noexcept
   {
     if (is_beyond_end(allocated_.load(std::memory_order_relaxed))) add(allocated_, (end - 1) << blocks_shift);
+    note_live();
   }
   /// All that was allocated is freed. Nobody counts.
   void free_all() noexcept
@@ -109,7 +107,7 @@ class tally : counting_word {
 
   [[nodiscard]] counted allocated() const noexcept { return allocated_before_.with(allocated_); }
   [[nodiscard]] counted freed() const noexcept { return freed_before_.with(freed_); }
-  /// For its own thread; or others while that counts nothing. Below zero where it frees what others allocate.
+  /// For its own thread; to others about right while that counts. Below zero where it frees what others allocate.
   [[nodiscard]] live_count live() const noexcept
   {
     const live_count now = live_by_words();
@@ -124,6 +122,12 @@ class tally : counting_word {
   static_assert(end / 2 - most_until_end >= std::uint64_t{1} << 20);
   static_assert((end - first) * small_limit <= bytes_mask + 1);
 
+  // Of what is due and was not picked the next takes the place: while an upstream was asked for this one's memory, it used
+  // the resource itself.
+  GPA_COLD void begin_anew_at_end() noexcept
+  {
+    set_due(left_ == never ? never : std::max<std::uint64_t>(left_ + 1, 2));
+  }
   [[nodiscard]] bool is_at_end() const noexcept
   {
     return allocated_.load(std::memory_order_relaxed) >> blocks_shift == end - 1;
@@ -186,7 +190,7 @@ class tally : counting_word {
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
     asm("addq %1, %0" : "+m"(n) : "er"(more) : "cc");
 #else
-    n.store(n.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+    n.store(n.load(std::memory_order_relaxed) + more, std::memory_order_release);
 #endif
   }
   static bool add_and_meet_end(std::atomic<std::uint64_t>& n, std::uint64_t more) noexcept

@@ -3,7 +3,8 @@
 // A line is one instruction: written, or compared with poison, what differs kept with what did before (vpternlogd). In
 // registers 16 to 31, after which no vzeroupper is needed. With AVX2 (2 CPUs, Xeon of model 207, 2026-11-30) pairs of 1
 // KiB took 9 % more, of 16 KiB 5, of 4 KiB 4, of 256 B 3. On a Xeon of model 106 it was they that took a third longer; so
-// they are for CPUs from model 143 on, whose AVX-512 knows half-precision numbers: not that these were wanted.
+// they are for CPUs whose AVX-512 knows half-precision numbers, which are younger: not that these were wanted. A thread
+// that used these registers has a KiB more to be kept while another one runs.
 #pragma once
 
 #include "base/size_class.hpp"
@@ -20,9 +21,11 @@ namespace gpa::detail {
 
 // Where the compiler itself may keep something there.
 #ifdef __AVX512F__
-#define GPA_WIDE_REGISTERS , "xmm16", "xmm17", "k1"
+#define GPA_WIDE_REGISTERS "xmm16", "xmm17", "k1"
+#define GPA_AND_WIDE_REGISTERS , GPA_WIDE_REGISTERS
 #else
 #define GPA_WIDE_REGISTERS
+#define GPA_AND_WIDE_REGISTERS
 #endif
 #define GPA_TAKE_POISON "vpbroadcastd %[poison], %%zmm16\n\t"
 #define GPA_POISON_LINE(place) "vmovdqu64 %%zmm16, " place "\n\t"
@@ -41,7 +44,7 @@ struct avx512_moves {
                  GPA_POISON_LINE("(%[last])")
                  : [p] "+&r"(begin)
                  : [last] "r"(last), [poison] "m"(poison)
-                 : "cc", "memory" GPA_WIDE_REGISTERS);
+                 : "cc", "memory" GPA_AND_WIDE_REGISTERS);
   }
   static void write_places(std::byte* begin, std::byte* middle, std::byte* last) noexcept
   {
@@ -49,10 +52,10 @@ struct avx512_moves {
                  GPA_POISON_LINE("%[second]")
                  GPA_POISON_LINE("%[middle]")
                  GPA_POISON_LINE("%[last]")
-                 :
-                 : [begin] "m"(*line_at(begin)), [second] "m"(*line_at(begin + poison_line)), [middle] "m"(*line_at(middle)),
-                   [last] "m"(*line_at(last)), [poison] "m"(poison)
-                 : "memory" GPA_WIDE_REGISTERS);
+                 : [begin] "=m"(*line_at(begin)), [second] "=m"(*line_at(begin + poison_line)), [middle] "=m"(*line_at(middle)),
+                   [last] "=m"(*line_at(last))
+                 : [poison] "m"(poison)
+                 : "memory" GPA_AND_WIDE_REGISTERS);
   }
   static void write_places(std::byte* begin, std::byte* middle, std::byte* end, std::byte* last) noexcept
   {
@@ -61,10 +64,10 @@ struct avx512_moves {
                  GPA_POISON_LINE("%[middle]")
                  GPA_POISON_LINE("%[end]")
                  GPA_POISON_LINE("%[last]")
-                 :
-                 : [begin] "m"(*line_at(begin)), [second] "m"(*line_at(begin + poison_line)), [middle] "m"(*line_at(middle)),
-                   [end] "m"(*line_at(end)), [last] "m"(*line_at(last)), [poison] "m"(poison)
-                 : "memory" GPA_WIDE_REGISTERS);
+                 : [begin] "=m"(*line_at(begin)), [second] "=m"(*line_at(begin + poison_line)), [middle] "=m"(*line_at(middle)),
+                   [end] "=m"(*line_at(end)), [last] "=m"(*line_at(last))
+                 : [poison] "m"(poison)
+                 : "memory" GPA_AND_WIDE_REGISTERS);
   }
 
   [[nodiscard]] static bool is_poison_up_to(const std::byte* begin, const std::byte* last) noexcept
@@ -80,7 +83,7 @@ struct avx512_moves {
                  GPA_ALL_THE_SAME
                  : [p] "+&r"(p), "=@ccz"(same)
                  : [last] "r"(last), [poison] "m"(poison), "m"(all_of(begin))
-                 : "memory" GPA_WIDE_REGISTERS);
+                 : GPA_WIDE_REGISTERS);
     return same;
   }
   [[nodiscard]] static bool is_poison_at(const std::byte* begin, const std::byte* middle, const std::byte* last) noexcept
@@ -94,7 +97,7 @@ struct avx512_moves {
                  : "=@ccz"(same)
                  : [begin] "m"(*line_at(begin)), [second] "m"(*line_at(begin + poison_line)), [middle] "m"(*line_at(middle)),
                    [last] "m"(*line_at(last)), [poison] "m"(poison)
-                 : "memory" GPA_WIDE_REGISTERS);
+                 : GPA_WIDE_REGISTERS);
     return same;
   }
   [[nodiscard]] static bool is_poison_at(const std::byte* begin, const std::byte* middle, const std::byte* end,
@@ -110,7 +113,7 @@ struct avx512_moves {
                  : "=@ccz"(same)
                  : [begin] "m"(*line_at(begin)), [second] "m"(*line_at(begin + poison_line)), [middle] "m"(*line_at(middle)),
                    [end] "m"(*line_at(end)), [last] "m"(*line_at(last)), [poison] "m"(poison)
-                 : "memory" GPA_WIDE_REGISTERS);
+                 : GPA_WIDE_REGISTERS);
     return same;
   }
   [[nodiscard]] static bool is_poison_line(const std::byte* line) noexcept
@@ -120,7 +123,7 @@ struct avx512_moves {
                  "kortestq %%k1, %%k1"
                  : "=@ccz"(same)
                  : [line] "m"(*line_at(line)), [poison] "m"(poison)
-                 : "memory" GPA_WIDE_REGISTERS);
+                 : GPA_WIDE_REGISTERS);
     return same;
   }
   [[nodiscard]] static std::uint64_t changed_bytes(const std::byte* line) noexcept
@@ -130,7 +133,7 @@ struct avx512_moves {
                  "kmovq %%k1, %[changed]"
                  : [changed] "=r"(changed)
                  : [line] "m"(*line_at(line)), [poison] "m"(poison)
-                 : "memory" GPA_WIDE_REGISTERS);
+                 : GPA_WIDE_REGISTERS);
     return changed;
   }
 
@@ -147,12 +150,15 @@ struct avx512_moves {
   static constexpr std::uint32_t poison = poison_byte * 0x01010101U;
   using bytes = std::array<std::byte, largest_slot>;
   static const bytes& all_of(const std::byte* p) noexcept { return reinterpret_cast<const bytes&>(*p); }
-  using a_line = std::array<std::byte, poison_line>;
-  // As an operand, written or read: that it is written only the clobbered memory says.
+  struct a_line {  // clang takes no std::array that is written
+    std::byte bytes[poison_line];
+  };
   static const a_line* line_at(const std::byte* p) noexcept { return reinterpret_cast<const a_line*>(p); }
+  static a_line* line_at(std::byte* p) noexcept { return reinterpret_cast<a_line*>(p); }
 };
 
 #undef GPA_WIDE_REGISTERS
+#undef GPA_AND_WIDE_REGISTERS
 #undef GPA_TAKE_POISON
 #undef GPA_POISON_LINE
 #undef GPA_LOOK_AT_FIRST_LINE

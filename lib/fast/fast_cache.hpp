@@ -74,6 +74,8 @@ struct fast_cache : cache_header {
   static constexpr std::size_t most_kept_large = std::size_t{512} << 10;
   static constexpr std::size_t kept_granules = 4;
 
+  fast_cache() noexcept { counts.set_due(tally::never); }
+
   std::size_t could_keep = 0;  // bytes of slots that the arrays have room for
   std::size_t kept_large = 0;  // bytes of the spans below
   bool frugal = false;         // the arrays were emptied because much memory lies free in slabs

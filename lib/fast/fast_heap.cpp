@@ -281,6 +281,7 @@ void fast_heap::put_all(fast_bin& b) noexcept
 
 void fast_heap::flush(fast_cache& k) noexcept
 {
+  k.counts.settle_frees();  // the arrays have room again
   for (fast_bin& b : k.bins) put_all(b);
   put_all_large(k);
 }
@@ -322,6 +323,7 @@ void fast_heap::lose_arrays(fast_cache& k) noexcept
 {
   k.bins = {};
   k.could_keep = 0;
+  k.counts.settle_frees();
   reset_cache(k);
 }
 

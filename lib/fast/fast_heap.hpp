@@ -224,7 +224,10 @@ inline bool is_quick_alignment(std::size_t alignment) noexcept
                                                                std::size_t alignment) noexcept
 {
   if (bytes > small_limit || !is_quick_alignment(alignment)) return nullptr;
-  return pop(k, k.bins[coarse_class(bytes)], bytes);  // that of class 0 is empty, and full
+  fast_bin& b = k.bins[coarse_class(bytes)];  // that of class 0 is empty, and full
+  void* const p = pop(k, b, bytes);
+  if (p != nullptr && b.top != b.base) __builtin_prefetch(b.top[-1], 1);  // whoever fills one such block may fill another
+  return p;
 }
 
 [[gnu::always_inline]] inline bool fast_heap::deallocate_coarse(fast_cache& k, void* p, std::size_t bytes,
