@@ -164,14 +164,14 @@ GPA_NOINLINE void deallocate_tiny(no_object none, void* p, std::size_t bytes, st
 [[gnu::always_inline]] inline void* allocate_traced(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                                     checked_cache& k)
 {
-  if (bytes < tiny_bytes) return allocate_tiny(no_object(), bytes, alignment, trace, k);
+  if (bytes < tiny_bytes) [[likely]] return allocate_tiny(no_object(), bytes, alignment, trace, k);
   return k.larger.allocate(no_object(), bytes, alignment, trace, k);
 }
 
 [[gnu::always_inline]] inline void deallocate_traced(void* p, std::size_t bytes, std::size_t alignment,
                                                      std::uint32_t trace, checked_cache& k) noexcept
 {
-  if (bytes < tiny_bytes) return deallocate_tiny(no_object(), p, bytes, alignment, trace, k);
+  if (bytes < tiny_bytes) [[likely]] return deallocate_tiny(no_object(), p, bytes, alignment, trace, k);
   k.larger.deallocate(no_object(), p, bytes, alignment, trace, k);
 }
 

@@ -49,7 +49,8 @@ template <class Work>
 {
   k.claiming.store(&s, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  const bool done = s.sole.load(std::memory_order_relaxed) == &k && work();
+  bool done = false;
+  if (s.sole.load(std::memory_order_relaxed) == &k) [[likely]] done = work();
   k.claiming.store(nullptr, std::memory_order_release);
   return done;
 }

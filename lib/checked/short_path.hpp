@@ -19,7 +19,8 @@ namespace gpa::detail {
 /// 1, 2, 4, 8 or 16.
 constexpr bool is_short_alignment(std::size_t alignment) noexcept
 {
-  return alignment <= 16 && ((0x10116U >> alignment) & 1U) != 0;
+  if (alignment > 16) [[unlikely]] return false;
+  return ((0x10116U >> alignment) & 1U) != 0;
 }
 
 /// What is computed from it before is computed again: as a part of addresses that costs nothing, kept it takes a register.

@@ -223,7 +223,7 @@ inline bool is_quick_alignment(std::size_t alignment) noexcept
 [[gnu::always_inline]] inline void* fast_heap::allocate_coarse(fast_cache& k, std::size_t& bytes,
                                                                std::size_t alignment) noexcept
 {
-  if (bytes > small_limit || !is_quick_alignment(alignment)) return nullptr;
+  if (bytes > small_limit || !is_quick_alignment(alignment)) [[unlikely]] return nullptr;
   fast_bin& b = k.bins[coarse_class(bytes)];  // that of class 0 is empty, and full
   void* const p = pop(k, b, bytes);
   if (p != nullptr && b.top != b.base) __builtin_prefetch(b.top[-1], 1);  // whoever fills one such block may fill another
@@ -233,7 +233,8 @@ inline bool is_quick_alignment(std::size_t alignment) noexcept
 [[gnu::always_inline]] inline bool fast_heap::deallocate_coarse(fast_cache& k, void* p, std::size_t bytes,
                                                                 std::size_t alignment) noexcept
 {
-  return bytes <= small_limit && alignment <= 16 && push(k, k.bins[coarse_class(bytes)], p, bytes);
+  if (bytes > small_limit || alignment > 16) [[unlikely]] return false;
+  return push(k, k.bins[coarse_class(bytes)], p, bytes);
 }
 
 }  // namespace gpa::detail
