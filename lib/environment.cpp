@@ -191,7 +191,7 @@ constexpr std::array keys{
         read<&settings::print_suppressions>},
     key{"include", "file", "none", "more of these settings, a line each or several; # begins a comment",
         read<&settings::include>},
-    key{"report_path", "file", "none", "JSON report at deinit() and exit; %p is the process id, %n the resource",
+    key{"report_path", "file", "none", "JSON report at deinit() and exit; %p: process id, %e: program, %n: resource",
         read<&settings::report_path>},
     key{"report_signal", "0|1", "0", "SIGUSR2 writes report_path of every resource", read<&settings::report_signal>},
     key{"help", "0|1", "0", "this list", read<&settings::help>},

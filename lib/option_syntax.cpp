@@ -70,19 +70,17 @@ bool parse_size(std::string_view value, std::size_t& result) noexcept
     result = unlimited;
     return true;
   }
+  constexpr std::string_view units = "kKmMgG";
+  constexpr std::string_view spelled_out = "iB";
+  std::string_view digits = value;
+  if (digits.ends_with(spelled_out)) digits.remove_suffix(spelled_out.size());
+  const std::size_t unit = digits.empty() ? std::string_view::npos : units.find(digits.back());
   unsigned shift = 0;
-  if (!value.empty()) {
-    switch (value.back()) {
-      case 'k':
-      case 'K': shift = 10; break;
-      case 'm':
-      case 'M': shift = 20; break;
-      case 'g':
-      case 'G': shift = 30; break;
-      default: break;
-    }
+  if (unit != std::string_view::npos) {
+    shift = 10 * (static_cast<unsigned>(unit) / 2 + 1);
+    digits.remove_suffix(1);
+    value = digits;
   }
-  if (shift != 0) value.remove_suffix(1);
   std::size_t number = 0;
   if (!parse_digits(value, number) || number > std::numeric_limits<std::size_t>::max() >> shift) return false;
   result = number << shift;

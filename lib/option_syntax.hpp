@@ -26,7 +26,7 @@ struct setting {
 [[nodiscard]] bool parse_flag(std::string_view value, bool& result) noexcept;
 /// Decimal, at most `most`.
 [[nodiscard]] bool parse_number(std::string_view value, std::uint64_t most, std::uint64_t& result) noexcept;
-/// Decimal with k, M or G (times 1024) behind it, or "unlimited".
+/// Decimal with k, M or G (each 1024 times more; KiB, MiB, GiB will do) behind it, or "unlimited".
 [[nodiscard]] bool parse_size(std::string_view value, std::size_t& result) noexcept;
 /// always, never, by_build (which is undecided), one_in(n).
 [[nodiscard]] bool parse_checks(std::string_view value, checks& result) noexcept;
