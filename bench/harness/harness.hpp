@@ -4,7 +4,8 @@
 // round all of them run, one after the other, in an order drawn anew; while one runs, the others wait for a line on
 // their input. A ratio is taken between two figures of the same round, some milliseconds apart, and the median is
 // taken over the rounds: a neighbour who slows down the machine for a second slows down everybody in those rounds, and
-// one who steals a few milliseconds spoils one round of many.
+// one who steals a few milliseconds spoils one round of many. After each third of the rounds, from nine on, processes are
+// made anew: where the system happens to place one's pages is worth up to 4 % on some rows, in all of its rounds.
 #pragma once
 
 #include "harness/statistics.hpp"
