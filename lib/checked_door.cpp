@@ -202,7 +202,7 @@ GPA_NOINLINE void deallocate_from_elsewhere(no_object none, void* p, std::size_t
 
 }  // namespace
 
-// Asked once: a virtual machine may answer `cpuid` by way of its host. By two threads at once, if so.
+// Looked up once; by two threads at once, if so.
 const larger_paths& widest_paths() noexcept
 {
   static constinit std::atomic<const larger_paths*> found{nullptr};
