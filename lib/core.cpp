@@ -181,7 +181,8 @@ void core::retire() noexcept
 }
 
 // Threads go on meanwhile. All allocations are read before all frees, so that the sum never tells more than was live when
-// the first reading ended: a block that moves from one thread's count to another's on the way would be a false peak.
+// the first reading ended: a block that moves from one thread's count to another's on the way would be a false peak. (But
+// for the bytes of one block of a thread that lost its CPU as it met the end of a word: blocks/counting_word.hpp.)
 core::totals core::sum() noexcept
 {
   totals t;

@@ -2,8 +2,8 @@
 //
 // A gap is between 1 and 2n - 1 with equal chance: n on average, and no loop of the program can fall in step with it.
 // The tally that every allocation is counted in (blocks/tally.hpp) is set so that its word ends with the one to pick,
-// whatever the sizes: sampling has no favourite class. A cache begins somewhere within a gap, as one looked at at any moment would
-// be: else a short life, below half a gap, would never be looked at.
+// whatever the sizes: sampling has no favourite class. A cache begins somewhere within a gap, as one looked at at any
+// moment would be: else a short life, below half a gap, would never be looked at.
 #pragma once
 
 #include <cstdint>

@@ -116,7 +116,8 @@ BOOST_AUTO_TEST_CASE(sizes_have_binary_suffixes_and_never_overflow)
   BOOST_TEST(size_of("3GiB") == "3221225472");
   BOOST_TEST(size_of("unlimited") == std::to_string(gpa::unlimited));
   BOOST_TEST(size_of("17179869183G") == "18446744072635809792");
-  for (const std::string_view word : {"17179869184G", "18446744073709551616", "k", "", "-1", "1kB", "1T", "1 k", "iB", "1iB", "KiB", "1KiBB", "1kki"})
+  for (const std::string_view word : {"17179869184G", "18446744073709551616", "k", "", "-1", "1kB", "1T", "1 k", "iB",
+                                      "1iB", "KiB", "1KiBB", "1kki"})
     BOOST_TEST(size_of(word) == "refused");
 }
 

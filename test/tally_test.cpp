@@ -169,6 +169,34 @@ BOOST_AUTO_TEST_CASE(large_blocks_and_resizes_are_counted_to_the_byte)
   BOOST_TEST(t.live().bytes == 10);
 }
 
+// An upstream that is asked for the block's memory may have used the resource meanwhile.
+BOOST_AUTO_TEST_CASE(what_is_due_may_be_counted_after_all_and_the_next_is_due)
+{
+  tally t;
+  t.set_due(1);
+  t.count_allocation(8);
+  check(t.allocated(), 1, 8);
+  BOOST_TEST(t.is_due());
+  BOOST_TEST(!counts(t, 8));
+  check(t.allocated(), 1, 8);
+}
+
+BOOST_AUTO_TEST_CASE(a_thread_that_is_lost_as_it_meets_the_end_leaves_a_block_that_is_not_counted)
+{
+  tally t;
+  t.set_due(2);
+  t.count_allocation(100);
+  t.count_small_allocation(8);  // and does not look
+  BOOST_TEST(t.allocated().blocks == 1u);
+  t.repair();
+  BOOST_TEST(t.allocated().blocks == 1u);
+  BOOST_TEST(t.is_due());
+  BOOST_TEST(t.live().blocks == 1);
+  t.set_due(tally::never);
+  t.count_allocation(100);
+  BOOST_TEST(t.allocated().blocks == 2u);
+}
+
 // A moment between two instructions of the hot path; a fork makes it last.
 BOOST_AUTO_TEST_CASE(a_block_that_met_the_end_is_counted_by_nobody)
 {

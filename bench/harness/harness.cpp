@@ -224,7 +224,8 @@ std::vector<row> measure(const settings& s, const std::vector<std::size_t>& entr
     workload_run run(s, w, entrants, tell);
     run.warm_up();
     for (unsigned number = 0; number != s.rounds; ++number) {
-      if (s.rounds >= least_to_begin_anew && number != 0 && number % (s.rounds / 3) == 0) run.begin_anew();
+      const bool third_over = number != 0 && number * 3 / s.rounds != (number - 1) * 3 / s.rounds;
+      if (third_over && s.rounds >= least_to_begin_anew) run.begin_anew();
       run.round(number, random);
       progress(w, number + 1, s.rounds);
     }

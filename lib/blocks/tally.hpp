@@ -107,7 +107,7 @@ class tally : counting_word {
 
   [[nodiscard]] counted allocated() const noexcept { return allocated_before_.with(allocated_); }
   [[nodiscard]] counted freed() const noexcept { return freed_before_.with(freed_); }
-  /// For its own thread; to others about right while that counts. Below zero where it frees what others allocate.
+  /// For its own thread; or for others while that counts nothing. Below zero where it frees what others allocate.
   [[nodiscard]] live_count live() const noexcept
   {
     const live_count now = live_by_words();

@@ -75,6 +75,7 @@ struct cache_header {
   {
     known_blocks.store(0, std::memory_order_relaxed);
     known_bytes.store(0, std::memory_order_relaxed);
+    if (!sole) return;  // of others nobody asks
     const live_count live = counts.live();
     peak_blocks.store(live.blocks, std::memory_order_relaxed);
     peak_bytes.store(live.bytes, std::memory_order_relaxed);

@@ -3,6 +3,7 @@
 // Each piece ends with vzeroupper, or the older instructions that follow would wait for the registers' upper halves.
 #pragma once
 
+#include "base/cpu.hpp"
 #include "base/size_class.hpp"
 #include "base/tools.hpp"
 #include "checked/poison.hpp"
@@ -130,7 +131,7 @@ struct avx2_moves {
 
   /// Whether the CPU has them. ThreadSanitizer does not see what assembler text writes, and is to see poison: a thread that
   /// still writes to a block which another one frees races with that.
-  [[nodiscard]] static bool present() noexcept { return !watched_for_races && __builtin_cpu_supports("avx2") != 0; }
+  [[nodiscard]] static bool present() noexcept { return !watched_for_races && cpu_has_avx2(); }
 
  private:
   static constexpr std::uint32_t poison = poison_byte * 0x01010101U;

@@ -7,6 +7,7 @@
 // that used these registers has a KiB more to be kept while another one runs.
 #pragma once
 
+#include "base/cpu.hpp"
 #include "base/size_class.hpp"
 #include "base/tools.hpp"
 #include "checked/poison.hpp"
@@ -14,12 +15,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-
-#if __has_include(<sys/platform/x86.h>)
-#define _Bool bool  // of C, which clang does not know in C++
-#include <sys/platform/x86.h>
-#undef _Bool
-#endif
 
 namespace gpa::detail {
 
@@ -56,8 +51,8 @@ struct avx512_moves {
                  GPA_POISON_LINE("%[second]")
                  GPA_POISON_LINE("%[middle]")
                  GPA_POISON_LINE("%[last]")
-                 : [begin] "=m"(*line_at(begin)), [second] "=m"(*line_at(begin + poison_line)), [middle] "=m"(*line_at(middle)),
-                   [last] "=m"(*line_at(last))
+                 : [begin] "=m"(*line_at(begin)), [second] "=m"(*line_at(begin + poison_line)),
+                   [middle] "=m"(*line_at(middle)), [last] "=m"(*line_at(last))
                  : [poison] "m"(poison)
                  : "memory" GPA_AND_WIDE_REGISTERS);
   }
@@ -68,8 +63,8 @@ struct avx512_moves {
                  GPA_POISON_LINE("%[middle]")
                  GPA_POISON_LINE("%[end]")
                  GPA_POISON_LINE("%[last]")
-                 : [begin] "=m"(*line_at(begin)), [second] "=m"(*line_at(begin + poison_line)), [middle] "=m"(*line_at(middle)),
-                   [end] "=m"(*line_at(end)), [last] "=m"(*line_at(last))
+                 : [begin] "=m"(*line_at(begin)), [second] "=m"(*line_at(begin + poison_line)),
+                   [middle] "=m"(*line_at(middle)), [end] "=m"(*line_at(end)), [last] "=m"(*line_at(last))
                  : [poison] "m"(poison)
                  : "memory" GPA_AND_WIDE_REGISTERS);
   }
@@ -141,16 +136,8 @@ struct avx512_moves {
     return changed;
   }
 
-  /// See avx2_moves. The loader has asked the CPU: to do that again took 19 microseconds in a virtual machine, where each
-  /// `cpuid` goes by way of the host.
-  [[nodiscard]] static bool present() noexcept
-  {
-#if __has_include(<sys/platform/x86.h>)
-    return !watched_for_races && CPU_FEATURE_ACTIVE(AVX512BW) && CPU_FEATURE_ACTIVE(AVX512_FP16);
-#else
-    return false;
-#endif
-  }
+  /// See avx2_moves.
+  [[nodiscard]] static bool present() noexcept { return !watched_for_races && cpu_has_young_avx512(); }
 
  private:
   static constexpr std::uint32_t poison = poison_byte * 0x01010101U;

@@ -21,6 +21,7 @@
 #pragma once
 
 #include "base/attributes.hpp"
+#include "base/cpu.hpp"
 #include "base/size_class.hpp"
 #include "base/tools.hpp"
 
@@ -56,7 +57,7 @@ inline void fill_with_poison(std::byte* p, std::size_t bytes) noexcept
 /// Whether `bytes` bytes (a multiple of 16) at `p` (aligned to 16) are all poison.
 [[nodiscard]] GPA_NO_SANITIZE inline bool is_poison(const std::byte* p, std::size_t bytes) noexcept
 {
-  if (bytes >= 128 && __builtin_cpu_supports("avx2") != 0) return is_poison_avx2(p, bytes);
+  if (bytes >= 128 && cpu_is_known_to_have_avx2) return is_poison_avx2(p, bytes);
   const __m128i poison = _mm_set1_epi8(static_cast<char>(poison_byte));
   __m128i changed = _mm_setzero_si128();
   for (std::size_t i = 0; i != bytes; i += 16)

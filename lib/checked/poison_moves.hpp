@@ -2,7 +2,7 @@
 //
 //    sse2_moves      16 bytes an instruction: here; every x86-64
 //    avx2_moves      32 bytes an instruction: avx2_moves.hpp; where the CPU has AVX2
-//    avx512_moves    64 bytes an instruction: avx512_moves.hpp; where the CPU has the AVX-512 of 2023
+//    avx512_moves    64 bytes an instruction: avx512_moves.hpp; where the CPU has AVX-512 with half-precision numbers
 //
 // The functions they become part of are compiled for every x86-64, and must stay without a call and without a frame. So
 // the two wider ones come as assembler text, each function one piece of it: between two pieces the compiler may use the
