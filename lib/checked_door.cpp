@@ -7,8 +7,6 @@
 #include "checked/short_path.hpp"
 #include "trace/front_frame.hpp"
 
-#include <atomic>
-
 namespace gpa::detail {
 
 namespace {
@@ -202,18 +200,10 @@ GPA_NOINLINE void deallocate_from_elsewhere(no_object none, void* p, std::size_t
 
 }  // namespace
 
-// Looked up once; by two threads at once, if so.
 const larger_paths& widest_paths() noexcept
 {
-  static constinit std::atomic<const larger_paths*> found{nullptr};
-  const larger_paths* widest = found.load(std::memory_order_relaxed);
-  if (widest == nullptr) {
-    widest = avx512_moves::present() ? &larger_paths_with<avx512_moves>
-             : avx2_moves::present() ? &larger_paths_with<avx2_moves>
-                                     : &larger_paths_with<sse2_moves>;
-    found.store(widest, std::memory_order_relaxed);
-  }
-  return *widest;
+  if (avx512_moves::present()) return larger_paths_with<avx512_moves>;
+  return avx2_moves::present() ? larger_paths_with<avx2_moves> : larger_paths_with<sse2_moves>;
 }
 
 void* allocate_checked(std::pmr::memory_resource&, std::size_t bytes, std::size_t alignment, const void* caller,

@@ -5,10 +5,10 @@
 namespace gpa::detail {
 
 [[nodiscard]] bool cpu_has_avx2() noexcept;
-/// With bytes, and of the CPUs that know half-precision numbers too, which are younger: see checked/avx512_moves.hpp.
-[[nodiscard]] bool cpu_has_young_avx512() noexcept;
+/// AVX-512 with instructions for bytes and for half-precision numbers: why these, says checked/avx512_moves.hpp.
+[[nodiscard]] bool cpu_has_avx512_fp16() noexcept;
 
-/// The same as cpu_has_avx2(), but for what runs before this library was initialized: false.
+/// The same as cpu_has_avx2() without a call; false for what runs before this library was initialized.
 extern const bool cpu_is_known_to_have_avx2;
 
 }  // namespace gpa::detail

@@ -5,8 +5,8 @@
 //             |    blocks    | s|          bytes           |         sets   { blocks, bytes }   { blocks, bytes }
 //             +--------------+--+--------------------------+
 //
-// Beside the few dozen instructions of a hot path each write to memory counts: two counters were an eighth of a pair. Before
-// the word is full it begins anew, and all that was counted goes to the one of two sets that it does not name (s), so that
+// Beside the few dozen instructions of a hot path each write to memory counts: lib/README.md has the figures. Before the
+// word is full it begins anew, and all that was counted goes to the one of two sets that it does not name (s), so that
 // word and set change with one store, and who reads them waits for no lock.
 #pragma once
 

@@ -137,7 +137,7 @@ struct avx512_moves {
   }
 
   /// See avx2_moves.
-  [[nodiscard]] static bool present() noexcept { return !watched_for_races && cpu_has_young_avx512(); }
+  [[nodiscard]] static bool present() noexcept { return !watched_for_races && cpu_has_avx512_fp16(); }
 
  private:
   static constexpr std::uint32_t poison = poison_byte * 0x01010101U;
