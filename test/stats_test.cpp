@@ -186,9 +186,10 @@ BOOST_AUTO_TEST_CASE(a_block_that_moves_between_threads_is_never_counted_twice)
     for (unsigned t = 0; t != count; ++t) {
       threads.emplace_back([&, t] {
         for (unsigned turn = t; turn < 3'000; turn += count) {
-          while (turns.load() != turn) std::this_thread::yield();
+          for (unsigned now = turns.load(); now != turn; now = turns.load()) turns.wait(now);
           r.deallocate(r.allocate(100, 8), 100, 8);
           turns.store(turn + 1);
+          turns.notify_all();
         }
       });
     }
