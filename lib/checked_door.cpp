@@ -13,19 +13,40 @@ namespace {
 
 // The stack is known, or not wanted: from here on `trace` goes along in the caller's place.
 
+// As allocate_short(), with what the thread's own ring has.
+template <class Slots>
+[[nodiscard, gnu::always_inline]] inline void* allocate_from_ring(std::size_t bytes, std::size_t alignment,
+                                                                  std::uint32_t trace, checked_cache& k) noexcept
+{
+  bin& b = Slots::bin_for(k, bytes, Slots::size_for(bytes, alignment));
+  if (b.next != b.end || !checked_heap::find_ready(k, b)) return nullptr;
+  return checked_heap::allocate_short<Slots>(k, bytes, alignment, trace);
+}
+
+// Aligned to more than every slot is.
+template <class Moves>
+GPA_NOINLINE void* allocate_over_aligned(no_object none, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                                         checked_cache& k)
+{
+  none.look_at();
+  using slots = over_aligned_slots<Moves>;
+  if (bytes <= small_limit && slots::serve(alignment)) [[likely]] {
+    void* p = checked_heap::allocate_short<slots>(k, bytes, alignment, trace);
+    if (p == nullptr) p = allocate_from_ring<slots>(bytes, alignment, trace, k);
+    if (p != nullptr) [[likely]] return p;
+  }
+  return allocate_or_throw(*k.handle, bytes, alignment, as_caller(trace));
+}
+
 // The bin has nothing ready, as a rule.
 template <class Slots>
 GPA_NOINLINE void* allocate_again(no_object none, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                   checked_cache& k)
 {
   none.look_at();
-  if (bytes <= small_limit) [[likely]] {
-    bin& b = k.bins[size_class(bytes + 1)];
-    if (b.next == b.end && checked_heap::find_ready(k, b)) [[likely]] {
-      void* const p = checked_heap::allocate_short<Slots>(k, bytes, alignment, trace);
-      if (p != nullptr) [[likely]] return p;
-    }
-  }
+  if (alignment > 16) return k.larger.allocate_over_aligned(no_object(), bytes, alignment, trace, k);
+  void* const p = allocate_from_ring<Slots>(bytes, alignment, trace, k);
+  if (p != nullptr) [[likely]] return p;
   return allocate_or_throw(*k.handle, bytes, alignment, as_caller(trace));
 }
 
@@ -46,10 +67,28 @@ template <class Slots>
 }
 
 template <class Slots>
+[[nodiscard, gnu::always_inline]] inline bool free_short(void* p, std::size_t bytes, std::size_t alignment,
+                                                         std::uint32_t trace, checked_cache& k) noexcept
+{
+  return checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, trace) ||
+         free_again<Slots>(p, bytes, alignment, trace, k);
+}
+
+template <class Moves>
+GPA_NOINLINE void deallocate_over_aligned(no_object none, void* p, std::size_t bytes, std::size_t alignment,
+                                          std::uint32_t trace, checked_cache& k) noexcept
+{
+  none.look_at();
+  if (free_short<over_aligned_slots<Moves>>(p, bytes, alignment, trace, k)) [[likely]] return;
+  deallocate_generally(*k.handle, p, bytes, alignment, as_caller(trace));
+}
+
+template <class Slots>
 GPA_NOINLINE void deallocate_again(no_object none, void* p, std::size_t bytes, std::size_t alignment,
                                    std::uint32_t trace, checked_cache& k) noexcept
 {
   none.look_at();
+  if (alignment > 16) return k.larger.deallocate_over_aligned(no_object(), p, bytes, alignment, trace, k);
   if (free_again<Slots>(p, bytes, alignment, trace, k)) [[likely]] return;
   deallocate_generally(*k.handle, p, bytes, alignment, as_caller(trace));
 }
@@ -108,26 +147,24 @@ GPA_NOINLINE void deallocate_larger(no_object none, void* p, std::size_t bytes, 
   deallocate_coarse<Moves>(no_object(), p, bytes, alignment, trace, k);
 }
 
-// What is freed without a call stack, in a resource that keeps those of allocations.
+template <class Moves>
+GPA_NOINLINE bool free_larger_untraced(void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept
+{
+  if (alignment > 16) return free_short<over_aligned_slots<Moves>>(p, bytes, alignment, no_trace, k);
+  return bytes < fine_bytes ? free_short<fine_slots<Moves>>(p, bytes, alignment, no_trace, k)
+                            : free_short<coarse_slots<Moves>>(p, bytes, alignment, no_trace, k);
+}
 
-template <class Slots>
 [[gnu::always_inline]] inline bool free_untraced(void* p, std::size_t bytes, std::size_t alignment,
                                                  checked_cache& k) noexcept
 {
-  return checked_heap::deallocate_short<Slots>(k, p, bytes, alignment, no_trace) ||
-         free_again<Slots>(p, bytes, alignment, no_trace, k);
+  return bytes < tiny_bytes && alignment <= 16 ? free_short<tiny_slots>(p, bytes, alignment, no_trace, k)
+                                               : k.larger.free_untraced(p, bytes, alignment, k);
 }
 
 template <class Moves>
-GPA_NOINLINE bool free_larger_untraced(void* p, std::size_t bytes, std::size_t alignment,
-                                                        checked_cache& k) noexcept
-{
-  return bytes < fine_bytes ? free_untraced<fine_slots<Moves>>(p, bytes, alignment, k)
-                            : free_untraced<coarse_slots<Moves>>(p, bytes, alignment, k);
-}
-
-template <class Moves>
-constexpr larger_paths larger_paths_with{&allocate_larger<Moves>, &deallocate_larger<Moves>, &free_larger_untraced<Moves>};
+constexpr larger_paths larger_paths_with{&allocate_larger<Moves>, &deallocate_larger<Moves>, &allocate_over_aligned<Moves>,
+                                         &deallocate_over_aligned<Moves>, &free_larger_untraced<Moves>};
 
 [[gnu::always_inline]] inline void* allocate_of_any_kind(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                                    checked_cache& k)
@@ -193,8 +230,7 @@ GPA_NOINLINE void deallocate_from_elsewhere(no_object none, void* p, std::size_t
 {
   none.look_at();
   if (k.free_frames != 0) return deallocate_traced(p, bytes, alignment, stack_from_here(k.free_frames, caller), k);
-  if (bytes < tiny_bytes ? free_untraced<tiny_slots>(p, bytes, alignment, k) : k.larger.free_untraced(p, bytes, alignment, k))
-    [[likely]] return;
+  if (free_untraced(p, bytes, alignment, k)) [[likely]] return;
   deallocate_generally(*k.handle, p, bytes, alignment, caller);  // a mistake's report wants one
 }
 

@@ -45,11 +45,28 @@ GPA_COLD void deallocate_at_dead_door(const front& door, void* p, std::size_t by
 
 }  // namespace
 
+// Without checks; aligned to more than every slot is.
+static GPA_NOINLINE void* allocate_over_aligned(std::pmr::memory_resource& object, std::size_t bytes,
+                                                std::size_t alignment, const void* caller, cache_header& k)
+{
+  void* const p = fast_heap::allocate_over_aligned(static_cast<fast_cache&>(k), bytes, alignment);
+  if (p != nullptr) [[likely]] return p;
+  return allocate_or_throw(object, bytes, alignment, caller);
+}
+
+static GPA_NOINLINE void deallocate_over_aligned(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                                 std::size_t alignment, const void* caller, cache_header& k) noexcept
+{
+  if (fast_heap::deallocate_over_aligned(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
+  deallocate_generally(object, p, bytes, alignment, caller);
+}
+
 void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                       cache_header& k)
 {
   if (k.quick_below != 0) [[likely]] {  // smaller blocks the hot path has tried
-    void* const p = fast_heap::allocate_coarse(static_cast<fast_cache&>(k), bytes, alignment);
+    if (!is_quick_alignment(alignment)) return allocate_over_aligned(object, bytes, alignment, caller, k);
+    void* const p = fast_heap::allocate_coarse(static_cast<fast_cache&>(k), bytes);
     if (p != nullptr) [[likely]] return p;
   }
   return allocate_or_throw(object, bytes, alignment, caller);
@@ -61,8 +78,9 @@ static GPA_NOINLINE void deallocate_to_sole(std::pmr::memory_resource& object, v
 {
   auto& fast = static_cast<fast_cache&>(k);
   k.note_own_peak();
+  if (alignment > 16) return deallocate_over_aligned(object, p, bytes, alignment, caller, k);
   if (bytes < fast_heap::quick_below && fast_heap::deallocate_quick(fast, p, bytes, alignment)) [[likely]] return;
-  if (fast_heap::deallocate_coarse(fast, p, bytes, alignment)) [[likely]] return;
+  if (fast_heap::deallocate_coarse(fast, p, bytes)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 
@@ -70,7 +88,8 @@ void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t b
                        const void* caller, cache_header& k) noexcept
 {
   if (k.quick_below != 0 && !may_be_sampled(k, p)) [[likely]] {
-    if (fast_heap::deallocate_coarse(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
+    if (alignment > 16) return deallocate_over_aligned(object, p, bytes, alignment, caller, k);
+    if (fast_heap::deallocate_coarse(static_cast<fast_cache&>(k), p, bytes)) [[likely]] return;
   } else if (k.sole) {
     deallocate_to_sole(object, p, bytes, alignment, caller, k);
     return;

@@ -57,11 +57,11 @@ std::vector<bool> noticed(std::byte* slot, std::size_t size, Look is_right)
 }
 
 template <class Slots>
-void compare(std::size_t bytes, poison_rule rule, std::size_t odd)
+void compare(std::size_t bytes, poison_rule rule, std::size_t odd, std::size_t alignment = 16)
 {
-  const std::size_t size = Slots::size_for(bytes);
+  const std::size_t size = Slots::size_for(bytes, alignment);
   BOOST_TEST_CONTEXT(bytes << " bytes in a slot of " << size << ", whole up to " << rule.whole) {
-    BOOST_REQUIRE(size == slot_size(size_class(bytes + 1)));
+    BOOST_REQUIRE(size == slot_size(size_class((bytes + alignment) / alignment * alignment)));
     place ours(size, odd);
     place theirs(size, odd);
     const record r = record_of(bytes);
@@ -114,6 +114,40 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(coarse_slots_too, Moves, every_moves)
     for (const std::size_t less : {0U, 1U, 14U, 15U, 16U, 17U, 31U, 40U, 62U, 63U, 64U, 65U, 78U, 79U, 80U, 81U, 100U})
       if (size_class(most - less + 1) == c) compare<coarse_slots<Moves>>(most - less, poison_rule(), places[c % 4]);
   }
+}
+
+// Every size up to 1 KiB; above, what ends and begins a class, and what the alignment adds to. Poisoned whole, larger ones
+// are left to the general path.
+BOOST_AUTO_TEST_CASE_TEMPLATE(over_aligned_slots_too, Moves, every_moves)
+{
+  if (!runs_here<Moves>()) return;
+  using slots = over_aligned_slots<Moves>;
+  for (std::size_t alignment = 32; alignment <= small_alignment; alignment *= 2) {
+    for (std::size_t bytes = 0; bytes <= small_limit; bytes += bytes < fine_bytes ? 7 : 487) {
+      const std::size_t size = slots::size_for(bytes, alignment);
+      BOOST_REQUIRE(size % alignment == 0);
+      compare<slots>(bytes, poison_rule(), 0, alignment);
+      if (size <= fine_bytes) compare<slots>(bytes, poison_rule::everywhere(), 0, alignment);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(which_kind_serves_which_alignment)
+{
+  for (std::size_t alignment = 0; alignment != 10'000; ++alignment) {
+    const bool power = alignment != 0 && (alignment & (alignment - 1)) == 0;
+    BOOST_TEST(tiny_slots::serve(alignment) == (power && alignment <= 16));
+    BOOST_TEST((alignment <= 16 || over_aligned_slots<sse2_moves>::serve(alignment) == (power && alignment <= small_alignment)));
+  }
+  BOOST_TEST(!tiny_slots::serve(std::size_t{1} << 32));
+  BOOST_TEST(!over_aligned_slots<sse2_moves>::serve(std::size_t{1} << 63));
+}
+
+BOOST_AUTO_TEST_CASE(the_bin_of_an_over_aligned_block_is_that_of_its_class)
+{
+  checked_cache k;
+  using slots = over_aligned_slots<sse2_moves>;
+  for (unsigned c = 2; c != class_count; ++c) BOOST_TEST(&slots::bin_for(k, 0, slot_size(c)) == &k.bins[c]);
 }
 
 // A block that was shrunk where it stands, or has a slot of its alignment's class, has less than its slot has room for. Its

@@ -18,21 +18,6 @@ struct behind {
   }
 };
 
-// Whether all bytes of a range are poison. 16 bytes in front of its end must be readable.
-GPA_NO_SANITIZE bool all_poison(const std::byte* begin, const std::byte* end) noexcept
-{
-  const __m128i wanted = _mm_set1_epi8(static_cast<char>(poison_byte));
-  const auto right_at = [wanted](const std::byte* p) GPA_NO_SANITIZE {
-    return static_cast<unsigned>(
-        _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), wanted)));
-  };
-  while (end - begin >= 16) {
-    if (right_at(begin) != 0xFFFFU) return false;
-    begin += 16;
-  }
-  return begin == end || (right_at(end - 16) | ((1U << (16 - (end - begin))) - 1U)) == 0xFFFFU;
-}
-
 template <class Expected>
 GPA_NO_SANITIZE void add_damage(damage& found, const std::byte* slot, std::size_t begin, std::size_t end,
                                 Expected expected) noexcept

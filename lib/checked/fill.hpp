@@ -66,6 +66,19 @@ void add_damage_of_poison(damage& found, const std::byte* slot, std::size_t begi
 [[nodiscard]] damage find_damage_behind(const std::byte* slot, std::size_t bytes, std::size_t size,
                                         poison_rule rule) noexcept;
 
+/// Whether all bytes of a range are poison. 16 bytes in front of its end must be readable.
+[[nodiscard]] GPA_NO_SANITIZE inline bool all_poison(const std::byte* begin, const std::byte* end) noexcept
+{
+  const auto same = [](const std::byte* p) GPA_NO_SANITIZE {
+    return _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), _mm_set1_epi8(static_cast<char>(poison_byte)));
+  };
+  __m128i right = same(end - 16);
+  if (end - begin < 16)
+    return (static_cast<unsigned>(_mm_movemask_epi8(right)) | ((1U << (16 - (end - begin))) - 1U)) == 0xFFFFU;
+  for (; begin < end - 16; begin += 16) right = _mm_and_si128(right, same(begin));
+  return _mm_movemask_epi8(right) == 0xFFFF;
+}
+
 /// The same as behind_intact() for what lies behind the redzone.
 [[nodiscard]] bool slack_intact(const std::byte* slot, std::size_t bytes, std::size_t size, poison_rule rule) noexcept;
 

@@ -1,5 +1,5 @@
-// The short path of blocks of 128 bytes and more, with one kind of instructions: each cache has those that its CPU allows,
-// a jump away from the front door (checked_door.cpp).
+// The short path of blocks of 128 bytes and more, and of over-aligned ones, with one kind of instructions: each cache has
+// those that its CPU allows, a jump away from the front door (checked_door.cpp).
 #pragma once
 
 #include <cstddef>
@@ -21,9 +21,14 @@ class no_object {
 };
 
 struct larger_paths {
-  void* (*allocate)(no_object, std::size_t bytes, std::size_t alignment, std::uint32_t trace, checked_cache& k) = nullptr;
-  void (*deallocate)(no_object, void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
-                     checked_cache& k) noexcept = nullptr;
+  using allocating = void*(no_object, std::size_t bytes, std::size_t alignment, std::uint32_t trace, checked_cache& k);
+  using freeing = void(no_object, void* p, std::size_t bytes, std::size_t alignment, std::uint32_t trace,
+                       checked_cache& k) noexcept;
+  allocating* allocate = nullptr;
+  freeing* deallocate = nullptr;
+  allocating* allocate_over_aligned = nullptr;
+  freeing* deallocate_over_aligned = nullptr;
+  /// What is freed without a call stack, in a resource that keeps those of allocations. Aligned as they like.
   bool (*free_untraced)(void* p, std::size_t bytes, std::size_t alignment, checked_cache& k) noexcept = nullptr;
 };
 

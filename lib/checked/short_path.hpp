@@ -16,13 +16,6 @@
 
 namespace gpa::detail {
 
-/// 1, 2, 4, 8 or 16.
-constexpr bool is_short_alignment(std::size_t alignment) noexcept
-{
-  if (alignment > 16) [[unlikely]] return false;
-  return ((0x10116U >> alignment) & 1U) != 0;
-}
-
 /// What is computed from it before is computed again: as a part of addresses that costs nothing, kept it takes a register.
 [[gnu::always_inline]] inline void keep_in_a_register(std::size_t& n) noexcept { asm("" : "+r"(n)); }
 
@@ -32,8 +25,8 @@ template <class Slots>
 [[gnu::always_inline]] inline void* checked_heap::allocate_short(checked_cache& k, std::size_t bytes,
                                                                  std::size_t alignment, std::uint32_t trace) noexcept
 {
-  if (!is_short_alignment(alignment)) [[unlikely]] return nullptr;
-  const std::size_t size = Slots::size_for(bytes);
+  if (!Slots::serve(alignment)) [[unlikely]] return nullptr;
+  const std::size_t size = Slots::size_for(bytes, alignment);
   bin& b = Slots::bin_for(k, bytes, size);
   free_slot* const next = b.next;
   if (next == b.end) [[unlikely]] return nullptr;
@@ -56,7 +49,7 @@ template <class Slots>
 [[gnu::always_inline]] inline bool checked_heap::deallocate_short(checked_cache& k, void* p, std::size_t bytes,
                                                                   std::size_t alignment, std::uint32_t trace) noexcept
 {
-  if (alignment > 16) [[unlikely]] return false;
+  if (!Slots::may_have(alignment)) [[unlikely]] return false;
   region* const found = region_of(p);
   if (found == nullptr) [[unlikely]] return false;
   const auto& s = static_cast<const slab&>(*found);
@@ -105,7 +98,7 @@ template <class Slots>
                                                                    std::size_t bytes, std::size_t alignment,
                                                                    std::uint32_t trace) noexcept
 {
-  if (alignment > 16 || !k.heap->owns(found)) [[unlikely]] return false;
+  if (!Slots::may_have(alignment) || !k.heap->owns(found)) [[unlikely]] return false;
   auto& s = static_cast<slab&>(found);
   auto* const slot = static_cast<std::byte*>(p);
   std::size_t size = 0;

@@ -1,15 +1,17 @@
-// The three kinds of slots that the short path tells apart, so that it needs neither a call nor a frame: where a block's
-// bin is, where its redzone stands, how poison is written and looked at.
+// The kinds of slots that the short path tells apart, three of them so that it needs neither a call nor a frame: where a
+// block's bin is, where its redzone stands, how poison is written and looked at.
 //
-//    tiny     blocks below 128 bytes    classes 16 bytes apart    whole, without a loop
-//    fine     below 1 KiB               16 bytes apart            whole, in a loop; or in places
-//    coarse   up to 32 KiB              an eighth apart           in places; whole where an option wants it: not here
+//    tiny          blocks below 128 bytes    classes 16 bytes apart    whole, without a loop
+//    fine          below 1 KiB               16 bytes apart            whole, in a loop; or in places
+//    coarse        up to 32 KiB              an eighth apart           in places; whole where an option wants it: not here
+//    over-aligned  to 32 bytes and more      any                       as poison.hpp and fill.hpp have it
 //
 // Which bytes are poison is poison.hpp's to say, and where the redzone stands fill.hpp's: this is the same, unrolled.
 //
 // Reading is exempt from sanitizers, as there.
 #pragma once
 
+#include "base/bits.hpp"
 #include "checked/checked_cache.hpp"
 #include "checked/fill.hpp"
 #include "checked/poison_moves.hpp"
@@ -30,11 +32,22 @@ inline constexpr std::size_t tiny_bytes = 128;
 /// Blocks of fewer bytes have tiny or fine slots.
 inline constexpr std::size_t fine_bytes = 1024;
 
+/// Blocks that are aligned to 1, 2, 4, 8 or 16: every slot is.
+struct any_slots {
+  [[nodiscard]] static constexpr bool serve(std::size_t alignment) noexcept
+  {
+    if (!may_have(alignment)) [[unlikely]] return false;
+    return ((0x10116U >> alignment) & 1U) != 0;
+  }
+  /// Of a block that is freed: what it was aligned to its record says.
+  [[nodiscard]] static constexpr bool may_have(std::size_t alignment) noexcept { return alignment <= 16; }
+};
+
 /// Slots whose redzone is in their last 16 bytes, and whose bin is found from their size.
-struct evenly_spaced_slots {
+struct evenly_spaced_slots : any_slots {
   static constexpr bool poisoned_alone = false;  // while nobody else may claim: see claim.hpp
   static constexpr bool turns_often = false;  // periods are of few slots, so that their end is worth a look ahead
-  static constexpr std::size_t size_for(std::size_t bytes) noexcept { return (bytes + 16) & ~std::size_t{15}; }
+  static constexpr std::size_t size_for(std::size_t bytes, std::size_t) noexcept { return (bytes + 16) & ~std::size_t{15}; }
   /// A block that was shrunk where it stands, in a slot too large for it, has its redzone elsewhere: it is not found intact.
   [[nodiscard]] static bool is_size_of(const slab& s, std::size_t, std::size_t& size) noexcept
   {
@@ -139,13 +152,13 @@ struct fine_slots : evenly_spaced_slots {
 };
 
 /// The slot that a block of `bytes` bytes (1 KiB to 32 KiB, aligned to 16 at most) takes, by bytes / 128: of those sizes
-/// each is a multiple of 128.
+/// each is a multiple of 128. The last ones are for blocks aligned to more.
 struct coarse_slot {
   std::uint16_t size;
   std::uint8_t size_class;
 };
 inline constexpr auto coarse_slots_by_bytes = [] {
-  std::array<coarse_slot, small_limit / 128 + 1> all{};
+  std::array<coarse_slot, largest_slot / 128> all{};
   for (std::size_t i = fine_bytes / 128; i != all.size(); ++i) {
     const unsigned c = size_class(i * 128 + 1);
     all[i] = {static_cast<std::uint16_t>(slot_size(c)), static_cast<std::uint8_t>(c)};
@@ -155,10 +168,10 @@ inline constexpr auto coarse_slots_by_bytes = [] {
 
 /// Poison in places only. A block may be much smaller than its slot, for its alignment.
 template <class Moves>
-struct coarse_slots {
+struct coarse_slots : any_slots {
   static constexpr bool poisoned_alone = false;
   static constexpr bool turns_often = true;
-  static std::size_t size_for(std::size_t bytes) noexcept { return coarse_slots_by_bytes[bytes / 128].size; }
+  static std::size_t size_for(std::size_t bytes, std::size_t) noexcept { return coarse_slots_by_bytes[bytes / 128].size; }
   [[nodiscard]] static bool is_size_of(const slab& s, std::size_t bytes, std::size_t& size) noexcept
   {
     size = s.slot_bytes;
@@ -204,6 +217,64 @@ struct coarse_slots {
   static constexpr std::size_t block_end(std::size_t block, std::size_t size) noexcept
   {
     return std::min(block - poison_line * 3 / 4, size - poison_line);
+  }
+};
+
+/// Of blocks up to 32 KiB that are aligned to 32 bytes and more: poisoned as slots of their size are, and with more poison
+/// behind the redzone.
+template <class Moves>
+struct over_aligned_slots {
+  static constexpr bool poisoned_alone = false;
+  static constexpr bool turns_often = true;
+  [[nodiscard]] static constexpr bool serve(std::size_t alignment) noexcept
+  {
+    return may_have(alignment) && alignment != 0 && (alignment & (alignment - 1)) == 0;
+  }
+  [[nodiscard]] static constexpr bool may_have(std::size_t alignment) noexcept { return alignment <= small_alignment; }
+
+  /// A multiple of the alignment, as the slots of its class are then (size_class.hpp).
+  static constexpr std::size_t size_for(std::size_t bytes, std::size_t alignment) noexcept
+  {
+    const std::size_t least = round_up(bytes + 1, alignment);
+    return least <= fine_bytes ? least : coarse_slots_by_bytes[(least - 1) / 128].size;
+  }
+  [[nodiscard]] static bool is_size_of(const slab& s, std::size_t bytes, std::size_t& size) noexcept
+  {
+    size = s.slot_bytes;
+    return bytes < size;
+  }
+  [[nodiscard]] static bin& bin_for(checked_cache& k, std::size_t, std::size_t size) noexcept
+  {
+    return size <= fine_bytes ? k.bin_of(size) : k.bins[coarse_slots_by_bytes[(size - 1) / 128].size_class];
+  }
+  [[nodiscard]] static bin& bin_in(checked_cache& k, const slab& s, std::size_t) noexcept { return k.bins[s.size_class]; }
+
+  static void ask_for_later(const free_slot* next) noexcept { ask_for_next<2>(next); }
+  [[nodiscard]] static bool is_poison(const std::byte* slot, std::size_t size, const record& r, poison_rule rule) noexcept
+  {
+    if (size <= tiny_bytes) return tiny_slots::is_poison(slot, size, r, rule);
+    if (size <= fine_bytes) return fine_slots<Moves>::is_poison(slot, size, r, rule);
+    return coarse_slots<Moves>::is_poison(slot, size, r, rule);
+  }
+  static void write_poison(std::byte* slot, std::size_t size, std::size_t bytes, poison_rule rule) noexcept
+  {
+    if (size <= tiny_bytes) return tiny_slots::write_poison(slot, size, bytes, rule);
+    if (size <= fine_bytes) return fine_slots<Moves>::write_poison(slot, size, bytes, rule);
+    if (rule.sparse(size)) return coarse_slots<Moves>::write_poison(slot, size, std::max(bytes, least_whole), rule);
+    detail::write_poison(slot, size, bytes, rule);
+  }
+
+  static void write_redzone(std::byte* slot, std::size_t bytes, std::size_t size) noexcept
+  {
+    detail::write_redzone(slot, bytes, size);
+  }
+  [[nodiscard]] static bool is_intact_behind(const std::byte* slot, std::size_t bytes, std::size_t size,
+                                             poison_rule rule) noexcept
+  {
+    if (!redzone_intact(slot, bytes, size)) [[unlikely]] return false;
+    if (size > fine_bytes) return coarse_slots<Moves>::is_intact_behind(slot, bytes, size, rule);
+    if (rule.sparse(size)) return behind_intact(slot, bytes, size, rule);
+    return size - bytes <= redzone_bytes || all_poison(slot + bytes + redzone_bytes, slot + size);
   }
 };
 

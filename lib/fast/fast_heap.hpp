@@ -20,6 +20,7 @@
 #pragma once
 
 #include "base/attributes.hpp"
+#include "base/bits.hpp"
 #include "base/mutex.hpp"
 #include "blocks/owner.hpp"
 #include "blocks/supply.hpp"
@@ -72,9 +73,14 @@ class fast_heap {
   [[nodiscard]] static void* allocate_quick(fast_cache& k, std::size_t& bytes, std::size_t alignment) noexcept;
   [[nodiscard]] static bool deallocate_quick(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
 
-  /// As these, for requests from there on; of fewer bytes null, or false.
-  [[nodiscard]] static void* allocate_coarse(fast_cache& k, std::size_t& bytes, std::size_t alignment) noexcept;
-  [[nodiscard]] static bool deallocate_coarse(fast_cache& k, void* p, std::size_t bytes, std::size_t alignment) noexcept;
+  /// As these, for requests from there on, and the same alignments; of fewer bytes null, or false.
+  [[nodiscard]] static void* allocate_coarse(fast_cache& k, std::size_t& bytes) noexcept;
+  [[nodiscard]] static bool deallocate_coarse(fast_cache& k, void* p, std::size_t bytes) noexcept;
+
+  /// As these, for alignments of 32 and more, whatever the bytes.
+  [[nodiscard]] static void* allocate_over_aligned(fast_cache& k, std::size_t& bytes, std::size_t alignment) noexcept;
+  [[nodiscard]] static bool deallocate_over_aligned(fast_cache& k, void* p, std::size_t bytes,
+                                                    std::size_t alignment) noexcept;
 
   /// Null when memory is refused, nothing changed. `alignment` is a power of two.
   [[nodiscard]] void* allocate(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
@@ -220,21 +226,41 @@ inline bool is_quick_alignment(std::size_t alignment) noexcept
   return push(k, k.bins[(bytes + 15) >> 4], p, bytes);
 }
 
-[[gnu::always_inline]] inline void* fast_heap::allocate_coarse(fast_cache& k, std::size_t& bytes,
-                                                               std::size_t alignment) noexcept
+[[gnu::always_inline]] inline void* fast_heap::allocate_coarse(fast_cache& k, std::size_t& bytes) noexcept
 {
-  if (bytes > small_limit || !is_quick_alignment(alignment)) [[unlikely]] return nullptr;
+  if (bytes > small_limit) [[unlikely]] return nullptr;
   fast_bin& b = k.bins[coarse_class(bytes)];  // that of class 0 is empty, and full
   void* const p = pop(k, b, bytes);
   if (p != nullptr && b.top != b.base) __builtin_prefetch(b.top[-1], 1);  // whoever fills one such block may fill another
   return p;
 }
 
-[[gnu::always_inline]] inline bool fast_heap::deallocate_coarse(fast_cache& k, void* p, std::size_t bytes,
-                                                                std::size_t alignment) noexcept
+[[gnu::always_inline]] inline bool fast_heap::deallocate_coarse(fast_cache& k, void* p, std::size_t bytes) noexcept
 {
-  if (bytes > small_limit || alignment > 16) [[unlikely]] return false;
+  if (bytes > small_limit) [[unlikely]] return false;
   return push(k, k.bins[coarse_class(bytes)], p, bytes);
+}
+
+/// The class of a block of `bytes` aligned to `alignment`, which is more than 16; class 0 if it has none: its bin is empty,
+/// and full.
+constexpr unsigned over_aligned_class(std::size_t bytes, std::size_t alignment) noexcept
+{
+  const std::size_t size = round_up(bytes + (bytes == 0), alignment);  // 0 where there is no such number
+  if (size < fast_heap::quick_below) return static_cast<unsigned>(size / 16);
+  return size <= small_limit && alignment <= small_alignment ? coarse_class(size) : 0;
+}
+
+[[gnu::always_inline]] inline void* fast_heap::allocate_over_aligned(fast_cache& k, std::size_t& bytes,
+                                                                     std::size_t alignment) noexcept
+{
+  if ((alignment & (alignment - 1)) != 0) [[unlikely]] return nullptr;
+  return pop(k, k.bins[over_aligned_class(bytes, alignment)], bytes);
+}
+
+[[gnu::always_inline]] inline bool fast_heap::deallocate_over_aligned(fast_cache& k, void* p, std::size_t bytes,
+                                                                      std::size_t alignment) noexcept
+{
+  return push(k, k.bins[over_aligned_class(bytes, alignment)], p, bytes);
 }
 
 }  // namespace gpa::detail

@@ -3,6 +3,7 @@
 #include <gpa/resource.hpp>
 
 #include <charconv>
+#include <cstddef>
 #include <memory_resource>
 #include <optional>
 #include <string_view>
@@ -22,9 +23,10 @@ class empty final : public std::pmr::memory_resource {
 };
 
 // Not inlined, so that the compiler cannot know which resource it is.
-__attribute__((noinline)) void make_pairs(std::pmr::memory_resource* r, unsigned count, std::size_t bytes = 64)
+__attribute__((noinline)) void make_pairs(std::pmr::memory_resource* r, unsigned count, std::size_t bytes = 64,
+                                          std::size_t alignment = alignof(std::max_align_t))
 {
-  for (unsigned i = 0; i != count; ++i) r->deallocate(r->allocate(bytes), bytes);
+  for (unsigned i = 0; i != count; ++i) r->deallocate(r->allocate(bytes, alignment), bytes, alignment);
 }
 
 }  // namespace
@@ -38,18 +40,19 @@ int main(int argc, char** argv)
 
   // The C library and gpa take shortcuts in a process that never had a second thread.
   std::thread([] {}).join();
+  const std::size_t alignment = heap.ends_with("_aligned") ? 64 : alignof(std::max_align_t);
   if (heap == "empty") {
     empty r;
     make_pairs(&r, count);
-  } else if (heap == "fast") {
+  } else if (heap == "fast" || heap == "fast_aligned") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::never()});
-    make_pairs(&r, count);
+    make_pairs(&r, count, 64, alignment);
   } else if (heap == "alone") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::never(), .thread_safe = false});
     make_pairs(&r, count);
-  } else if (heap == "checked") {
+  } else if (heap == "checked" || heap == "checked_aligned") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});
-    make_pairs(&r, count);
+    make_pairs(&r, count, 64, alignment);
   } else if (heap == "shared") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});
     std::vector<void*> blocks(5'000);

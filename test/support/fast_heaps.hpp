@@ -54,7 +54,9 @@ struct fast_heaps {
     // What the front door does.
     void* p = nullptr;
     if (bytes < detail::fast_heap::quick_below) p = detail::fast_heap::allocate_quick(from, bytes, alignment);
-    if (p == nullptr) p = detail::fast_heap::allocate_coarse(from, bytes, alignment);
+    if (p == nullptr)
+      p = alignment > 16 ? detail::fast_heap::allocate_over_aligned(from, bytes, alignment)
+                         : detail::fast_heap::allocate_coarse(from, bytes);
     if (p == nullptr) p = h.allocate(from, bytes, alignment);
     BOOST_REQUIRE(p != nullptr);
     BOOST_REQUIRE(reinterpret_cast<std::uintptr_t>(p) % alignment == 0);
@@ -64,7 +66,8 @@ struct fast_heaps {
   static void give(detail::fast_heap& h, detail::fast_cache& to, void* p, std::size_t bytes, std::size_t alignment = 8)
   {
     if (bytes < detail::fast_heap::quick_below && detail::fast_heap::deallocate_quick(to, p, bytes, alignment)) return;
-    if (detail::fast_heap::deallocate_coarse(to, p, bytes, alignment)) return;
+    if (alignment > 16 ? detail::fast_heap::deallocate_over_aligned(to, p, bytes, alignment)
+                       : detail::fast_heap::deallocate_coarse(to, p, bytes)) return;
     h.deallocate(to, p, bytes, alignment);
   }
 };
