@@ -186,13 +186,16 @@ std::uint32_t fast_heap::take_slots(fast_cache& k, unsigned c, void** end, std::
 {
   const std::uint32_t enough = wanted == most_in_batch ? most_in_batch / 4 : wanted;
   std::uint32_t left = wanted;
+  std::uint32_t first_time = 0;
   class_slabs& all = classes_[c];
   const mutex_guard guard(all.lock);
   while (left != 0) {
     span* const s = all.slab_with_free(k);
     if (s == nullptr) break;
     if (!from_others && !is_of(*s, k) && (left != wanted || may_have_its_own(all, *s))) break;
+    const std::uint32_t untouched = s->untouched_slots();
     const std::uint32_t here = take_from(*s, end, left, enough - std::min(enough, wanted - left));
+    first_time += untouched - s->untouched_slots();
     end -= here;
     left -= here;
     all.free -= here;
@@ -200,7 +203,7 @@ std::uint32_t fast_heap::take_slots(fast_cache& k, unsigned c, void** end, std::
     s->cursor = span::none_free;
     all.unlist(*s);
   }
-  free_in_slabs_.fetch_sub((wanted - left) * slot_size(c), std::memory_order_relaxed);
+  free_in_slabs_.fetch_sub((wanted - left - first_time) * slot_size(c), std::memory_order_relaxed);
   return wanted - left;
 }
 
@@ -228,6 +231,8 @@ inline std::uint32_t fast_heap::take_from(span& s, void** end, std::uint32_t cou
     if (left == 0) break;
   }
   s.used += wanted - left;
+  const std::uint32_t first_free = s.cursor * 64 + static_cast<std::uint32_t>(std::countr_zero(s.free_bits[s.cursor]));
+  s.touched = std::max(s.touched, std::min(first_free, s.slot_count));
   return wanted - left;
 }
 

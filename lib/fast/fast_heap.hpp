@@ -152,8 +152,8 @@ class fast_heap {
   [[nodiscard]] void* take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void put_large(fast_cache& k, void* p) noexcept;
   void put_all_large(fast_cache& k) noexcept;
-  /// Whether what lies free in slabs is more than a burst should leave: a quarter of what is live, or 8 MiB, and a slab
-  /// for every further thread that has its own of a class (12 MiB at most).
+  /// Whether what lies free in slabs, and was used before, is more than a burst should leave: a quarter of what is live, or
+  /// 8 MiB, and a slab for every further thread that has its own of a class (12 MiB at most).
   [[nodiscard]] bool much_is_free() const noexcept;
   [[nodiscard]] span* new_slab(unsigned c) noexcept;
   void delete_slabs(span* first) noexcept;
@@ -174,7 +174,7 @@ class fast_heap {
   supply& supply_;
   const std::span<class_slabs> classes_;
   // Apart from what each refill reads. The first two change under the locks of classes: a fork finds them right.
-  alignas(64) std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots
+  alignas(64) std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots that were handed out before
   std::atomic<std::size_t> for_owners_{0};                 // bytes of a slab for each owner of a class but the first
   std::array<std::atomic<std::uint64_t>, (class_count + 63) / 64> made_{};  // a bit for each class that had a slab
   std::atomic<bool> own_refused_{false};                   // there was no memory for a slab that somebody might have had

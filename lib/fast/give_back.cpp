@@ -155,6 +155,8 @@ void fast_heap::remove_emptied(class_slabs& all, span& s, span*& emptied) noexce
   const bool only_one = all.with_free == &s && s.next == nullptr;
   if (only_one && !buried_.load(std::memory_order_relaxed)) return;
   all.remove(s);
+  // The caller takes off what all its slots would be.
+  free_in_slabs_.fetch_add(std::size_t{s.untouched_slots()} * s.slot_bytes, std::memory_order_relaxed);
   s.next = emptied;
   emptied = &s;
 }

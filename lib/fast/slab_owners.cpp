@@ -20,7 +20,6 @@ void fast_heap::add_slab(span& s, fast_cache& k) noexcept
   if (const std::uint64_t bit = std::uint64_t{1} << s.size_class % 64; (made.load(std::memory_order_relaxed) & bit) == 0)
     made.fetch_or(bit, std::memory_order_relaxed);
   const mutex_guard guard(all.lock);
-  free_in_slabs_.fetch_add(std::size_t{s.slot_count} * s.slot_bytes, std::memory_order_relaxed);
   all.add(s);
   if (b.has_its_own || !supply_.from_system()) return;
   b.has_its_own = true;

@@ -54,7 +54,7 @@ span* fast_heap::new_slab(unsigned c) noexcept
   if (count % 64 != 0) bits[count / 64] = (std::uint64_t{1} << count % 64) - 1;
   s->free_bits = bits;
   s->slot_count = static_cast<std::uint32_t>(count);
-  s->used = s->cursor = 0;
+  s->used = s->cursor = s->touched = 0;
   s->slot_reciprocal = reciprocal(slot);
   s->slot_bytes = static_cast<std::uint32_t>(slot);
   s->size_class = static_cast<std::uint8_t>(c);
@@ -123,7 +123,7 @@ void fast_heap::trim() noexcept
         continue;
       }
       all.remove(one);
-      removed += std::size_t{one.slot_count} * one.slot_bytes;
+      removed += std::size_t{one.touched} * one.slot_bytes;
       one.next = emptied;
       emptied = &one;
     }
@@ -196,7 +196,8 @@ void fast_heap::check() noexcept
     for (std::size_t w = 0; w < s.cursor && w != bitmap_words(s.slot_count); ++w) GPA_ASSERT(s.free_bits[w] == 0);
     GPA_ASSERT(bits == s.free_slots() && s.used <= s.slot_count);
     GPA_ASSERT((bits == 0) == (s.cursor == span::none_free));
-    free_bytes += std::size_t{bits} * s.slot_bytes;
+    GPA_ASSERT(s.untouched_slots() <= bits);
+    free_bytes += std::size_t{bits - s.untouched_slots()} * s.slot_bytes;
     seen& c = of_class[s.size_class];
     c.slots += s.slot_count;
     c.free += bits;

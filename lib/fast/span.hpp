@@ -30,6 +30,7 @@ struct span : region {
   std::uint32_t slot_count = 0;
   std::uint32_t used = 0;    // slots that are not free
   std::uint32_t cursor = 0;  // no free bit before this word; `none_free`: in no word at all
+  std::uint32_t touched = 0; // slots from here on were never handed out: their pages are not there yet
 
   bool free = false;
   bool kept = false;        // of a large block: freed, and kept by a thread
@@ -42,6 +43,7 @@ struct span : region {
 
   static constexpr std::uint32_t none_free = UINT32_MAX;
   [[nodiscard]] std::uint32_t free_slots() const noexcept { return slot_count - used; }
+  [[nodiscard]] std::uint32_t untouched_slots() const noexcept { return slot_count - touched; }
 
   /// Of a slab: which of its slots holds `p`.
   [[nodiscard]] std::uint64_t index_of(const void* p) const noexcept
