@@ -57,6 +57,60 @@ BOOST_FIXTURE_TEST_CASE(a_thread_that_frees_what_others_allocate_keeps_little, f
   BOOST_TEST(kept <= 3 * (std::size_t{8} << 10));
 }
 
+// What a program does changes: its first part fills the budget with small blocks, its second one has large ones.
+BOOST_FIXTURE_TEST_CASE(arrays_of_what_was_before_make_room_for_what_is_now, fixture)
+{
+  const auto churn = [&](std::size_t least, std::size_t most, int turns) {
+    std::mt19937 random(5);
+    std::uniform_int_distribution<std::size_t> bytes(least, most);
+    struct block { std::byte* p; std::size_t bytes; };
+    std::vector<block> live(1'000);
+    for (block& b : live) b = {take(pages, k, least), least};
+    for (int i = 0; i != turns; ++i) {
+      block& b = live[random() % live.size()];
+      give(pages, k, b.p, b.bytes);
+      b.bytes = bytes(random);
+      b.p = take(pages, k, b.bytes);
+    }
+    for (const block& b : live) give(pages, k, b.p, b.bytes);
+  };
+  const auto room_above = [&](std::size_t bytes) {
+    std::size_t sum = 0;
+    for (unsigned c = gpa::detail::size_class(bytes); c != class_count; ++c) sum += k.bins[c].capacity * slot_size(c);
+    return sum;
+  };
+  for (int again = 0; again != 4; ++again) {
+    for (std::size_t bytes = 16; bytes <= 8'000; bytes += 16) {
+      std::vector<std::byte*> blocks;
+      for (int i = 0; i != 200; ++i) blocks.push_back(take(pages, k, bytes));
+      for (std::byte* const p : blocks) give(pages, k, p, bytes);
+    }
+  }
+  BOOST_TEST(k.could_keep >= 3 * mega);
+  const std::size_t before = room_above(16'384);
+  churn(16'384, small_limit, 100'000);
+  BOOST_TEST(room_above(16'384) >= before + 2 * mega);
+  BOOST_TEST(k.could_keep <= 6 * mega);
+  check(k);
+}
+
+// A slab of each class is 12.5 MiB of addresses, and of few pages.
+BOOST_FIXTURE_TEST_CASE(slots_that_were_never_handed_out_are_no_memory_that_a_burst_left, fixture)
+{
+  for (unsigned c = 1; c != class_count; ++c) {
+    std::byte* const p = take(pages, k, std::min(slot_size(c), small_limit));
+    give(pages, k, p, std::min(slot_size(c), small_limit));
+  }
+  std::vector<std::byte*> blocks;
+  for (int again = 0; again != 4; ++again) {
+    blocks.clear();
+    for (int i = 0; i != 500; ++i) blocks.push_back(take(pages, k, 48));
+    for (std::byte* const p : blocks) give(pages, k, p, 48);
+  }
+  BOOST_TEST(k.bins[gpa::detail::size_class(48)].count() >= 500u);  // and not eight
+  BOOST_TEST(!k.frugal);
+}
+
 // A slot in an array keeps its slab: after a burst of blocks freed in random order a few thousand would keep
 // everything.
 BOOST_FIXTURE_TEST_CASE(an_array_holds_little_while_much_lies_free_in_slabs, fixture)

@@ -12,7 +12,8 @@
 //
 // An array starts with as many slots as fit 8 KiB (2 to 64). When it overflows and was refilled since it last did, it
 // doubles, up to 512 KiB of slots, while all arrays of the cache together are for less than 4 MiB: a thread that frees
-// what others allocate keeps little.
+// what others allocate keeps little. When it may not, arrays that nobody missed anything of become smaller by half: what
+// a program does changes, and its next part has other sizes.
 //
 // Large blocks of up to 256 KiB are kept as well, 512 KiB together: freed and allocated again they cost no lock and no
 // write to the page map. When they would be more, all go back to the span cache.
@@ -39,6 +40,7 @@ struct alignas(32) fast_bin {  // a size that needs no multiplication
   void** end = nullptr;
   std::uint32_t capacity = 0;  // end - base, but while much memory lies free in slabs
   bool refilled = false;       // since it last overflowed: this thread allocates what it frees
+  bool scarce = false;         // it was refilled, or overflowed, since arrays were last made smaller
   bool has_its_own = false;    // a slab was made for it since its thread began
 
   [[nodiscard]] std::uint32_t room() const noexcept { return static_cast<std::uint32_t>(end - base); }
@@ -73,10 +75,12 @@ struct fast_cache : cache_header {
   static constexpr std::size_t most_kept = std::size_t{4} << 20;
   static constexpr std::size_t most_kept_large = std::size_t{512} << 10;
   static constexpr std::size_t kept_granules = 4;
+  static constexpr unsigned most_refused = 256;
 
   fast_cache() noexcept { counts.set_due(tally::never); }
 
   std::size_t could_keep = 0;  // bytes of slots that the arrays have room for
+  unsigned refused = 0;        // times that an array could not become larger, since others were last made smaller
   std::size_t kept_large = 0;  // bytes of the spans below
   bool frugal = false;         // the arrays were emptied because much memory lies free in slabs
   std::array<fast_bin, class_count> bins;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 namespace gpa::detail {
 
@@ -155,6 +156,7 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
   if (k.has_risen()) owner_.heartbeat();
+  b.scarce = true;
   if (b.base == nullptr && !grow_array(k, c)) return false;
   for (bool from_others = !supply_.from_system() || own_refused_.load(std::memory_order_relaxed);;) {
     // Each time anew: an upstream that was asked for a slab may have used the bin.
@@ -262,9 +264,17 @@ void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
   }
   const bool refilled = b.refilled || b.base == nullptr;
   b.refilled = false;
-  if (refilled && b.capacity < most_capacity(slot_size(c)) && grow_array(k, c)) return;
-  const std::uint32_t count = b.count() - b.count() / 2;  // the older half: what was freed last is used next
+  b.scarce = true;
+  const bool wanted = refilled && b.capacity < most_capacity(slot_size(c));
+  if (wanted && grow_array(k, c)) return;
   span* emptied = nullptr;
+  put_oldest(b, b.count() - b.count() / 2, emptied);  // what was freed last is used next
+  if (wanted && ++k.refused == fast_cache::most_refused) shrink_idle_arrays(k, emptied);
+  delete_slabs(emptied);  // the upstream is called, and may use the resource
+}
+
+void fast_heap::put_oldest(fast_bin& b, std::uint32_t count, span*& emptied) noexcept
+{
   for (std::uint32_t done = 0; done != count;) {
     const std::uint32_t batch = std::min(count - done, most_in_batch);
     put_slots(b.base + done, batch, emptied);
@@ -272,7 +282,19 @@ void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
   }
   std::memmove(b.base, b.base + count, (b.count() - count) * sizeof(void*));
   b.top -= count;
-  delete_slabs(emptied);  // the upstream is called, and may use the resource
+}
+
+void fast_heap::shrink_idle_arrays(fast_cache& k, span*& emptied) noexcept
+{
+  k.refused = 0;
+  for (unsigned c = 1; c != class_count; ++c) {
+    fast_bin& b = k.bins[c];
+    const bool idle = !std::exchange(b.scarce, false);
+    const std::uint32_t half = b.capacity / 2;
+    if (!idle || half < first_capacity(slot_size(c))) continue;
+    if (b.count() > half) put_oldest(b, b.count() - half, emptied);
+    (void)replace_array(k, c, half);
+  }
 }
 
 void fast_heap::put_all(fast_bin& b) noexcept
@@ -293,24 +315,30 @@ void fast_heap::flush(fast_cache& k) noexcept
 
 bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
 {
+  const std::size_t slot = slot_size(c);
+  const std::uint32_t before = k.bins[c].capacity;
+  const std::uint32_t after = before == 0 ? first_capacity(slot) : std::min(2 * before, most_capacity(slot));
+  if (before != 0 && k.could_keep + (after - before) * slot > fast_cache::most_kept) return false;
+  return replace_array(k, c, after);
+}
+
+bool fast_heap::replace_array(fast_cache& k, unsigned c, std::uint32_t capacity) noexcept
+{
   fast_bin& b = k.bins[c];
   const std::size_t slot = slot_size(c);
-  const std::uint32_t before = b.capacity;
-  const std::uint32_t after = before == 0 ? first_capacity(slot) : std::min(2 * before, most_capacity(slot));
-  const std::size_t more = (after - before) * slot;
-  if (before != 0 && k.could_keep + more > fast_cache::most_kept) return false;
-  auto* const fresh = static_cast<void**>(metadata_allocate_unset(after * sizeof(void*)));
+  auto* const fresh = static_cast<void**>(metadata_allocate_unset(capacity * sizeof(void*)));
   if (fresh == nullptr) return false;
   const std::uint32_t count = b.count();
-  if (before != 0) {
+  if (b.base != nullptr) {
     std::memcpy(fresh, b.base, count * sizeof(void*));
-    metadata_free(b.base, before * sizeof(void*));
+    metadata_free(b.base, b.capacity * sizeof(void*));
   }
+  k.could_keep += capacity * slot;
+  k.could_keep -= b.capacity * slot;
   b.top = fresh + count;
   b.base = fresh;
-  b.end = fresh + after;
-  b.capacity = after;
-  k.could_keep += more;
+  b.end = fresh + capacity;
+  b.capacity = capacity;
   return true;
 }
 

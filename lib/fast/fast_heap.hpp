@@ -134,6 +134,10 @@ class fast_heap {
   [[nodiscard]] GPA_NOINLINE bool refill(fast_cache& k, unsigned c) noexcept;
   GPA_NOINLINE void make_room(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] bool grow_array(fast_cache& k, unsigned c) noexcept;
+  /// Of `capacity` slots; what is kept must fit. False: no memory for it.
+  [[nodiscard]] bool replace_array(fast_cache& k, unsigned c, std::uint32_t capacity) noexcept;
+  GPA_NOINLINE void shrink_idle_arrays(fast_cache& k, span*& emptied) noexcept;
+  void put_oldest(fast_bin& b, std::uint32_t count, span*& emptied) noexcept;
   [[nodiscard]] std::uint32_t take_slots(fast_cache& k, unsigned c, void** end, std::uint32_t wanted,
                                          bool from_others) noexcept;
   [[nodiscard]] std::uint32_t take_from(span& s, void** end, std::uint32_t count, std::uint32_t enough) noexcept;
