@@ -12,6 +12,7 @@
 #include <limits>
 #include <new>
 #include <random>
+#include <sys/resource.h>
 #include <thread>
 #include <vector>
 
@@ -291,6 +292,34 @@ BOOST_AUTO_TEST_CASE(pages_of_many_returned_pieces_go_back_and_the_pieces_are_ha
     for (void* const p : all) metadata_free(p, 16'384);
   }
   BOOST_TEST(metadata_held() <= held + 5 * mib);  // pages to remember them by, in an arena more at most
+}
+
+// More of one size was returned than is kept. Another size in turn is neither asked of the system nor given back each time.
+BOOST_AUTO_TEST_CASE(what_is_returned_now_is_kept_rather_than_what_was_before)
+{
+  std::vector<void*> past(200);
+  for (void*& p : past) std::memset(p = metadata_allocate(65'536), 0x41, 65'536);
+  for (void* const p : past) metadata_free(p, 65'536);
+  const auto use = [](std::size_t bytes) {
+    void* const p = metadata_allocate(bytes);
+    std::memset(p, 0x42, bytes);
+    metadata_free(p, bytes);
+  };
+  const auto faults = [] {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    return used.ru_minflt;
+  };
+  for (const std::size_t bytes : {4'096U, 32'768U, 1U << 20}) {
+    use(bytes);
+    const long before = faults();
+    for (int i = 0; i != 1'000; ++i) use(bytes);
+    BOOST_TEST(faults() - before <= 100, bytes << " bytes");
+  }
+  bool zero = true;
+  for (void*& p : past) zero = all_are(p = metadata_allocate(65'536), 65'536, 0) && zero;
+  BOOST_TEST(zero);
+  for (void* const p : past) metadata_free(p, 65'536);
 }
 
 BOOST_AUTO_TEST_CASE(pages_that_returned_small_pieces_fill_go_back_by_trim_and_no_others)

@@ -37,7 +37,8 @@ struct returned_piece {
 };
 static_assert(sizeof(returned_piece) <= smallest_piece);
 
-/// Returned pieces of a page and more keep their pages up to here.
+/// Returned pieces of a page and more keep their pages up to here. Then those of other sizes go first: what was returned
+/// now is wanted again sooner than what a program's last part left.
 constexpr std::size_t most_kept = std::size_t{4} << 20;
 
 /// Addresses of returned pieces of one size whose pages went back: they are zero.
@@ -59,6 +60,7 @@ struct pieces {
   returned_piece* returned[piece_sizes] GPA_GUARDED_BY(lock) = {};
   emptied_pieces* emptied[piece_sizes] GPA_GUARDED_BY(lock) = {};
   std::size_t kept GPA_GUARDED_BY(lock) = 0;  // bytes of returned pieces of a page and more
+  std::size_t emptied_last GPA_GUARDED_BY(lock) = 0;  // index of a size
   std::byte* next GPA_GUARDED_BY(lock) = static_arena;  // of the current arena: [next, end) was never handed out
   std::byte* end GPA_GUARDED_BY(lock) = static_arena + sizeof static_arena;
   std::byte* small_next GPA_GUARDED_BY(lock) = nullptr;  // of the page that small pieces are cut from: never handed out
@@ -261,6 +263,26 @@ void take_whole_pages(page_tally& table) noexcept GPA_REQUIRES(all.lock)
   }
 }
 
+/// Pieces of other sizes leave their lists until one of `size` may be kept. Of each, `used` is its size.
+returned_piece* take_others(std::size_t size) noexcept GPA_REQUIRES(all.lock)
+{
+  returned_piece* taken = nullptr;
+  for (std::size_t sizes = 0; sizes != piece_sizes; ++sizes) {
+    while (all.kept + size > most_kept) {
+      const std::size_t other = size_at(all.emptied_last);
+      returned_piece*& list = all.returned[all.emptied_last];
+      if (list == nullptr || other == size || other < page_size) break;
+      returned_piece* const piece = std::exchange(list, list->next);
+      all.kept -= other;
+      *piece = {taken, other};
+      taken = piece;
+    }
+    if (all.kept + size <= most_kept) break;
+    all.emptied_last = (all.emptied_last + 1) % piece_sizes;
+  }
+  return taken;
+}
+
 /// What was taken from the lists, a page or more, is zero afterwards and has no page. False: no memory to remember it by.
 bool empty(void* piece, std::size_t size) noexcept
 {
@@ -311,11 +333,21 @@ void metadata_free(void* p, std::size_t bytes, std::size_t touched) noexcept
   if (p == nullptr) return;
   if (bytes > largest_piece) return unmap_own(p, bytes);
   const std::size_t size = piece_size(bytes);
+  returned_piece* others = nullptr;
+  bool kept = true;
   {
     const mutex_guard guard(all.lock);
-    if (size < page_size || all.kept + size <= most_kept) return put(p, size, touched);
+    if (size >= page_size) {
+      others = take_others(size);
+      kept = all.kept + size <= most_kept;
+    }
+    if (kept) put(p, size, touched);
   }
-  (void)empty(p, size);
+  if (!kept) (void)empty(p, size);
+  while (others != nullptr) {
+    const returned_piece other = *others;
+    (void)empty(std::exchange(others, other.next), other.used);
+  }
 }
 
 void metadata_trim() noexcept
