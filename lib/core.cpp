@@ -214,6 +214,10 @@ core::totals core::sum() noexcept
   t.live_bytes = static_cast<std::int64_t>(t.all_bytes - freed_bytes);
   t.unchecked_blocks = static_cast<std::int64_t>(unchecked_blocks);
   t.unchecked_bytes = static_cast<std::int64_t>(unchecked_bytes);
+  for (const cache_header* k = caches_; k != nullptr; k = k->next) {
+    t.peak_blocks = std::max(t.peak_blocks, k->peak_blocks.load(std::memory_order_relaxed));
+    t.peak_bytes = std::max(t.peak_bytes, k->peak_bytes.load(std::memory_order_relaxed));
+  }
   return t;
 }
 
@@ -243,12 +247,8 @@ void core::note_peak(const totals& t) noexcept
     while (known < seen && !peak.compare_exchange_weak(known, seen, std::memory_order_relaxed)) {
     }
   };
-  raise(peak_blocks_, t.live_blocks);
-  raise(peak_bytes_, t.live_bytes);
-  if (const cache_header* const k = sole_.load(std::memory_order_acquire); k != nullptr) {
-    raise(peak_blocks_, k->peak_blocks.load(std::memory_order_relaxed));
-    raise(peak_bytes_, k->peak_bytes.load(std::memory_order_relaxed));
-  }
+  raise(peak_blocks_, std::max(t.live_blocks, t.peak_blocks));
+  raise(peak_bytes_, std::max(t.live_bytes, t.peak_bytes));
   if (profile_.has_value() && options_.checks.is_always()) {
     const whole_peak known = profile_->peak();
     raise(peak_blocks_, known.blocks);

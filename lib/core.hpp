@@ -141,6 +141,8 @@ class core final : public owner {
     std::uint64_t all_bytes = 0;
     std::int64_t unchecked_blocks = 0;  // live ones of the fast heap
     std::int64_t unchecked_bytes = 0;
+    std::int64_t peak_blocks = 0;  // of any cache whose own is exact
+    std::int64_t peak_bytes = 0;
   };
   [[nodiscard]] totals sum() noexcept;
   [[nodiscard]] bool may_hold_blocks() noexcept;

@@ -87,9 +87,12 @@ cache_header* core::make_cache() noexcept
     checked->checked = true;
     checked->frames = static_cast<std::uint32_t>(options_.stack_frames);
     checked->free_frames = keeps_stacks_of_frees(options_) ? checked->frames : 0;
-    checked->exact_peak = !options_.thread_safe;
-    checked->plain = checked->frames == 0 && !checked->exact_peak;
-    checked->traced = checked->frames != 0 && !checked->exact_peak;
+    checked->exact_peak = !options_.thread_safe && options_.checks.is_always();  // else its partner looks
+    checked->plain = checked->frames == 0;
+    checked->traced = checked->frames != 0;
+    checked->frees_plain = checked->plain && !checked->exact_peak;
+    checked->frees_traced = checked->traced && !checked->exact_peak;
+    if (checked->exact_peak) checked->sampled_end = ~std::uintptr_t{0};
     checked->birth = birth_;
     checked->handle = &handle_;
   }
@@ -102,15 +105,15 @@ cache_header* core::make_cache() noexcept
   fast->birth = birth_;
   fast->handle = &handle_;
   fast->sole = has_sole_cache();
-  fast->exact_peak = !options_.thread_safe && !fast->sole;
+  fast->exact_peak = !options_.thread_safe;
   fast->partner = checked;
-  if (!fast->exact_peak) fast->quick_below = fast_heap::quick_below;
-  if (fast->sole) fast->sampled_end = ~std::uintptr_t{0};
+  fast->quick_below = fast_heap::quick_below;
   if (checked != nullptr) {
     fast->sampled_end = sampled_range_end();
     fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
     fast->counts.set_due(first_sampling_gap(fast->dice, options_.checks.interval()));
   }
+  if (fast->exact_peak) fast->sampled_end = ~std::uintptr_t{0};
   return fast;
 }
 

@@ -128,13 +128,13 @@ void* core::allocate_unchecked(cache_header& k, std::size_t bytes, std::size_t a
 bool core::deallocate_unchecked(cache_header& k, void* p, std::size_t bytes, std::size_t alignment,
                                 const void* caller) noexcept
 {
+  if (k.exact_peak) k.note_own_peak();
   if (k.partner != nullptr) {
     const region* const r = region_of(p);
     if (r == nullptr || r->owner != this || r->kind == region_kind::checked_slab ||
         r->kind == region_kind::checked_large)
       return checked_.deallocate(static_cast<checked_cache&>(*k.partner), p, bytes, alignment, caller);
   }
-  if (k.sole) k.note_own_peak();
   fast_.deallocate(static_cast<fast_cache&>(k), p, bytes, alignment);
   return true;
 }
@@ -171,7 +171,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   }
   if (my_thread.ignoring != 0) static_cast<void>(checked_.ignore(p));
   if (profile_.has_value() || my_thread.tag != 0) note_allocation(p, bytes);
-  if (limited) heartbeat();
+  if (limited || !right_thread) heartbeat();
   if (numbered_) numbers_.put(p, number);
   if (watched_) {
     tools_open(p, bytes);
@@ -250,7 +250,7 @@ bool core::try_resize(void* p, std::size_t old_bytes, std::size_t new_bytes, std
       limited && grows && new_bytes < most_bytes && may_hold(r, new_bytes) && limit_.reserve(*k, new_bytes - old_bytes);
   const bool possible = new_bytes < most_bytes && (!limited || !grows || reserved);
   const tools_quiet quiet;
-  if (k->sole) k->note_own_peak();
+  if (k->exact_peak) k->note_own_peak();
   bool done = false;
   const bool fast = r != nullptr && r->owner == this &&
                     (r->kind == region_kind::fast_slab || r->kind == region_kind::fast_large);

@@ -61,38 +61,48 @@ static GPA_NOINLINE void deallocate_over_aligned(std::pmr::memory_resource& obje
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 
+// Smaller blocks the hot path has tried.
 void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes, std::size_t alignment, const void* caller,
                       cache_header& k)
 {
-  if (k.quick_below != 0) [[likely]] {  // smaller blocks the hot path has tried
-    if (!is_quick_alignment(alignment)) return allocate_over_aligned(object, bytes, alignment, caller, k);
-    void* const p = fast_heap::allocate_coarse(static_cast<fast_cache&>(k), bytes);
-    if (p != nullptr) [[likely]] return p;
-  }
+  if (!is_quick_alignment(alignment)) return allocate_over_aligned(object, bytes, alignment, caller, k);
+  void* const p = fast_heap::allocate_coarse(static_cast<fast_cache&>(k), bytes);
+  if (p != nullptr) [[likely]] return p;
   return allocate_or_throw(object, bytes, alignment, caller);
 }
 
-// Of a resource that one thread calls at a time, without checks: no free takes the hot path.
+// Of resources that one thread calls at a time, without checks and with: no free takes the hot path.
+
 static GPA_NOINLINE void deallocate_to_sole(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                             std::size_t alignment, const void* caller, cache_header& k) noexcept
 {
   auto& fast = static_cast<fast_cache&>(k);
-  k.note_own_peak();
+  k.note_own_peak(k.counts.live());
   if (alignment > 16) return deallocate_over_aligned(object, p, bytes, alignment, caller, k);
   if (bytes < fast_heap::quick_below && fast_heap::deallocate_quick(fast, p, bytes, alignment)) [[likely]] return;
   if (fast_heap::deallocate_coarse(fast, p, bytes)) [[likely]] return;
   deallocate_generally(object, p, bytes, alignment, caller);
 }
 
+static GPA_NOINLINE void deallocate_at_peak(std::pmr::memory_resource& object, void* p, std::size_t bytes,
+                                            std::size_t alignment, const void* caller, cache_header& k) noexcept
+{
+  k.note_own_peak();
+  if (k.plain) return deallocate_plain(object, p, bytes, alignment, no_trace, static_cast<checked_cache&>(k));
+  if (k.traced) return deallocate_checked(object, p, bytes, alignment, caller, static_cast<checked_cache&>(k));
+  deallocate_generally(object, p, bytes, alignment, caller);  // sampled
+}
+
 void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                        const void* caller, cache_header& k) noexcept
 {
-  if (k.quick_below != 0 && !may_be_sampled(k, p)) [[likely]] {
+  if (!may_be_sampled(k, p)) [[likely]] {
     if (alignment > 16) return deallocate_over_aligned(object, p, bytes, alignment, caller, k);
     if (fast_heap::deallocate_coarse(static_cast<fast_cache&>(k), p, bytes)) [[likely]] return;
   } else if (k.sole) {
-    deallocate_to_sole(object, p, bytes, alignment, caller, k);
-    return;
+    return deallocate_to_sole(object, p, bytes, alignment, caller, k);
+  } else if (k.exact_peak) {
+    return deallocate_at_peak(object, p, bytes, alignment, caller, k);
   }
   deallocate_generally(object, p, bytes, alignment, caller);
 }

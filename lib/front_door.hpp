@@ -53,8 +53,8 @@ GPA_NOINLINE void deallocate_checked(std::pmr::memory_resource& object, void* p,
 GPA_NOINLINE void deallocate_elsewhere(std::pmr::memory_resource& object, void* p, std::size_t bytes,
                                        std::size_t alignment, const void* caller) noexcept;
 
-/// The rest of a thread that has a cache: sampled blocks, larger ones of the fast heap, and resources whose every
-/// allocation looks at the peak. What is left then goes the general path.
+/// The rest of a thread that has a cache: sampled blocks, larger ones of the fast heap, and frees that look at the peak.
+/// What is left then goes the general path.
 [[nodiscard]] GPA_NOINLINE void* allocate_cached(std::pmr::memory_resource& object, std::size_t bytes,
                                                  std::size_t alignment, const void* caller, cache_header& k);
 GPA_NOINLINE void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes,
@@ -92,10 +92,10 @@ template <class Caller>
   if (bytes < k.quick_below) [[likely]] {
     if (!may_be_sampled(k, p)) [[likely]]
       if (fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
-  } else if (k.plain) {
+  } else if (k.frees_plain) {
     deallocate_plain(object, p, bytes, alignment, no_trace, static_cast<checked_cache&>(k));
     return;
-  } else if (k.traced) {
+  } else if (k.frees_traced) {
     deallocate_checked(object, p, bytes, alignment, caller, static_cast<checked_cache&>(k));
     return;
   }

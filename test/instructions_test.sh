@@ -31,7 +31,7 @@ counted() {
 
 status=0
 lines=()
-for heap in empty fast fast_aligned alone checked checked_aligned shared fine coarse traced; do
+for heap in empty fast fast_aligned alone checked checked_aligned checked_alone shared fine coarse traced; do
   now=$(counted $heap) || exit 1
   lines+=("$compiler: $heap $now")
   [ "${GPA_WRITE_GOLDEN-}" != 1 ] || continue

@@ -358,6 +358,31 @@ BOOST_AUTO_TEST_CASE(an_unchecked_resource_of_one_thread_at_a_time_is_exact_whoe
   BOOST_TEST(r.stats().held_bytes == 0u);
 }
 
+// With checks each thread has a count of its own. A resource without a live block changes hands.
+BOOST_AUTO_TEST_CASE(a_resource_of_one_thread_at_a_time_knows_its_peak_whoever_had_it)
+{
+  in_every_mode([](const mode& m) {
+    if (m.options.thread_safe) return;
+    gpa::resource r(m.options);
+    const auto use = [&](std::size_t blocks, std::size_t bytes) {
+      std::vector<void*> live(blocks);
+      for (void*& p : live) p = r.allocate(bytes, 8);
+      for (void* const p : live) r.deallocate(p, bytes, 8);
+    };
+    std::thread([&] { use(40, 1'000); }).join();
+    BOOST_TEST(r.stats().peak_blocks == 40u);
+    use(30, 2'000);
+    std::thread([&] { use(5, 100); }).join();
+    BOOST_TEST(r.stats().peak_blocks == 40u);
+    BOOST_TEST(r.stats().peak_bytes == 60'000u);
+    r.reset_peak();
+    BOOST_TEST(r.stats().peak_blocks == 0u);
+    use(7, 64);
+    BOOST_TEST(r.stats().peak_blocks == 7u);
+    BOOST_TEST(r.stats().peak_bytes == 448u);
+  });
+}
+
 BOOST_AUTO_TEST_CASE(picked_blocks_cost_the_upstream_nothing)
 {
   recording_upstream upstream;

@@ -36,37 +36,38 @@ struct cache_header {
   std::uint32_t frames = 0;        // call stacks: how deep
   std::uint16_t thread = 0;        // number of the thread it belongs to; 0 if nothing is checked
   bool checked = false;            // a checked_cache, else a fast_cache
-  bool plain = false;              // checked, no call stacks, no exact peak: the shortest path will do
-  bool traced = false;             // as plain, but with call stacks
-  bool exact_peak = false;         // one thread owns the resource: every allocation looks at the peak
-  bool sole = false;               // a fast_cache of a resource that has no other: one thread calls it at a time
-  bool orphan = false;
+  bool plain = false;              // checked, without call stacks
+  bool traced = false;             // checked, with call stacks
+  bool frees_plain = false;        // as above; both false where the peak is exact
+  bool frees_traced = false;
+  bool exact_peak = false;         // one thread owns the resource: frees look at the peak, and leave the hot path for it
   std::uint32_t free_frames = 0;   // of a free's call stack; 0 or as `frames`
   std::size_t quick_below = 0;     // requests of fewer bytes take the fast heap's shortest path
   std::uintptr_t sampled_end = 0;  // frees below this address leave the hot path; picked blocks are all below it
   tally counts;
   std::uint64_t birth = 0;         // of the resource
   std::pmr::memory_resource* handle = nullptr;  // the resource's late handle: for who has lost the object on the way
+  bool sole = false;               // a fast_cache of a resource that has no other: one thread calls it at a time
+  bool orphan = false;
   cache_header* partner = nullptr;  // sampling: the checked heap's cache of the same thread
   std::uint32_t dice = 0;          // sampling: the state of its random numbers
   std::atomic<std::int64_t> budgeted{0};  // live and promised bytes already counted against a limit
   std::atomic<std::int64_t> promised{0};  // to allocations that are under way: limit.hpp
   std::atomic<std::uint32_t> limit_turn{0};  // the limit that the cache was first caught up with: limit.hpp
-  std::atomic<std::int64_t> peak_blocks{0};  // of a sole cache: the most that were live
+  std::atomic<std::int64_t> peak_blocks{0};  // where it is exact: the most that were live, its partner's among them
   std::atomic<std::int64_t> peak_bytes{0};
   std::atomic<std::int64_t> known_blocks{0};  // up to so many live by this cache's counts, its resource's peak is known
   std::atomic<std::int64_t> known_bytes{0};
   cache_header* next = nullptr;  // of the same resource
   cache_header* next_orphan = nullptr;
 
-  /// Before something is freed: more than then was live at no moment since. Of a sole cache, whose frees leave the hot
-  /// path for that.
-  void note_own_peak() noexcept
+  /// Before something is freed: more than then was live at no moment since the last free. Where the peak is exact.
+  void note_own_peak() noexcept { note_own_peak(live_of_both()); }
+  void note_own_peak(const live_count& live) noexcept
   {
     const auto raise = [](std::atomic<std::int64_t>& peak, std::int64_t now) {
       if (now > peak.load(std::memory_order_relaxed)) peak.store(now, std::memory_order_relaxed);
     };
-    const live_count live = counts.live();
     raise(peak_blocks, live.blocks);
     raise(peak_bytes, live.bytes);
   }
@@ -75,8 +76,7 @@ struct cache_header {
   {
     known_blocks.store(0, std::memory_order_relaxed);
     known_bytes.store(0, std::memory_order_relaxed);
-    if (!sole) return;  // of others nobody asks
-    const live_count live = counts.live();
+    const live_count live = exact_peak ? live_of_both() : live_count();
     peak_blocks.store(live.blocks, std::memory_order_relaxed);
     peak_bytes.store(live.bytes, std::memory_order_relaxed);
   }
@@ -91,6 +91,13 @@ struct cache_header {
     return more;
   }
   GPA_COLD void remember_rise(const live_count& live) noexcept;
+  [[nodiscard]] live_count live_of_both() const noexcept
+  {
+    live_count live = counts.live();
+    if (partner == nullptr) return live;
+    const live_count others = partner->counts.live();
+    return {live.blocks + others.blocks, live.bytes + others.bytes};
+  }
 };
 
 /// False: the block is certainly of the fast heap.

@@ -101,6 +101,7 @@ class checked_heap {
   /// Before a free, on slow paths.
   void look_at_peak(checked_cache& k) noexcept
   {
+    if (k.exact_peak) k.note_own_peak();
     if (k.has_risen()) owner_.heartbeat();
   }
 
@@ -272,7 +273,6 @@ inline void* checked_heap::hand_out(checked_cache& k, unsigned c, free_slot take
   write_redzone(slot, bytes, size);
   r.word.store(make_word(encode(slot_state::live, bytes, alignment), 0), std::memory_order_release);
   k.counts.count_allocation(bytes);
-  if (k.exact_peak) [[unlikely]] owner_.heartbeat();
   return slot;
 }
 

@@ -102,7 +102,6 @@ void* checked_heap::allocate_slow(checked_cache& k, std::size_t bytes, std::size
     if (p == nullptr) return nullptr;
     k.counts.count_allocation(bytes);
     k.counts.settle();
-    if (k.exact_peak) owner_.heartbeat();
     return p;
   }
   const unsigned c = size_class(size);

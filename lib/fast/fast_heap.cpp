@@ -57,8 +57,6 @@ void* fast_heap::allocate(fast_cache& k, std::size_t bytes, std::size_t alignmen
     if (p == nullptr) return nullptr;
   }
   k.counts.count_allocation(bytes);
-  if (k.exact_peak) [[unlikely]]
-    owner_.heartbeat();
   return p;
 }
 

@@ -47,8 +47,9 @@ int main(int argc, char** argv)
   } else if (heap == "fast" || heap == "fast_aligned") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::never()});
     make_pairs(&r, count, 64, alignment);
-  } else if (heap == "alone") {
-    gpa::resource r({.name = "pairs", .checks = gpa::checks::never(), .thread_safe = false});
+  } else if (heap == "alone" || heap == "checked_alone") {
+    const gpa::checks checks = heap == "alone" ? gpa::checks::never() : gpa::checks::always();
+    gpa::resource r({.name = "pairs", .checks = checks, .thread_safe = false, .stack_frames = 0});
     make_pairs(&r, count);
   } else if (heap == "checked" || heap == "checked_aligned") {
     gpa::resource r({.name = "pairs", .checks = gpa::checks::always(), .stack_frames = 0});
