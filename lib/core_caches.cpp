@@ -12,6 +12,7 @@
 #include "registry.hpp"
 #include "sampling.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -92,7 +93,7 @@ cache_header* core::make_cache() noexcept
     checked->traced = checked->frames != 0;
     checked->frees_plain = checked->plain && !checked->exact_peak;
     checked->frees_traced = checked->traced && !checked->exact_peak;
-    if (checked->exact_peak) checked->sampled_end = ~std::uintptr_t{0};
+    if (checked->exact_peak) checked->sampled_last = ~std::uintptr_t{0};
     checked->birth = birth_;
     checked->handle = &handle_;
   }
@@ -109,11 +110,11 @@ cache_header* core::make_cache() noexcept
   fast->partner = checked;
   fast->quick_below = fast_heap::quick_below;
   if (checked != nullptr) {
-    fast->sampled_end = sampled_range_end();
+    fast->sampled_last = std::max(sampled_range_end(), std::uintptr_t{1}) - 1;  // there may be none
     fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
     fast->counts.set_due(first_sampling_gap(fast->dice, options_.checks.interval()));
   }
-  if (fast->exact_peak) fast->sampled_end = ~std::uintptr_t{0};
+  if (fast->exact_peak) fast->sampled_last = ~std::uintptr_t{0};
   return fast;
 }
 
@@ -318,7 +319,7 @@ void core::become_child(std::uint32_t survivor) noexcept
     for (cache_header* part = k; part != nullptr; part = part->partner) part->counts.repair();
     if (!k->checked) {
       fast_.leave(static_cast<fast_cache&>(*k));
-      fast_heap::lose_arrays(static_cast<fast_cache&>(*k));
+      fast_.lose_arrays(static_cast<fast_cache&>(*k));
     }
     k->orphan = true;
     k->next_orphan = orphans_;

@@ -43,7 +43,7 @@ struct cache_header {
   bool exact_peak = false;         // one thread owns the resource: frees look at the peak, and leave the hot path for it
   std::uint32_t free_frames = 0;   // of a free's call stack; 0 or as `frames`
   std::size_t quick_below = 0;     // requests of fewer bytes take the fast heap's shortest path
-  std::uintptr_t sampled_end = 0;  // frees below this address leave the hot path; picked blocks are all below it
+  std::uintptr_t sampled_last = 0;  // frees up to this address leave the hot path; picked blocks are all below it
   tally counts;
   std::uint64_t birth = 0;         // of the resource
   std::pmr::memory_resource* handle = nullptr;  // the resource's late handle: for who has lost the object on the way
@@ -103,7 +103,7 @@ struct cache_header {
 /// False: the block is certainly of the fast heap.
 [[nodiscard]] inline bool may_be_sampled(const cache_header& k, const void* p) noexcept
 {
-  return reinterpret_cast<std::uintptr_t>(p) < k.sampled_end;
+  return reinterpret_cast<std::uintptr_t>(p) <= k.sampled_last;
 }
 
 struct way {

@@ -11,8 +11,8 @@
 // lies free in slabs, arrays are emptied when they overflow, and hold eight slots at most (four of 8 KiB, one of 32).
 //
 // An array starts with as many slots as fit 8 KiB (2 to 64). When it overflows and was refilled since it last did, it
-// doubles, up to 512 KiB of slots, while all arrays of the cache together are for less than 4 MiB: a thread that frees
-// what others allocate keeps little. When it may not, arrays that nobody missed anything of become smaller by half: what
+// doubles, up to 512 KiB of slots, while all arrays of the cache together are for less than 4 MiB, or for less than 8
+// while those of all threads are for less than 16: a thread that frees what others allocate keeps little. When it may not, arrays that nobody missed anything of become smaller by half: what
 // a program does changes, and its next part has other sizes.
 //
 // Large blocks of up to 256 KiB are kept as well, 512 KiB together: freed and allocated again they cost no lock and no
@@ -73,6 +73,7 @@ struct span;
 
 struct fast_cache : cache_header {
   static constexpr std::size_t most_kept = std::size_t{4} << 20;
+  static constexpr std::size_t most_kept_by_few = std::size_t{8} << 20;  // threads
   static constexpr std::size_t most_kept_large = std::size_t{512} << 10;
   static constexpr std::size_t kept_granules = 4;
   static constexpr unsigned most_refused = 256;

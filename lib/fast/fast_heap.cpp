@@ -316,8 +316,14 @@ bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
   const std::size_t slot = slot_size(c);
   const std::uint32_t before = k.bins[c].capacity;
   const std::uint32_t after = before == 0 ? first_capacity(slot) : std::min(2 * before, most_capacity(slot));
-  if (before != 0 && k.could_keep + (after - before) * slot > fast_cache::most_kept) return false;
-  return replace_array(k, c, after);
+  return (before == 0 || may_keep(k, (after - before) * slot)) && replace_array(k, c, after);
+}
+
+bool fast_heap::may_keep(const fast_cache& k, std::size_t more) const noexcept
+{
+  const std::size_t then = k.could_keep + more;
+  if (then <= fast_cache::most_kept) return true;
+  return then <= fast_cache::most_kept_by_few && in_arrays_.load(std::memory_order_relaxed) + more <= much_in_arrays;
 }
 
 bool fast_heap::replace_array(fast_cache& k, unsigned c, std::uint32_t capacity) noexcept
@@ -331,8 +337,9 @@ bool fast_heap::replace_array(fast_cache& k, unsigned c, std::uint32_t capacity)
     std::memcpy(fresh, b.base, count * sizeof(void*));
     metadata_free(b.base, b.capacity * sizeof(void*));
   }
-  k.could_keep += capacity * slot;
-  k.could_keep -= b.capacity * slot;
+  const std::size_t more = capacity * slot - b.capacity * slot;  // or less
+  k.could_keep += more;
+  in_arrays_.fetch_add(more, std::memory_order_relaxed);
   b.top = fresh + count;
   b.base = fresh;
   b.end = fresh + capacity;
@@ -353,7 +360,7 @@ void fast_heap::reset_cache(fast_cache& k) noexcept
 void fast_heap::lose_arrays(fast_cache& k) noexcept
 {
   k.bins = {};
-  k.could_keep = 0;
+  in_arrays_.fetch_sub(std::exchange(k.could_keep, 0), std::memory_order_relaxed);
   k.counts.settle_frees();
   reset_cache(k);
 }

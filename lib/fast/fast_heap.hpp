@@ -104,8 +104,8 @@ class fast_heap {
   static void reset_cache(fast_cache& k) noexcept;
   /// Of a thread that is lost in the child of a fork, and may have been in the middle of making an array larger: what it
   /// had is not used again, nor given back.
-  static void lose_arrays(fast_cache& k) noexcept;
-  /// The cache's arrays go; it must be empty, or its heap gone.
+  void lose_arrays(fast_cache& k) noexcept;
+  /// The arrays of a cache go whose heap is gone, or is about to.
   static void free_arrays(fast_cache& k) noexcept;
 
   [[nodiscard]] std::size_t held_bytes() const noexcept { return spans_.held_bytes(); }
@@ -131,9 +131,11 @@ class fast_heap {
   }
   static constexpr std::size_t much_free = std::size_t{8} << 20;
   static constexpr std::size_t most_for_owners = std::size_t{12} << 20;
+  static constexpr std::size_t much_in_arrays = std::size_t{16} << 20;
   [[nodiscard]] GPA_NOINLINE bool refill(fast_cache& k, unsigned c) noexcept;
   GPA_NOINLINE void make_room(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] bool grow_array(fast_cache& k, unsigned c) noexcept;
+  [[nodiscard]] bool may_keep(const fast_cache& k, std::size_t more) const noexcept;
   /// Of `capacity` slots; what is kept must fit. False: no memory for it.
   [[nodiscard]] bool replace_array(fast_cache& k, unsigned c, std::uint32_t capacity) noexcept;
   GPA_NOINLINE void shrink_idle_arrays(fast_cache& k, span*& emptied) noexcept;
@@ -180,6 +182,7 @@ class fast_heap {
   // Apart from what each refill reads. The first two change under the locks of classes: a fork finds them right.
   alignas(64) std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots that were handed out before
   std::atomic<std::size_t> for_owners_{0};                 // bytes of a slab for each owner of a class but the first
+  std::atomic<std::size_t> in_arrays_{0};                  // bytes of slots that all caches' arrays have room for
   std::array<std::atomic<std::uint64_t>, (class_count + 63) / 64> made_{};  // a bit for each class that had a slab
   std::atomic<bool> own_refused_{false};                   // there was no memory for a slab that somebody might have had
   std::atomic<bool> buried_{false};
