@@ -214,7 +214,7 @@ core::totals core::sum() noexcept
   t.live_bytes = static_cast<std::int64_t>(t.all_bytes - freed_bytes);
   t.unchecked_blocks = static_cast<std::int64_t>(unchecked_blocks);
   t.unchecked_bytes = static_cast<std::int64_t>(unchecked_bytes);
-  for (const cache_header* k = caches_; k != nullptr; k = k->next) {
+  for (const cache_header* k = caches_; k != nullptr && !crossed_.load(std::memory_order_relaxed); k = k->next) {
     t.peak_blocks = std::max(t.peak_blocks, k->peak_blocks.load(std::memory_order_relaxed));
     t.peak_bytes = std::max(t.peak_bytes, k->peak_bytes.load(std::memory_order_relaxed));
   }

@@ -163,6 +163,7 @@ class core final : public owner {
   void flush_caches() noexcept;
   void flush_orphans() noexcept;
   void list_lost_orphans() noexcept GPA_REQUIRES(lock_);
+  GPA_COLD void note_crossing() noexcept;
   [[nodiscard]] bool check_thread(const void* caller, void* p, std::size_t bytes, std::size_t alignment,
                                   std::string_view reason = {}) noexcept;
   [[nodiscard]] cache_header* make_cache() noexcept;
@@ -219,6 +220,7 @@ class core final : public owner {
   mutex lock_;
   cache_header* caches_ GPA_GUARDED_BY(lock_) = nullptr;
   cache_header* orphans_ GPA_GUARDED_BY(lock_) = nullptr;
+  std::atomic<bool> crossed_{false};         // thread_safe = false, and a call of another thread was carried out
   std::atomic<cache_header*> sole_{nullptr};  // thread_safe = false, without checks: every thread's
 
   supply supply_;

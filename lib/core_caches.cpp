@@ -93,7 +93,7 @@ cache_header* core::make_cache() noexcept
     checked->traced = checked->frames != 0;
     checked->frees_plain = checked->plain && !checked->exact_peak;
     checked->frees_traced = checked->traced && !checked->exact_peak;
-    if (checked->exact_peak) checked->sampled_last = ~std::uintptr_t{0};
+    if (checked->exact_peak) checked->slow_up_to = ~std::uintptr_t{0};
     checked->birth = birth_;
     checked->handle = &handle_;
   }
@@ -110,11 +110,11 @@ cache_header* core::make_cache() noexcept
   fast->partner = checked;
   fast->quick_below = fast_heap::quick_below;
   if (checked != nullptr) {
-    fast->sampled_last = std::max(sampled_range_end(), std::uintptr_t{1}) - 1;  // there may be none
+    fast->slow_up_to = std::max(sampled_range_end(), std::uintptr_t{1}) - 1;  // there may be none
     fast->dice = static_cast<std::uint32_t>(next_number() * 2654435761U) | 1U;
     fast->counts.set_due(first_sampling_gap(fast->dice, options_.checks.interval()));
   }
-  if (fast->exact_peak) fast->sampled_last = ~std::uintptr_t{0};
+  if (fast->exact_peak) fast->slow_up_to = ~std::uintptr_t{0};
   return fast;
 }
 
@@ -152,12 +152,13 @@ void core::add_orphan(cache_header& k) noexcept
 {
   if (dropped_ || k.orphan) return;
   k.orphan = true;
-  k.next_orphan = orphans_;
-  orphans_ = &k;
+  cache_header*& place = orphans_ == nullptr ? orphans_ : orphans_->next_orphan;  // the first one stays it
+  k.next_orphan = place;
+  place = &k;
 }
 
-// The first orphan stays as it is, with what the thread kept: where threads come one after the other, the next finds it
-// warm. Over a user's upstream all do: giving memory back would call the upstream, and locks are held.
+// The first orphan stays as it is, with what the thread kept: whoever comes next finds it warm. The others are emptied. Over
+// a user's upstream none is: giving memory back would call the upstream, and locks are held.
 void core::thread_ended(cache_header& k) noexcept
 {
   const mutex_guard guard(lock_);
@@ -167,7 +168,7 @@ void core::thread_ended(cache_header& k) noexcept
   if (limit_.is_set()) limit_.catch_up(k);
   const bool first = orphans_ == nullptr;
   if (!first && !k.checked && supply_.from_system() && life_.load(std::memory_order_relaxed) == life::alive)
-    fast_.flush(static_cast<fast_cache&>(k));
+    fast_.empty(static_cast<fast_cache&>(k));
   add_orphan(k);
 }
 

@@ -35,7 +35,8 @@ void close_slot_of(const judgement& j) noexcept
 
 bool core::is_plain() const noexcept
 {
-  return !watched_ && !limit_.is_set() && !profile_.has_value() && my_thread.ignoring == 0 && my_thread.tag == 0 &&
+  return !watched_ && !limit_.is_set() && !profile_.has_value() && !crossed_.load(std::memory_order_relaxed) &&
+         my_thread.ignoring == 0 && my_thread.tag == 0 &&
          life_.load(std::memory_order_relaxed) == life::alive;
 }
 
@@ -68,6 +69,7 @@ bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::siz
     if (owner_now != 0) publish_new_id();  // the owner before must notice
     return true;
   }
+  note_crossing();
   gpa::report r;
   r.kind = mistake::wrong_thread;
   r.resource = options_.name;
@@ -78,6 +80,16 @@ bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::siz
   r.here = gpa::stack_trace(capture(caller), this_thread_number());
   tell(r);
   return false;
+}
+
+// From now on a block may be counted where it was made and its free elsewhere: what each cache knows of the peak is no
+// more the peak of all, which every allocation looks at instead.
+void core::note_crossing() noexcept
+{
+  if (crossed_.load(std::memory_order_relaxed)) return;
+  heartbeat();
+  crossed_.store(true, std::memory_order_relaxed);
+  publish_new_id();
 }
 
 void core::log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept
@@ -171,7 +183,7 @@ void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const voi
   }
   if (my_thread.ignoring != 0) static_cast<void>(checked_.ignore(p));
   if (profile_.has_value() || my_thread.tag != 0) note_allocation(p, bytes);
-  if (limited || !right_thread) heartbeat();
+  if (limited || crossed_.load(std::memory_order_relaxed)) heartbeat();
   if (numbered_) numbers_.put(p, number);
   if (watched_) {
     tools_open(p, bytes);

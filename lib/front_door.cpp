@@ -96,7 +96,7 @@ static GPA_NOINLINE void deallocate_at_peak(std::pmr::memory_resource& object, v
 void deallocate_cached(std::pmr::memory_resource& object, void* p, std::size_t bytes, std::size_t alignment,
                        const void* caller, cache_header& k) noexcept
 {
-  if (!may_be_sampled(k, p)) [[likely]] {
+  if (!leaves_hot_path(k, p)) [[likely]] {
     if (alignment > 16) return deallocate_over_aligned(object, p, bytes, alignment, caller, k);
     if (fast_heap::deallocate_coarse(static_cast<fast_cache&>(k), p, bytes)) [[likely]] return;
   } else if (k.sole) {

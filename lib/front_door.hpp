@@ -90,7 +90,7 @@ template <class Caller>
                                                  std::size_t bytes, std::size_t alignment, Caller caller) noexcept
 {
   if (bytes < k.quick_below) [[likely]] {
-    if (!may_be_sampled(k, p)) [[likely]]
+    if (!leaves_hot_path(k, p)) [[likely]]
       if (fast_heap::deallocate_quick(static_cast<fast_cache&>(k), p, bytes, alignment)) [[likely]] return;
   } else if (k.frees_plain) {
     deallocate_plain(object, p, bytes, alignment, no_trace, static_cast<checked_cache&>(k));

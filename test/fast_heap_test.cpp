@@ -278,3 +278,21 @@ BOOST_FIXTURE_TEST_CASE(threads_that_free_each_other_s_blocks_leave_every_count_
   pages.trim();
   BOOST_TEST(pages.held_bytes() == 0u);
 }
+
+// By another rule: the smallest class whose slots are large enough, and multiples of the alignment.
+BOOST_AUTO_TEST_CASE(the_class_of_an_over_aligned_block_is_that_of_its_rounded_size)
+{
+  using namespace gpa::detail;
+  for (std::size_t alignment = 32; alignment <= small_alignment; alignment *= 2) {
+    for (std::size_t bytes = 0; bytes <= small_limit; ++bytes) {
+      const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+      BOOST_REQUIRE(over_aligned_class(bytes, alignment) == size_class(rounded));
+    }
+    for (const std::size_t bytes : {small_limit + 1, std::size_t{1} << 32, std::size_t{1} << 63, ~std::size_t{0} - 4'096,
+                                    ~std::size_t{0} - 31, ~std::size_t{0}})
+      BOOST_TEST(over_aligned_class(bytes, alignment) == 0u);
+  }
+  for (std::size_t alignment = 2 * small_alignment; alignment != 0; alignment *= 2)
+    for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{4'096}, small_limit, ~std::size_t{0}})
+      BOOST_TEST(over_aligned_class(bytes, alignment) == 0u);
+}

@@ -1,6 +1,7 @@
 // The most that was live: what stats() says of it, in each mode.
 #define BOOST_TEST_MODULE peak
 #include "support/modes.hpp"
+#include "support/witness.hpp"
 
 #include <gpa/resource.hpp>
 
@@ -154,5 +155,43 @@ BOOST_AUTO_TEST_CASE(a_resource_of_one_thread_at_a_time_knows_its_peak_whoever_h
     use(7, 64);
     BOOST_TEST(r.stats().peak_blocks == 7u);
     BOOST_TEST(r.stats().peak_bytes == 448u);
+  });
+}
+
+// A call of another thread is a mistake, told and carried out all the same: what it does counts.
+BOOST_AUTO_TEST_CASE(a_peak_stays_exact_where_another_thread_calls)
+{
+  in_every_mode([](const mode& m) {
+    if (m.options.thread_safe || m.options.checks.is_never()) return;
+    gpa::test::witness w;
+    gpa::resource r(w.listening(m.options));
+    const auto make = [&](std::size_t count) {
+      std::vector<void*> made(count);
+      for (void*& p : made) p = r.allocate(64);
+      return made;
+    };
+    const auto free = [&](const std::vector<void*>& all) {
+      for (void* const p : all) r.deallocate(p, 64);
+    };
+    const auto elsewhere = [](auto work) { std::thread(work).join(); };
+    std::vector<void*> blocks = make(100);
+    elsewhere([&] { free(blocks); });
+    BOOST_TEST(w.count() > 0u);
+    BOOST_TEST(r.stats().peak_blocks == 100u);
+    r.reset_peak();
+    BOOST_TEST(r.stats().peak_blocks == 0u);
+    free(make(10));
+    BOOST_TEST(r.stats().peak_blocks == 10u);
+    BOOST_TEST(r.stats().peak_bytes == 640u);
+    elsewhere([&] { free(make(150)); });
+    BOOST_TEST(r.stats().peak_blocks == 150u);
+    blocks = make(1);
+    elsewhere([&] {
+      const std::vector<void*> others = make(160);
+      blocks.insert(blocks.end(), others.begin(), others.end());
+    });
+    free(make(50));
+    BOOST_TEST(r.stats().peak_blocks == 211u);
+    free(blocks);
   });
 }

@@ -31,7 +31,7 @@
 namespace gpa::detail {
 
 /// What every cache begins with. Belongs to one thread at a time; the memory is the resource's. What hot paths look at
-/// stands in one line of the CPU's cache.
+/// stands in one line of the CPU's cache; frees that look at the peak leave them.
 struct cache_header {
   std::uint32_t frames = 0;        // call stacks: how deep
   std::uint16_t thread = 0;        // number of the thread it belongs to; 0 if nothing is checked
@@ -43,7 +43,7 @@ struct cache_header {
   bool exact_peak = false;         // one thread owns the resource: frees look at the peak, and leave the hot path for it
   std::uint32_t free_frames = 0;   // of a free's call stack; 0 or as `frames`
   std::size_t quick_below = 0;     // requests of fewer bytes take the fast heap's shortest path
-  std::uintptr_t sampled_last = 0;  // frees up to this address leave the hot path; picked blocks are all below it
+  std::uintptr_t slow_up_to = 0;   // frees up to this address leave the hot path: of picked blocks, or all
   tally counts;
   std::uint64_t birth = 0;         // of the resource
   std::pmr::memory_resource* handle = nullptr;  // the resource's late handle: for who has lost the object on the way
@@ -100,10 +100,10 @@ struct cache_header {
   }
 };
 
-/// False: the block is certainly of the fast heap.
-[[nodiscard]] inline bool may_be_sampled(const cache_header& k, const void* p) noexcept
+/// False, of a fast cache: the block is certainly no picked one, and nobody wants to look at the peak.
+[[nodiscard]] inline bool leaves_hot_path(const cache_header& k, const void* p) noexcept
 {
-  return reinterpret_cast<std::uintptr_t>(p) <= k.sampled_last;
+  return reinterpret_cast<std::uintptr_t>(p) <= k.slow_up_to;
 }
 
 struct way {

@@ -78,9 +78,9 @@ class checked_heap {
   checked_heap(const checked_heap&) = delete;
   checked_heap& operator=(const checked_heap&) = delete;
 
-  /// The shortest path, for blocks of a slab and a plain or traced cache: calls nothing, so that its caller needs no
-  /// frame. Null, or false, with nothing done: whatever is unusual is left to the functions below. `Slots` is one of the
-  /// kinds of slot_kinds.hpp, by the block's bytes.
+  /// The shortest path, for blocks of a slab: calls nothing, so that its caller needs no frame (but for over-aligned
+  /// blocks). Null, or false, with nothing done: whatever is unusual is left to the functions below. `Slots` is one of the
+  /// kinds of slot_kinds.hpp, by the block's alignment and bytes.
   template <class Slots>
   [[nodiscard]] static void* allocate_short(checked_cache& k, std::size_t bytes, std::size_t alignment,
                                             std::uint32_t trace) noexcept;

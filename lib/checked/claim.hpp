@@ -12,7 +12,7 @@
 //      claiming = nothing                    sole = nobody
 //
 // (*) and on the hot path what comes before that: whose slot it is, and whether its redzone is whole. Poison is written
-// afterwards, so a page that its user closed faults outside, unless that is where the redzone stands; but a tiny slot's
+// afterwards, so a page that its user closed faults outside, unless the redzone or its slack stands there; but a tiny slot's
 // before, as there is less to keep in registers then.
 //
 // The barrier falls before or after the owner's look at `sole`. Before: the owner sees that it is no longer alone.
@@ -41,7 +41,7 @@ void sharing_lock() noexcept;
 void sharing_unlock() noexcept;
 
 /// The owner's side: what `work` does, it does alone. Another thread may be waiting for its end: it takes no lock, calls
-/// nothing, and of user memory it reads the redzone of a live block, and writes at most the block it freed, if that is
+/// nothing, and of user memory it reads what is behind a live block, and writes at most the block it freed, if that is
 /// small. False with nothing done if the slab is not `k`'s alone, else what `work` returns. Any region will do: of another
 /// heap, or no slab at all, it is never a checked cache's alone.
 template <class Work>

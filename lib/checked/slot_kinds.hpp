@@ -271,10 +271,9 @@ struct over_aligned_slots {
   [[nodiscard]] static bool is_intact_behind(const std::byte* slot, std::size_t bytes, std::size_t size,
                                              poison_rule rule) noexcept
   {
-    if (!redzone_intact(slot, bytes, size)) [[unlikely]] return false;
-    if (size > fine_bytes) return coarse_slots<Moves>::is_intact_behind(slot, bytes, size, rule);
-    if (rule.sparse(size)) return behind_intact(slot, bytes, size, rule);
-    return size - bytes <= redzone_bytes || all_poison(slot + bytes + redzone_bytes, slot + size);
+    if (size > fine_bytes || rule.sparse(size)) return coarse_slots<Moves>::is_intact_behind(slot, bytes, size, rule);
+    return redzone_intact(slot, bytes, size) &&
+           (size - bytes <= redzone_bytes || all_poison(slot + bytes + redzone_bytes, slot + size));
   }
 };
 

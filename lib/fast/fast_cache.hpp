@@ -12,8 +12,9 @@
 //
 // An array starts with as many slots as fit 8 KiB (2 to 64). When it overflows and was refilled since it last did, it
 // doubles, up to 512 KiB of slots, while all arrays of the cache together are for less than 4 MiB, or for less than 8
-// while those of all threads are for less than 16: a thread that frees what others allocate keeps little. When it may not, arrays that nobody missed anything of become smaller by half: what
-// a program does changes, and its next part has other sizes.
+// while those of all threads are for less than 16: a thread that frees what others allocate keeps little. When it may not,
+// arrays that were neither full nor empty for a while become smaller by half: what a program does changes, and its next
+// part has other sizes.
 //
 // Large blocks of up to 256 KiB are kept as well, 512 KiB together: freed and allocated again they cost no lock and no
 // write to the page map. When they would be more, all go back to the span cache.
@@ -40,7 +41,7 @@ struct alignas(32) fast_bin {  // a size that needs no multiplication
   void** end = nullptr;
   std::uint32_t capacity = 0;  // end - base, but while much memory lies free in slabs
   bool refilled = false;       // since it last overflowed: this thread allocates what it frees
-  bool scarce = false;         // it was refilled, or overflowed, since arrays were last made smaller
+  bool scarce = false;         // it was refilled, or was full, since arrays were last made smaller
   bool has_its_own = false;    // a slab was made for it since its thread began
 
   [[nodiscard]] std::uint32_t room() const noexcept { return static_cast<std::uint32_t>(end - base); }

@@ -246,10 +246,15 @@ bool fast_heap::much_is_free() const noexcept
 void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
 {
   fast_bin& b = k.bins[c];
+  b.scarce = true;
   if (k.has_risen()) owner_.heartbeat();
   spans_.shed_idle();
-  const bool much = much_is_free();
-  if (much && !k.frugal) flush(k);
+  bool much = much_is_free();
+  if (much && !k.frugal) {
+    flush(k);
+    delete_empty_slabs();
+    much = much_is_free();
+  }
   k.frugal = much;
   if (b.base != nullptr && much) {
     put_all(b);
@@ -262,12 +267,11 @@ void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
   }
   const bool refilled = b.refilled || b.base == nullptr;
   b.refilled = false;
-  b.scarce = true;
   const bool wanted = refilled && b.capacity < most_capacity(slot_size(c));
   if (wanted && grow_array(k, c)) return;
   span* emptied = nullptr;
   put_oldest(b, b.count() - b.count() / 2, emptied);  // what was freed last is used next
-  if (wanted && ++k.refused == fast_cache::most_refused) shrink_idle_arrays(k, emptied);
+  if (wanted && ++k.refused == fast_cache::most_refused) shrink_balanced_arrays(k, emptied);
   delete_slabs(emptied);  // the upstream is called, and may use the resource
 }
 
@@ -282,14 +286,14 @@ void fast_heap::put_oldest(fast_bin& b, std::uint32_t count, span*& emptied) noe
   b.top -= count;
 }
 
-void fast_heap::shrink_idle_arrays(fast_cache& k, span*& emptied) noexcept
+void fast_heap::shrink_balanced_arrays(fast_cache& k, span*& emptied) noexcept
 {
   k.refused = 0;
   for (unsigned c = 1; c != class_count; ++c) {
     fast_bin& b = k.bins[c];
-    const bool idle = !std::exchange(b.scarce, false);
+    const bool balanced = !std::exchange(b.scarce, false);
     const std::uint32_t half = b.capacity / 2;
-    if (!idle || half < first_capacity(slot_size(c))) continue;
+    if (!balanced || half < first_capacity(slot_size(c))) continue;
     if (b.count() > half) put_oldest(b, b.count() - half, emptied);
     (void)replace_array(k, c, half);
   }
@@ -311,6 +315,13 @@ void fast_heap::flush(fast_cache& k) noexcept
   put_all_large(k);
 }
 
+void fast_heap::empty(fast_cache& k) noexcept
+{
+  flush(k);
+  in_arrays_.fetch_sub(static_cast<std::ptrdiff_t>(k.could_keep), std::memory_order_relaxed);
+  free_arrays(k);
+}
+
 bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
 {
   const std::size_t slot = slot_size(c);
@@ -323,7 +334,8 @@ bool fast_heap::may_keep(const fast_cache& k, std::size_t more) const noexcept
 {
   const std::size_t then = k.could_keep + more;
   if (then <= fast_cache::most_kept) return true;
-  return then <= fast_cache::most_kept_by_few && in_arrays_.load(std::memory_order_relaxed) + more <= much_in_arrays;
+  return then <= fast_cache::most_kept_by_few &&
+         in_arrays_.load(std::memory_order_relaxed) + static_cast<std::ptrdiff_t>(more) <= much_in_arrays;
 }
 
 bool fast_heap::replace_array(fast_cache& k, unsigned c, std::uint32_t capacity) noexcept
@@ -339,7 +351,7 @@ bool fast_heap::replace_array(fast_cache& k, unsigned c, std::uint32_t capacity)
   }
   const std::size_t more = capacity * slot - b.capacity * slot;  // or less
   k.could_keep += more;
-  in_arrays_.fetch_add(more, std::memory_order_relaxed);
+  in_arrays_.fetch_add(static_cast<std::ptrdiff_t>(more), std::memory_order_relaxed);
   b.top = fresh + count;
   b.base = fresh;
   b.end = fresh + capacity;
@@ -360,7 +372,7 @@ void fast_heap::reset_cache(fast_cache& k) noexcept
 void fast_heap::lose_arrays(fast_cache& k) noexcept
 {
   k.bins = {};
-  in_arrays_.fetch_sub(std::exchange(k.could_keep, 0), std::memory_order_relaxed);
+  in_arrays_.fetch_sub(static_cast<std::ptrdiff_t>(std::exchange(k.could_keep, 0)), std::memory_order_relaxed);
   k.counts.settle_frees();
   reset_cache(k);
 }

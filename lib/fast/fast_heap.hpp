@@ -67,7 +67,7 @@ class fast_heap {
   /// Huge pages from this segment on: 15 MiB are held by then, and rounding up to 2 MiB costs an eighth of it at most.
   static constexpr std::size_t least_huge = std::size_t{16} << 20;
 
-  /// Requests below this are for the two functions that follow, of caches whose `quick_below` says so.
+  /// Requests below this are for the two functions that follow.
   static constexpr std::size_t quick_below = 1025;
   /// Calls nothing, so its caller needs no frame. Null, or false, with nothing done: left to the functions below.
   [[nodiscard]] static void* allocate_quick(fast_cache& k, std::size_t& bytes, std::size_t alignment) noexcept;
@@ -91,6 +91,8 @@ class fast_heap {
 
   /// Its thread has ended: fewer slots may lie free from now on.
   void leave(fast_cache& k) noexcept;
+  /// As flush(), and its arrays go.
+  void empty(fast_cache& k) noexcept;
   /// What the cache keeps goes to the slabs.
   void flush(fast_cache& k) noexcept;
   /// Gives back what is free, whole pages within slabs too. What caches keep is not free.
@@ -102,8 +104,8 @@ class fast_heap {
   /// Gives everything back; caches must be reset by their owner.
   void release() noexcept;
   static void reset_cache(fast_cache& k) noexcept;
-  /// Of a thread that is lost in the child of a fork, and may have been in the middle of making an array larger: what it
-  /// had is not used again, nor given back.
+  /// Of a thread that is lost in the child of a fork, and may have been in the middle of replacing an array: what it had is
+  /// not used again, nor given back.
   void lose_arrays(fast_cache& k) noexcept;
   /// The arrays of a cache go whose heap is gone, or is about to.
   static void free_arrays(fast_cache& k) noexcept;
@@ -131,14 +133,14 @@ class fast_heap {
   }
   static constexpr std::size_t much_free = std::size_t{8} << 20;
   static constexpr std::size_t most_for_owners = std::size_t{12} << 20;
-  static constexpr std::size_t much_in_arrays = std::size_t{16} << 20;
+  static constexpr std::ptrdiff_t much_in_arrays = std::ptrdiff_t{16} << 20;
   [[nodiscard]] GPA_NOINLINE bool refill(fast_cache& k, unsigned c) noexcept;
   GPA_NOINLINE void make_room(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] bool grow_array(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] bool may_keep(const fast_cache& k, std::size_t more) const noexcept;
   /// Of `capacity` slots; what is kept must fit. False: no memory for it.
   [[nodiscard]] bool replace_array(fast_cache& k, unsigned c, std::uint32_t capacity) noexcept;
-  GPA_NOINLINE void shrink_idle_arrays(fast_cache& k, span*& emptied) noexcept;
+  GPA_NOINLINE void shrink_balanced_arrays(fast_cache& k, span*& emptied) noexcept;
   void put_oldest(fast_bin& b, std::uint32_t count, span*& emptied) noexcept;
   [[nodiscard]] std::uint32_t take_slots(fast_cache& k, unsigned c, void** end, std::uint32_t wanted,
                                          bool from_others) noexcept;
@@ -155,6 +157,7 @@ class fast_heap {
                                         std::size_t count, span*& emptied) noexcept GPA_REQUIRES(all.lock);
   GPA_NOINLINE void remove_emptied(class_slabs& all, span& s, span*& emptied) noexcept GPA_REQUIRES(all.lock);
   void put_all(fast_bin& b) noexcept;
+  GPA_NOINLINE void delete_empty_slabs() noexcept;
   [[nodiscard]] void* take_large(fast_cache& k, std::size_t bytes, std::size_t alignment) noexcept;
   void put_large(fast_cache& k, void* p) noexcept;
   void put_all_large(fast_cache& k) noexcept;
@@ -179,10 +182,11 @@ class fast_heap {
   span_cache spans_;
   supply& supply_;
   const std::span<class_slabs> classes_;
-  // Apart from what each refill reads. The first two change under the locks of classes: a fork finds them right.
+  // Apart from what each refill reads. The first two change under the locks of classes: a fork finds them right. The third
+  // a fork may find a little off.
   alignas(64) std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots that were handed out before
   std::atomic<std::size_t> for_owners_{0};                 // bytes of a slab for each owner of a class but the first
-  std::atomic<std::size_t> in_arrays_{0};                  // bytes of slots that all caches' arrays have room for
+  std::atomic<std::ptrdiff_t> in_arrays_{0};               // bytes of slots that all caches' arrays have room for
   std::array<std::atomic<std::uint64_t>, (class_count + 63) / 64> made_{};  // a bit for each class that had a slab
   std::atomic<bool> own_refused_{false};                   // there was no memory for a slab that somebody might have had
   std::atomic<bool> buried_{false};

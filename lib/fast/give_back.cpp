@@ -149,11 +149,11 @@ void fast_heap::class_slabs::lower_cursor(span& s, std::uint32_t word) noexcept
   s.cursor = word;
 }
 
-// The slab has free slots only. The only one of its class that has any stays.
+// The slab has free slots only. The only one of its class that has any stays, while little lies free.
 void fast_heap::remove_emptied(class_slabs& all, span& s, span*& emptied) noexcept
 {
   const bool only_one = all.with_free == &s && s.next == nullptr;
-  if (only_one && !buried_.load(std::memory_order_relaxed)) return;
+  if (only_one && !buried_.load(std::memory_order_relaxed) && !much_is_free()) return;
   all.remove(s);
   // The caller takes off what all its slots would be.
   free_in_slabs_.fetch_add(std::size_t{s.untouched_slots()} * s.slot_bytes, std::memory_order_relaxed);

@@ -28,6 +28,14 @@ bool is_free(const span& s, std::size_t index) noexcept
   return (s.free_bits[index / 64] >> index % 64 & 1) != 0;
 }
 
+// Of a slab with a block.
+std::uint32_t end_of_used(const span& s) noexcept
+{
+  std::uint32_t end = s.touched;
+  while (is_free(s, end - 1)) --end;
+  return end;
+}
+
 // Drops the pages of a slab that only free slots lie on.
 void discard_around_used(const span& s) noexcept
 {
@@ -109,6 +117,22 @@ void fast_heap::for_each_made(Visit&& visit) noexcept
       visit(classes_[w * 64 + static_cast<std::size_t>(std::countr_zero(bits))]);
 }
 
+// What stayed because it was the only one of its class.
+void fast_heap::delete_empty_slabs() noexcept
+{
+  span* emptied = nullptr;
+  for_each_made([&](class_slabs& all) {
+    const mutex_guard guard(all.lock);
+    span* const s = all.with_free;
+    if (s == nullptr || s->used != 0 || s->next != nullptr) return;
+    all.remove(*s);
+    free_in_slabs_.fetch_sub(std::size_t{s->touched} * s->slot_bytes, std::memory_order_relaxed);
+    s->next = emptied;
+    emptied = s;
+  });
+  delete_slabs(emptied);
+}
+
 void fast_heap::trim() noexcept
 {
   span* emptied = nullptr;
@@ -119,7 +143,11 @@ void fast_heap::trim() noexcept
       span& one = *s;
       s = s->next;
       if (one.used != 0) {
-        if (supply_.from_system()) discard_around_used(one);
+        if (!supply_.from_system()) continue;
+        discard_around_used(one);
+        const std::uint32_t end = end_of_used(one);
+        removed += std::size_t{one.touched - end} * one.slot_bytes;
+        one.touched = end;
         continue;
       }
       all.remove(one);

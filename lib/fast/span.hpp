@@ -30,7 +30,7 @@ struct span : region {
   std::uint32_t slot_count = 0;
   std::uint32_t used = 0;    // slots that are not free
   std::uint32_t cursor = 0;  // no free bit before this word; `none_free`: in no word at all
-  std::uint32_t touched = 0; // slots from here on were never handed out: their pages are not there yet
+  std::uint32_t touched = 0; // slots from here on were never handed out: their pages are not there, but for what was before
 
   bool free = false;
   bool kept = false;        // of a large block: freed, and kept by a thread

@@ -11,16 +11,11 @@
 #include "base/mutex.hpp"
 #include "os/page_tally.hpp"
 #include "os/pages.hpp"
+#include "os/piece_size.hpp"
 
 namespace gpa::detail {
 
 namespace {
-
-constexpr std::size_t smallest_piece = 64;
-constexpr std::size_t largest_piece = std::size_t{1} << 20;
-// Between two powers of two below a page, three quarters of the larger one.
-constexpr std::size_t smallest_between = 192;
-constexpr std::size_t piece_sizes = 2 * (log2_down(largest_piece) - log2_down(smallest_piece)) + 1;
 
 // The first arena serves programs that need little; being smaller than a huge page it can never become one.
 constexpr std::size_t first_arena = std::size_t{1} << 20;
@@ -37,9 +32,10 @@ struct returned_piece {
 };
 static_assert(sizeof(returned_piece) <= smallest_piece);
 
-/// Returned pieces of a page and more keep their pages up to here. Then those of other sizes go first: what was returned
-/// now is wanted again sooner than what a program's last part left.
+/// Returned pieces of a page and more keep their pages up to here. Then those of other sizes go first, a few at a time: what
+/// was returned now is wanted again sooner than what a program's last part left.
 constexpr std::size_t most_kept = std::size_t{4} << 20;
+constexpr unsigned most_emptied = 8;
 
 /// Addresses of returned pieces of one size whose pages went back: they are zero.
 struct emptied_pieces {
@@ -69,34 +65,7 @@ struct pieces {
 };
 constinit pieces all;
 
-std::size_t piece_size(std::size_t bytes) noexcept
-{
-  if (bytes <= smallest_piece) return smallest_piece;
-  const std::size_t power = std::bit_ceil(bytes);
-  const std::size_t between = power / 4 * 3;
-  return bytes <= between && between >= smallest_between && power <= page_size ? between : power;
-}
-
-// As aligned as the size: 4 KiB at most, and 64 bytes at least.
-std::size_t piece_alignment(std::size_t size) noexcept
-{
-  return size < page_size ? size & (~size + 1) : page_size;
-}
-
-// Of a size from smallest_piece on.
-std::size_t index_of(std::size_t size) noexcept
-{
-  const std::size_t power = log2_down(size);
-  return 2 * (power - log2_down(smallest_piece)) + (size != std::size_t{1} << power ? 1 : 0);
-}
-
-std::size_t size_at(std::size_t index) noexcept
-{
-  const std::size_t power = smallest_piece << index / 2;
-  return power + (index % 2) * power / 2;
-}
-
-returned_piece*& list_of(std::size_t size) noexcept GPA_REQUIRES(all.lock) { return all.returned[index_of(size)]; }
+returned_piece*& list_of(std::size_t size) noexcept GPA_REQUIRES(all.lock) { return all.returned[piece_index(size)]; }
 
 void put(void* p, std::size_t size, std::size_t used) noexcept GPA_REQUIRES(all.lock)
 {
@@ -149,7 +118,7 @@ std::byte* carve_pages(std::size_t size) noexcept GPA_REQUIRES(all.lock)
 
 void* take_emptied(std::size_t size) noexcept GPA_REQUIRES(all.lock)
 {
-  emptied_pieces*& head = all.emptied[index_of(size)];
+  emptied_pieces*& head = all.emptied[piece_index(size)];
   if (head == nullptr) return nullptr;
   void* const p = head->places[--head->count];
   if (head->count == 0) put(std::exchange(head, head->next), page_size, page_size);
@@ -176,12 +145,24 @@ void* carve(std::size_t size) noexcept GPA_REQUIRES(all.lock)
   return p;
 }
 
+/// To remember others by. Returned ones first: a page would be carved each time that a size has its first one again.
+void* page_for_emptied() noexcept GPA_REQUIRES(all.lock)
+{
+  returned_piece*& list = list_of(page_size);
+  if (list == nullptr) {
+    void* const emptied = take_emptied(page_size);
+    return emptied != nullptr ? emptied : carve(page_size);
+  }
+  all.kept -= page_size;
+  return std::exchange(list, list->next);
+}
+
 /// False: no memory to remember it by.
 bool put_emptied(void* p, std::size_t size) noexcept GPA_REQUIRES(all.lock)
 {
-  emptied_pieces*& head = all.emptied[index_of(size)];
+  emptied_pieces*& head = all.emptied[piece_index(size)];
   if (head == nullptr || head->count == emptied_pieces::capacity) {
-    void* const place = carve(page_size);
+    void* const place = page_for_emptied();
     if (place == nullptr) return false;
     head = ::new (place) emptied_pieces{head, 0, {}};
   }
@@ -241,7 +222,7 @@ void unmap_own(void* p, std::size_t bytes) noexcept
 std::size_t count_small_pieces() noexcept GPA_REQUIRES(all.lock)
 {
   std::size_t count = 0;
-  for (std::size_t i = 0; i != index_of(page_size); ++i)
+  for (std::size_t i = 0; i != piece_index(page_size); ++i)
     for (const returned_piece* piece = all.returned[i]; piece != nullptr; piece = piece->next) ++count;
   return count;
 }
@@ -249,9 +230,9 @@ std::size_t count_small_pieces() noexcept GPA_REQUIRES(all.lock)
 /// Small pieces leave their lists where they are all that stands on a page. The table says which pages these are.
 void take_whole_pages(page_tally& table) noexcept GPA_REQUIRES(all.lock)
 {
-  const std::size_t sizes = index_of(page_size);
+  const std::size_t sizes = piece_index(page_size);
   for (std::size_t i = 0; i != sizes; ++i)
-    for (returned_piece* piece = all.returned[i]; piece != nullptr; piece = piece->next) table.of(piece).bytes += size_at(i);
+    for (returned_piece* piece = all.returned[i]; piece != nullptr; piece = piece->next) table.of(piece).bytes += piece_size_at(i);
   for (std::size_t i = 0; i != sizes; ++i) {
     for (returned_piece** link = &all.returned[i]; *link != nullptr;) {
       if (table.of(*link).bytes == page_size) {
@@ -263,21 +244,21 @@ void take_whole_pages(page_tally& table) noexcept GPA_REQUIRES(all.lock)
   }
 }
 
-/// Pieces of other sizes leave their lists until one of `size` may be kept. Of each, `used` is its size.
+/// Pieces of other sizes leave their lists, until one of `size` may be kept or they are a few. Of each, `used` is its size.
 returned_piece* take_others(std::size_t size) noexcept GPA_REQUIRES(all.lock)
 {
   returned_piece* taken = nullptr;
+  unsigned count = 0;
   for (std::size_t sizes = 0; sizes != piece_sizes; ++sizes) {
-    while (all.kept + size > most_kept) {
-      const std::size_t other = size_at(all.emptied_last);
-      returned_piece*& list = all.returned[all.emptied_last];
-      if (list == nullptr || other == size || other < page_size) break;
+    const std::size_t other = piece_size_at(all.emptied_last);
+    returned_piece*& list = all.returned[all.emptied_last];
+    while (list != nullptr && other != size && other >= page_size) {
+      if (all.kept + size <= most_kept || count++ == most_emptied) return taken;
       returned_piece* const piece = std::exchange(list, list->next);
       all.kept -= other;
       *piece = {taken, other};
       taken = piece;
     }
-    if (all.kept + size <= most_kept) break;
     all.emptied_last = (all.emptied_last + 1) % piece_sizes;
   }
   return taken;
@@ -338,7 +319,7 @@ void metadata_free(void* p, std::size_t bytes, std::size_t touched) noexcept
   {
     const mutex_guard guard(all.lock);
     if (size >= page_size) {
-      others = take_others(size);
+      if (all.kept + size > most_kept) others = take_others(size);
       kept = all.kept + size <= most_kept;
     }
     if (kept) put(p, size, touched);

@@ -9,7 +9,8 @@
 // metadata_trim(), small ones where they fill a page. The price is at most half a piece of waste, and until then the small
 // pieces that the peak once needed.
 //
-// Thread-safe: one lock, held for a list operation. metadata_lock() exists for fork.
+// Thread-safe: one lock, held for a few list operations, and never for a system call but that of a new arena. metadata_lock()
+// exists for fork.
 #pragma once
 
 #include <cstddef>
