@@ -19,7 +19,6 @@
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "support/child.hpp"
-#include "support/resident.hpp"
 
 namespace {
 
