@@ -107,7 +107,7 @@ struct options {
   /// 15 360th of the whole at least, so no more blocks than that are promised to wait. By default half of the L2 cache,
   /// at most 256 KiB, of all of the thread's resources that have the default together. Blocks above 32 KiB have a
   /// quarantine of their own: of addresses; or where protect_large says so of these bytes, counted in multiples of 64
-  /// KiB, 192 at least.
+  /// KiB, 192 at least. Over an upstream of yours, which would have to lend them, those as large as all of it have none.
   std::size_t quarantine_bytes = default_quarantine;
   /// Frames of the call stacks kept for each allocation and each free; 0 = none; at most 64.
   std::size_t stack_frames = 32;

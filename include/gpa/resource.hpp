@@ -105,7 +105,7 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   static void operator delete(void* p, const std::nothrow_t& nothrow) noexcept;
   static void operator delete(void* /*p*/, void* /*place*/) noexcept {}
 
-  /// The options in effect, every default decided. Never throws. O(1). Thread-safe.
+  /// The options in effect, every default decided; the limit is memory_limit()'s to tell. Never throws. O(1). Thread-safe.
   [[nodiscard]] const gpa::options& options() const noexcept;
 
   /// Where user memory comes from; never null. Never throws. O(1). Thread-safe.
@@ -168,8 +168,9 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// does, and reports what was written to. The quarantine of the calling thread ends, and of threads that have ended.
   /// What they kept without checks goes back as well. Until then free memory of up to 32 MiB, or a quarter of what is
   /// held where that is more, stays for the next allocations; with checks, pages on which a block is in quarantine stay
-  /// too. That of a burst that came again within a second stays until something is freed after a second without it: an
-  /// idle process keeps it. Memory that waits for resources to come goes back, too. Never throws. O(held bytes),
+  /// too, and over an upstream of yours what checked blocks were in. That of a burst that came again within a second stays
+  /// until a second without it is over and something is freed that the thread's cache has no place for: an idle process
+  /// keeps it. Memory that waits for resources to come goes back, too. Never throws. O(held bytes),
   /// without checks O(pages). Thread-safe.
   void trim() noexcept;
 

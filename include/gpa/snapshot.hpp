@@ -58,7 +58,8 @@ struct site {
   std::size_t temporary = 0;         ///< blocks freed by the thread that allocated them before it allocated another
   std::uint64_t lifetime_sum = 0;    ///< microseconds that freed blocks lived, added up
   std::size_t peak_blocks = 0;       ///< live when the site held `peak_bytes`
-  std::size_t at_peak_bytes = 0;     ///< live when the resource was at its peak: over all sites, they add up to it
+  std::size_t at_peak_bytes = 0;     ///< live when the resource was at its peak: over all sites, they add up to it, but
+                                     ///< for what other threads just allocated or freed then
   std::size_t at_peak_blocks = 0;    ///< their number
 
   /// Of freed blocks, in microseconds; 0 without any.

@@ -10,7 +10,7 @@
 // when there is no room for another as large as one that waits, pages go back to the system: one call (large_ranges.cpp).
 //
 // The kernel allows 65 530 mappings. What is closed is one mapping with its closed neighbours, so it is live blocks
-// that cost some, not freed ones (large_ranges.cpp). Past a quarter of that many a freed block stays accessible and reads
+// that cost some, not freed ones (large_ranges.cpp). Past an eighth of that many a freed block stays accessible and reads
 // as zeros; that is said once.
 //
 // With protect_large::never, and with automatic where moving a page takes microseconds (os/page_cost.hpp), a freed

@@ -24,7 +24,9 @@ constexpr std::size_t largest_reserve = std::size_t{4} << 30;
 // Linux on x86 takes up to 33 pages out of the CPU's address tables one by one, 150 ns each, and more of them all at
 // once: moving 32 pages takes 9 microseconds, 48 take 3. The addresses cost nothing.
 constexpr std::size_t least_range = 3 * granule_size;
-constexpr std::uint32_t most_closed = 65530 / 4;  // mappings, of those the kernel allows
+// Each that is closed may cost four of the 65 530 mappings that the kernel allows: it parts open neighbours, and its pages,
+// moved to the next block, part others. So half of them stay the program's, and the open ranges' own.
+constexpr std::uint32_t most_closed = 65530 / 8;
 
 // Of this process: accessible ranges among reserved addresses, inaccessible ones there, and inaccessible ones elsewhere.
 constinit std::atomic<std::uint32_t> open_ranges{0};
