@@ -116,14 +116,14 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(coarse_slots_too, Moves, every_moves)
   }
 }
 
-// Every size up to 1 KiB; above, what ends and begins a class, and what the alignment adds to. Poisoned whole, larger ones
+// Sizes of all kinds, and what the alignment adds to them. Poisoned whole, larger ones
 // are left to the general path.
 BOOST_AUTO_TEST_CASE_TEMPLATE(over_aligned_slots_too, Moves, every_moves)
 {
   if (!runs_here<Moves>()) return;
   using slots = over_aligned_slots<Moves>;
   for (std::size_t alignment = 32; alignment <= small_alignment; alignment *= 2) {
-    for (std::size_t bytes = 0; bytes <= small_limit; bytes += bytes < fine_bytes ? 7 : 487) {
+    for (std::size_t bytes = 0; bytes <= small_limit; bytes += bytes < fine_bytes ? 23 : 2'503) {
       const std::size_t size = slots::size_for(bytes, alignment);
       BOOST_REQUIRE(size % alignment == 0);
       compare<slots>(bytes, poison_rule(), 0, alignment);
