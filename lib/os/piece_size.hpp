@@ -11,7 +11,6 @@ namespace gpa::detail {
 
 inline constexpr std::size_t smallest_piece = 64;
 inline constexpr std::size_t largest_piece = std::size_t{1} << 20;
-// Between two powers of two below a page, three quarters of the larger one.
 inline constexpr std::size_t smallest_between = 192;
 inline constexpr std::size_t piece_sizes = 2 * (log2_down(largest_piece) - log2_down(smallest_piece)) + 1;
 
