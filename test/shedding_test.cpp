@@ -136,6 +136,23 @@ BOOST_FIXTURE_TEST_CASE(of_small_blocks_freed_in_random_order_hardly_more_stays_
   BOOST_TEST(w.count() == 100u);
 }
 
+// However large it is: the last looks come when so little is live that its pages are few.
+BOOST_FIXTURE_TEST_CASE(after_bursts_of_any_length_hardly_more_stays_than_rests, fixture)
+{
+  constexpr std::size_t quarantine = 65'536;
+  for (const std::size_t bytes : {std::size_t{24}, std::size_t{48}, std::size_t{100}}) {
+    for (const std::size_t total : {20 * mega, 35 * mega, 60 * mega}) {
+      gpa::resource small(w.listening({.checks = gpa::checks::always(), .quarantine_bytes = quarantine, .stack_frames = 0}));
+      std::vector<void*> blocks(total / bytes);
+      for (void*& p : blocks) p = small.allocate(bytes, 8);
+      std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
+      for (void* const p : blocks) small.deallocate(p, bytes, 8);
+      const std::size_t resting = quarantine / bytes * 4096;  // a page each
+      BOOST_TEST(small.stats().held_bytes <= 13 * mega + resting, bytes << " B, " << total / mega << " MiB");
+    }
+  }
+}
+
 // Of a huge page nothing is dropped for the sake of pages that nobody came to: it would be none any more.
 BOOST_FIXTURE_TEST_CASE(a_slab_loses_no_page_while_only_untouched_ones_could_go, fixture)
 {

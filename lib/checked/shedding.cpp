@@ -10,7 +10,8 @@
 //
 // Of blocks freed in random order the last few keep most pages, each its own. So while more than max(a quarter of what is
 // used, 12 MiB) is held beyond it, pages that nobody touched yet counted too, slabs of which little is used are thinned
-// each time what is live has fallen to a quarter, and looks come as much closer: down to 16 KiB.
+// each time what is live has fallen to a quarter. The next look comes halfway to there, 16 KiB on at least: a burst must
+// not be over between two looks.
 //
 // What is needed again within a second is tolerated (blocks/tolerance.hpp). While verify() or a leak scan reads, nothing
 // is dropped, and nobody waits for it.
@@ -120,12 +121,10 @@ bool checked_heap::is_at_ebb(checked_cache& k, std::size_t waiting) noexcept
   const bool many = idle_pages > tolerance_.added_to(std::max(taken / 4, kept_at_ebb));
   const std::size_t before = live_before_ebb_.load(std::memory_order_relaxed);
   if (!many || live > before) live_before_ebb_.store(live, std::memory_order_relaxed);
-  if (!many || live >= before / 4) {
-    k.look_after = many ? std::min(k.look_after * 2, usual_gap) : usual_gap;
-    return false;
-  }
-  k.look_after = std::clamp<std::uint64_t>(live - live / 8, least_gap, usual_gap);
-  return true;
+  const bool ebb = many && live < before / 4;
+  const std::size_t next_ebb = (ebb || live > before ? live : before) / 4;
+  k.look_after = many ? std::clamp<std::uint64_t>((live - next_ebb) / 2, least_gap, usual_gap) : usual_gap;
+  return ebb;
 }
 
 void checked_heap::thin(unsigned, slab& s, bool untouched_too) noexcept
