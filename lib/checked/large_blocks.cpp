@@ -60,8 +60,9 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   if (!encodable_large(bytes, alignment)) return nullptr;
   const std::size_t range = range_size(bytes);
   const std::size_t range_alignment = std::max(alignment, granule_size);
-  if (large_block* const b = take_waiting(range, range_alignment); b != nullptr)
-    return hand_out_again(*b, bytes, alignment, trace, thread);
+  for (const auto take : {&large_blocks::take_waiting, &large_blocks::take_old})
+    if (large_block* const b = (this->*take)(range, range_alignment); b != nullptr)
+      return hand_out_again(*b, bytes, alignment, trace, thread);
   void* const place = metadata_allocate(sizeof(large_block));
   if (place == nullptr) return nullptr;
   auto& b = *new (place) large_block;

@@ -18,9 +18,12 @@ namespace {
 
 // Of closed ones: how many addresses are kept.
 constexpr std::size_t most_freed = 65536;
+constexpr std::size_t most_freed_where_many_are_open = 16 * most_freed;
 constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;
 constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
 constexpr std::size_t most_forgotten_at_once = 64;
+constexpr unsigned most_forgotten_a_time = 8;  // of these at once: a free adds one, but the limit may have fallen
+constexpr unsigned most_looked_at = 64;
 
 // Of those that stay accessible.
 constexpr std::size_t largest_filled = std::size_t{8} << 20;
@@ -99,6 +102,30 @@ large_block* large_blocks::take_waiting(std::size_t bytes, std::size_t alignment
   return nullptr;
 }
 
+// Where many ranges are open, one that is forgotten would part two of them for good. So more freed ones are kept,
+// and what is old is used again, by a block that needs as much or a little less; of the oldest, others rest on.
+large_block* large_blocks::take_old(std::size_t bytes, std::size_t alignment) noexcept
+{
+  if (!are_many_open() || alignment != granule_size || quarantine_bytes_ == static_cast<std::size_t>(-1)) return nullptr;
+  large_block* old = nullptr;
+  {
+    const mutex_guard guard(lock_);
+    for (unsigned looked_at = 0; freed_.count > most_freed && looked_at != most_looked_at; ++looked_at) {
+      large_block& b = *freed_.last;
+      leave_freed(b);
+      if (b.entered && b.merges && b.bytes >= bytes && b.bytes <= bytes + bytes / 4) {
+        old = &b;
+        break;
+      }
+      keep_freed(b);
+    }
+  }
+  if (old == nullptr || reopen(*old)) return old;
+  const mutex_guard guard(lock_);
+  keep_freed(*old);
+  return nullptr;
+}
+
 bool large_blocks::is_written(const large_block& b) const noexcept
 {
   return b.filled && !poison_.stands(b.base, large_bytes(b.word.load(std::memory_order_relaxed)), b.bytes);
@@ -118,7 +145,8 @@ void large_blocks::limit_quarantine() noexcept
   while (fills_.load(std::memory_order_relaxed) && protect_oldest(quarantine_bytes_ + most_waiting_bytes)) {
   }
   const std::size_t most_bytes = supply_.in_sampled_range() ? most_freed_sampled : most_freed_bytes;
-  while (forget_oldest(kept::freed, most_freed, most_bytes)) {
+  const std::size_t most_blocks = are_many_open() ? most_freed_where_many_are_open : most_freed;
+  for (unsigned i = 0; i != most_forgotten_a_time && forget_oldest(kept::freed, most_blocks, most_bytes); ++i) {
   }
 }
 

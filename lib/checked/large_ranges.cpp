@@ -27,6 +27,9 @@ constexpr std::size_t least_range = 3 * granule_size;
 // Each that is closed may cost four of the 65 530 mappings that the kernel allows: it parts open neighbours, and its pages,
 // moved to the next block, part others. So half of them stay the program's, and the open ranges' own.
 constexpr std::uint32_t most_closed = 65530 / 8;
+// With more ranges than this pages move no more, as what they moved into is a mapping of its own; and nothing is unmapped
+// alone that would part two of them.
+constexpr std::uint32_t many_open = 65530 / 8;
 
 // Of this process: accessible ranges among reserved addresses, inaccessible ones there, and inaccessible ones elsewhere.
 constinit std::atomic<std::uint32_t> open_ranges{0};
@@ -52,6 +55,8 @@ void note_closed(large_block& b) noexcept
 }
 
 }  // namespace
+
+bool large_blocks::are_many_open() noexcept { return open_ranges.load(std::memory_order_relaxed) > many_open; }
 
 void large_blocks::note_gone(const large_block& b) noexcept
 {
@@ -125,10 +130,24 @@ void large_blocks::close(large_block& b, bool keeps_pages) noexcept
     }
     return;
   }
-  if ((keeps_pages && move_out(b)) || close_pages(b.base, b.bytes))
+  if ((keeps_pages && !are_many_open() && move_out(b)) || close_pages(b.base, b.bytes))
     note_closed(b);
   else
     discard_pages(b.base, b.bytes);
+}
+
+// The other way: what was closed, or is zeros, has no page and is accessible. False when refused.
+bool large_blocks::reopen(large_block& b) noexcept
+{
+  if (b.closed && !open_pages(b.base, b.bytes)) return false;
+  b.touched = false;
+  if (b.closed) {
+    note_gone(b);
+    b.closed = false;
+    if (b.merges) add(open_ranges);
+  }
+  held_.fetch_add(b.bytes, std::memory_order_relaxed);
+  return true;
 }
 
 // ---- spares ----
