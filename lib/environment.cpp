@@ -204,13 +204,14 @@ const key* find_key(std::string_view name) noexcept
   return found == keys.end() ? nullptr : found;
 }
 
-// The key that was meant: at most half of what was written may be wrong.
+// The key that was meant: it begins so, or at most half of what was written is wrong.
 const key* nearest_key(std::string_view name) noexcept
 {
-  const auto* const nearest = std::min_element(keys.begin(), keys.end(), [&](const key& a, const key& b) {
-    return spelling_distance(name, a.name) < spelling_distance(name, b.name);
-  });
-  return spelling_distance(name, nearest->name) * 2 <= name.size() ? nearest : nullptr;
+  const auto distance = [name](const key& k) {
+    return name.size() > 3 && k.name.starts_with(name) ? 0 : spelling_distance(name, k.name);
+  };
+  const auto* const nearest = std::ranges::min_element(keys, {}, distance);
+  return distance(*nearest) * 2 <= name.size() ? nearest : nullptr;
 }
 
 void append_help(text& out, const std::array<std::string_view, keys.size()>& now)

@@ -329,6 +329,7 @@ BOOST_AUTO_TEST_CASE(a_wrong_key_is_one_warning_with_the_nearest_name_and_the_re
   BOOST_TEST(o.out == "yes");
   BOOST_TEST(o.status == 0);
   BOOST_TEST(under("colour=never", work).says("did you mean \"color\"?"));
+  BOOST_TEST(under("quarantine=1MiB", work).says("did you mean \"quarantine_bytes\"?"));
   BOOST_TEST(under("detect_odr_violation=1", work).err ==
              "gpa: warning: GPA_OPTIONS has no key \"detect_odr_violation\"; GPA_OPTIONS=help=1 lists them\n");
 }
