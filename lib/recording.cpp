@@ -130,7 +130,8 @@ void recording::put(std::uint64_t number) noexcept
 
 void recording::flush() noexcept
 {
-  for (std::size_t done = 0; done != filled_;) {
+  // Where the file was given up there is no descriptor any more, and what went wrong first is known.
+  for (std::size_t done = 0; descriptor_ != -1 && done != filled_;) {
     const ::ssize_t taken = ::write(descriptor_, &buffer_[done], filled_ - done);
     if (taken > 0) {
       done += static_cast<std::size_t>(taken);

@@ -287,6 +287,23 @@ BOOST_AUTO_TEST_CASE(a_full_disk_ends_the_recording_and_close_says_so)
   BOOST_CHECK_NO_THROW(r.close());
 }
 
+// Wherever in it the buffer is full: at the last numbers, too.
+BOOST_AUTO_TEST_CASE(of_a_full_disk_close_names_what_went_wrong_first)
+{
+  std::size_t told = 0;
+  for (int pairs = 32'200; pairs != 32'300; ++pairs) {
+    gpa::recorder r("/dev/full", std::pmr::new_delete_resource());
+    for (int i = 0; i != pairs; ++i) r.deallocate(r.allocate(1, 1), 1, 1);
+    try {
+      r.close();
+    } catch (const std::system_error& e) {
+      BOOST_TEST(e.code().value() == ENOSPC);
+      ++told;
+    }
+  }
+  BOOST_TEST(told == 100u);
+}
+
 BOOST_AUTO_TEST_CASE(the_reader_names_what_is_wrong_with_a_file)
 {
   BOOST_TEST(contains(complaint(), "cannot read the recording " + file));

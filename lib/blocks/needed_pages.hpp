@@ -4,6 +4,7 @@
 #include "base/size_class.hpp"
 #include "os/pages.hpp"
 
+#include <algorithm>
 #include <bitset>
 #include <cstddef>
 
@@ -31,11 +32,12 @@ class needed_pages {
     return ((index + 1) * slot - 1) / page_size;
   }
 
-  /// Drops the others of a slab, neighbours by one call. Returns the bytes dropped.
+  /// Drops the others of a slab, neighbours by one call. Returns the bytes dropped. What lies behind the largest slab is
+  /// no slot's, and stays: for want of memory for its header a span may not have been cut to measure.
   std::size_t drop_others(std::byte* base, std::size_t bytes) const noexcept
   {
     std::size_t dropped = 0;
-    const std::size_t pages = bytes / page_size;
+    const std::size_t pages = std::min(bytes / page_size, pages_.size());
     for (std::size_t page = 0; page < pages; ++page) {
       const std::size_t begin = page;
       while (page != pages && !pages_.test(page)) ++page;

@@ -100,8 +100,9 @@ std::byte* take_sampled_range(std::size_t bytes, std::size_t alignment) noexcept
 
 void give_back_sampled_range(std::byte* p, std::size_t bytes) noexcept
 {
-  // The addresses stay ours. If the system has too many mappings to close them, the memory goes all the same.
-  if (!close_pages(p, bytes)) discard_pages(p, bytes);
+  // The addresses stay ours. If the system has too many mappings to close them, the memory goes all the same, unless it
+  // had too many to open them.
+  if (!close_pages(p, bytes) && is_readable(p, 1)) discard_pages(p, bytes);
   const mutex_guard guard(all.lock);
   mark(static_cast<std::size_t>(p - all.start) / granule_size, bytes / granule_size, false);
 }

@@ -216,16 +216,19 @@ void checked_heap::bury() noexcept
 
 bool checked_heap::free_buried(const judgement& right, std::uint32_t trace, std::uint16_t thread) noexcept
 {
-  if (right.large != nullptr) return large_.free_buried(*right.large, right.word);
+  if (right.large != nullptr) return large_.free_buried(*right.large, right.block, right.word);
   if (right.small == nullptr) return false;
-  std::uint64_t expected = right.word;
-  if (!right.small->word.compare_exchange_strong(
-          expected, make_word(with_state(tag_of(right.word), slot_state::poisoned), trace), std::memory_order_acq_rel))
-    return false;
-  right.small->free_thread.store(thread, std::memory_order_relaxed);
   slab& s = *right.in_slab;
   {
     const mutex_guard guard(slabs_lock_);
+    // Since it was judged its last block may have been freed, and the slab's header and records be anybody's.
+    const region_head head = head_of(s);
+    if (head.holder != &owner_ || head.kind != region_kind::checked_slab || s.live_slots == 0) return false;
+    std::uint64_t expected = right.word;
+    if (!right.small->word.compare_exchange_strong(
+            expected, make_word(with_state(tag_of(right.word), slot_state::poisoned), trace), std::memory_order_acq_rel))
+      return false;
+    right.small->free_thread.store(thread, std::memory_order_relaxed);
     if (--s.live_slots != 0) return true;
     slab** link = &slabs_;
     while (*link != &s) link = &(*link)->next;

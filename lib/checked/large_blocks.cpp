@@ -70,7 +70,7 @@ void* large_blocks::allocate(std::size_t bytes, std::size_t alignment, std::uint
   b.bytes = range;
   b.kind = region_kind::checked_large;
   b.range_alignment = range_alignment;
-  if (!take_range(b) && !(end_quarantine() && take_range(b))) {
+  if (!take_range(b) && !(could_make_room(range) && end_quarantine() && take_range(b))) {
     delete_record(b);
     return nullptr;
   }
@@ -114,18 +114,26 @@ void* large_blocks::hand_out(large_block& b, std::size_t bytes, std::size_t alig
   return base;
 }
 
-bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread,
+// A record goes after it left the page map under the lock; what it is used for then begins with other words.
+GPA_NO_SANITIZE bool large_blocks::is_block_at(const void* p, const large_block& b) const noexcept
+{
+  const region_head head = head_of(b);
+  return head.holder == &owner_ && head.kind == region_kind::checked_large && head.base == p && b.entered;
+}
+
+bool large_blocks::free(large_block& b, const void* p, std::uint64_t word, std::uint32_t trace, std::uint16_t thread,
                         tally& counts) noexcept
 {
-  std::uint64_t expected = word;
-  if (!b.word.compare_exchange_strong(expected, large_with_state(word, slot_state::freed), std::memory_order_acq_rel))
-    return false;
-  b.free_trace.store(trace, std::memory_order_relaxed);
-  b.free_thread.store(thread, std::memory_order_relaxed);
   {
     const mutex_guard guard(lock_);  // verify() reads live blocks under it
+    std::uint64_t expected = word;
+    if (!is_block_at(p, b) || !b.word.compare_exchange_strong(expected, large_with_state(word, slot_state::freed),
+                                                              std::memory_order_acq_rel))
+      return false;
     live_.remove(b);
   }
+  b.free_trace.store(trace, std::memory_order_relaxed);
+  b.free_thread.store(thread, std::memory_order_relaxed);
   const std::size_t bytes = large_bytes(word);
   const bool damaged = !is_told(word) && !redzone_intact(b.base, bytes, b.bytes);
   gpa::report r;
@@ -149,22 +157,20 @@ bool large_blocks::free(large_block& b, std::uint64_t word, std::uint32_t trace,
   return true;
 }
 
-bool large_blocks::fits(const large_block& b, std::uint64_t word, std::size_t bytes) const noexcept
-{
-  return bytes < b.bytes && redzone_intact(b.base, large_bytes(word), b.bytes);
-}
-
-bool large_blocks::resize(large_block& b, std::uint64_t word, std::size_t new_bytes) noexcept
+large_blocks::resized large_blocks::resize(large_block& b, const void* p, std::uint64_t word,
+                                           std::size_t new_bytes) noexcept
 {
   const mutex_guard guard(lock_);  // against verify(), which would see the new size before its redzone
+  if (!is_block_at(p, b) || b.word.load(std::memory_order_acquire) != word) return resized::judge_again;
+  if (new_bytes >= b.bytes || !redzone_intact(b.base, large_bytes(word), b.bytes)) return resized::no;
   std::uint64_t expected = word;
-  const std::uint64_t resized = encode_large(large_state(word), new_bytes, large_alignment(word));
-  if (!b.word.compare_exchange_strong(expected, resized, std::memory_order_acq_rel)) return false;
+  const std::uint64_t smaller = encode_large(large_state(word), new_bytes, large_alignment(word));
+  if (!b.word.compare_exchange_strong(expected, smaller, std::memory_order_acq_rel)) return resized::judge_again;
   tools_open(b.base, std::min(new_bytes + redzone_bytes, b.bytes));
   for (std::size_t i = new_bytes; i != std::min(new_bytes + redzone_bytes, b.bytes); ++i)
     b.base[i] = std::byte{redzone_byte};
   tools_close(b.base + new_bytes, b.bytes - new_bytes);
-  return true;
+  return resized::yes;
 }
 
 }  // namespace gpa::detail

@@ -73,14 +73,13 @@ class large_blocks {
   /// Null when refused, nothing changed.
   [[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment, std::uint32_t trace,
                                std::uint16_t thread) noexcept;
-  /// Claims the block, whose word was judged right as `word`. False: it changed meanwhile.
-  [[nodiscard]] bool free(large_block& b, std::uint64_t word, std::uint32_t trace, std::uint16_t thread,
+  /// Claims the block at `p`, whose word was judged right as `word`. False: it changed meanwhile, or is gone.
+  [[nodiscard]] bool free(large_block& b, const void* p, std::uint64_t word, std::uint32_t trace, std::uint16_t thread,
                           tally& counts) noexcept;
-
-  /// Whether the block can be called that large where it stands; no, when its redzone was written to, which the free
-  /// must still see.
-  [[nodiscard]] bool fits(const large_block& b, std::uint64_t word, std::size_t bytes) const noexcept;
-  [[nodiscard]] bool resize(large_block& b, std::uint64_t word, std::size_t new_bytes) noexcept;
+  enum class resized : std::uint8_t { yes, no, judge_again };
+  /// Calls it that large where it stands. No, where it has no room, or its redzone was written to, which the free must
+  /// still see.
+  [[nodiscard]] resized resize(large_block& b, const void* p, std::uint64_t word, std::size_t new_bytes) noexcept;
 
   [[nodiscard]] std::size_t verify(const inspection& why) noexcept;
   /// All live blocks as owners of nothing.
@@ -104,7 +103,7 @@ class large_blocks {
   void trim() noexcept;
   /// Gives back everything that is not live; over a user's upstream, everything.
   void bury() noexcept;
-  [[nodiscard]] bool free_buried(large_block& b, std::uint64_t word) noexcept;
+  [[nodiscard]] bool free_buried(large_block& b, const void* p, std::uint64_t word) noexcept;
   void release() noexcept;
 
   [[nodiscard]] std::size_t held_bytes() const noexcept { return held_.load(std::memory_order_relaxed); }
@@ -114,6 +113,9 @@ class large_blocks {
   void become_child() noexcept;
 
  private:
+  /// Whether the record, which was found with no lock held, is still that of this resource's block at `p`: since then the
+  /// block may have been freed and forgotten, and the record be anybody's.
+  [[nodiscard]] bool is_block_at(const void* p, const large_block& b) const noexcept GPA_REQUIRES(lock_);
   /// The live block that starts at `base`, or null.
   [[nodiscard]] large_block* live_at(const std::byte* base) const noexcept GPA_REQUIRES(lock_);
   struct block_list {
@@ -133,6 +135,7 @@ class large_blocks {
   static constexpr std::size_t most_spares = 64;
 
   [[nodiscard]] std::size_t range_size(std::size_t bytes) const noexcept;
+  [[nodiscard]] bool could_make_room(std::size_t bytes) const noexcept;
   /// Sets the base of `b`. False when refused, nothing changed.
   [[nodiscard]] bool take_range(large_block& b) noexcept;
   /// The other way, of a range that no list knows.

@@ -150,6 +150,13 @@ void large_blocks::limit_quarantine() noexcept
   }
 }
 
+// Else it would be in vain: a request that no machine could meet costs no freed block its record.
+bool large_blocks::could_make_room(std::size_t bytes) const noexcept
+{
+  const mutex_guard guard(lock_);
+  return bytes <= freed_.bytes + filled_.bytes + spare_bytes_;
+}
+
 bool large_blocks::end_quarantine() noexcept
 {
   if (quarantine_bytes_ == static_cast<std::size_t>(-1)) return false;

@@ -161,12 +161,13 @@ std::size_t large_blocks::copy_live(const std::byte* base, std::size_t offset, s
   return bytes;
 }
 
-bool large_blocks::free_buried(large_block& b, std::uint64_t word) noexcept
+bool large_blocks::free_buried(large_block& b, const void* p, std::uint64_t word) noexcept
 {
-  if (!b.word.compare_exchange_strong(word, large_with_state(word, slot_state::freed), std::memory_order_acq_rel))
-    return false;
   {
     const mutex_guard guard(lock_);
+    if (!is_block_at(p, b) ||
+        !b.word.compare_exchange_strong(word, large_with_state(word, slot_state::freed), std::memory_order_acq_rel))
+      return false;
     live_.remove(b);
     leave_map(b);
   }

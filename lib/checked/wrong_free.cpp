@@ -22,7 +22,7 @@ bool checked_heap::deallocate_slow(checked_cache& k, void* p, std::size_t bytes,
       return false;
     }
     if (j.large != nullptr) {
-      if (!large_.free(*j.large, j.word, trace, k.thread, k.counts)) continue;  // lost a race: judge again
+      if (!large_.free(*j.large, p, j.word, trace, k.thread, k.counts)) continue;  // lost a race: judge again
       return true;
     }
     if (j.small == nullptr) return false;  // fast memory of a sampling resource: not this heap's
@@ -68,8 +68,9 @@ bool checked_heap::try_resize(checked_cache& k, void* p, std::size_t old_bytes, 
     }
     if (new_bytes == old_bytes) return true;
     if (j.large != nullptr) {
-      if (!large_.fits(*j.large, j.word, new_bytes)) return false;
-      if (!large_.resize(*j.large, j.word, new_bytes)) continue;
+      const auto done = large_.resize(*j.large, p, j.word, new_bytes);
+      if (done == large_blocks::resized::judge_again) continue;
+      if (done == large_blocks::resized::no) return false;
     } else {
       if (j.small == nullptr || new_bytes >= j.in_slab->slot_bytes || new_bytes > small_limit) return false;
       const mutex_guard guard(damage_lock_);  // against verify(), which would see the new size before its redzone
