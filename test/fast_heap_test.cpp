@@ -3,6 +3,8 @@
 #include "fast/fast_heap.hpp"
 
 #include "base/tools.hpp"
+#include "blocks/needed_pages.hpp"
+#include "os/pages.hpp"
 
 #include "support/fast_heaps.hpp"
 #include "support/resident.hpp"
@@ -295,4 +297,22 @@ BOOST_AUTO_TEST_CASE(the_class_of_an_over_aligned_block_is_that_of_its_rounded_s
   for (std::size_t alignment = 2 * small_alignment; alignment != 0; alignment *= 2)
     for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{4'096}, small_limit, ~std::size_t{0}})
       BOOST_TEST(over_aligned_class(bytes, alignment) == 0u);
+}
+
+// Where there was no memory for the header of its rest, a span was not cut to the measure of its slab.
+BOOST_AUTO_TEST_CASE(behind_the_largest_slab_no_page_is_asked_about_and_none_dropped)
+{
+  using namespace gpa::detail;
+  constexpr std::size_t slab = std::size_t{512} << 10;
+  constexpr std::size_t span = slab + 9 * granule_size;
+  auto* const p = static_cast<std::byte*>(map_pages(span));
+  BOOST_TEST_REQUIRE(p != nullptr);
+  std::memset(p, 0x41, span);
+  needed_pages needed;
+  needed.need_slot(1, 15'360);
+  BOOST_TEST(needed.drop_others(p, span) == slab - needed.count() * page_size);
+  BOOST_TEST(static_cast<int>(p[0]) == 0);
+  BOOST_TEST(static_cast<int>(p[15'360]) == 0x41);
+  BOOST_TEST(static_cast<int>(p[slab]) == 0x41);
+  unmap_pages(p, span);
 }

@@ -261,51 +261,6 @@ BOOST_AUTO_TEST_CASE(a_garbage_request_ends_no_quarantine)
   }
 }
 
-// Then there was no memory for the header of a rest, and a slab got more than it asked for.
-BOOST_AUTO_TEST_CASE(trim_copes_with_what_a_shortage_left_behind)
-{
-#if GPA_TEST_ASAN
-  gpa::test::not_run_here("ASan needs addresses of its own");
-  return;
-#endif
-  const auto address_space = [] {
-    std::size_t pages = 0;
-    if (std::FILE* const file = std::fopen("/proc/self/statm", "r"); file != nullptr) {
-      if (std::fscanf(file, "%zu", &pages) != 1) pages = 0;
-      std::fclose(file);
-    }
-    return pages * 4096;
-  };
-  for (const std::size_t mib : {24U, 28U, 32U, 36U}) {
-    BOOST_TEST(gpa::test::true_in_child([&] {
-      gpa::resource r({.checks = gpa::checks::never()});
-      std::vector<void*> small;
-      std::vector<void*> larger;
-      small.reserve(1U << 23);
-      larger.reserve(1U << 16);
-      for (std::size_t bytes = 1'024; bytes <= 32'000; bytes += bytes / 8) {
-        std::vector<void*> some;
-        for (int i = 0; i != 60; ++i) some.push_back(r.allocate(bytes, 8));
-        for (void* const p : some) r.deallocate(p, bytes, 8);
-      }
-      for (std::size_t i = 0; i != (mib << 20) / 16; ++i) small.push_back(r.allocate(16, 8));
-      rlimit limit{address_space(), RLIM_INFINITY};
-      if (limit.rlim_cur == 0 || ::setrlimit(RLIMIT_AS, &limit) != 0) return false;
-      while (void* const p = r.try_allocate(16, 8)) small.push_back(p);
-      while (void* const p = r.try_allocate(32'000, 8)) larger.push_back(p);
-      for (void* const p : small) r.deallocate(p, 16, 8);
-      while (void* const p = r.try_allocate(32'000, 8)) larger.push_back(p);
-      limit.rlim_cur = RLIM_INFINITY;
-      if (::setrlimit(RLIMIT_AS, &limit) != 0) return false;
-      for (std::size_t i = 0; i != larger.size(); ++i)
-        if (i % 3 != 0) r.deallocate(larger[i], 32'000, 8);
-      r.trim();
-      for (std::size_t i = 0; i < larger.size(); i += 3) r.deallocate(larger[i], 32'000, 8);
-      return r.deinit() == gpa::check::ok;
-    }), mib << " MiB");
-  }
-}
-
 // A misaligned answer of an upstream goes back, with the numbers it was asked for with, and is a refusal.
 BOOST_AUTO_TEST_CASE(an_upstream_that_misaligns_causes_bad_alloc_and_gets_its_memory_back)
 {
