@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE asan
 #include <gpa/resource.hpp>
 
+#include "support/not_run.hpp"
 #include "support/outcome.hpp"
 #include "support/upstreams.hpp"
 
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <cstring>
 #include <memory_resource>
+#include <string>
 #include <vector>
 
 #if defined(__has_feature)
@@ -24,6 +26,7 @@ namespace {
 
 using gpa::test::outcome;
 using gpa::test::outcome_of;
+using gpa::test::outcome_of_program;
 
 struct kind {
   const char* name;
@@ -153,6 +156,25 @@ BOOST_AUTO_TEST_CASE(a_stray_access_stops_at_the_instruction)
       BOOST_TEST(behind.says("use-after-poison"));
     }
   });
+}
+
+BOOST_AUTO_TEST_CASE(leak_sanitizer_finds_what_blocks_hold_and_misses_what_freed_ones_did)
+{
+  const auto run = [](const char* what, const std::string& of) {
+    return outcome_of_program(
+        {"env", "ASAN_OPTIONS=detect_leaks=1", gpa::test::beside_this("programs/under_tools"), what, of});
+  };
+  if (run("held", "checked").says("LeakSanitizer has encountered a fatal error"))
+    return gpa::test::not_run_here("LeakSanitizer may not look at its process here");
+  for (const char* const of : {"checked", "fast", "sampled", "upstream", "large", "huge", "aligned"}) {
+    const outcome holds = run("holds", of);
+    const outcome held = run("held", of);
+    BOOST_TEST_CONTEXT(of << '\n' << holds << held)
+    {
+      BOOST_TEST(!holds.says("LeakSanitizer"));
+      BOOST_TEST(held.says("LeakSanitizer: detected memory leaks"));
+    }
+  }
 }
 
 #else

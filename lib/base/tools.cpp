@@ -111,6 +111,8 @@ GPA_COLD void unhush() noexcept
 }
 
 }  // namespace tools_slow
+bool leaks_are_looked_for() noexcept { return __lsan_register_root_region != nullptr; }
+
 void tools_add_root(const void* p, std::size_t bytes) noexcept
 {
   if (__lsan_register_root_region != nullptr) __lsan_register_root_region(p, bytes);

@@ -116,7 +116,9 @@ class tools_quiet {
   tools_quiet& operator=(const tools_quiet&) = delete;
 };
 
-/// LeakSanitizer looks for pointers in memory that it knows, and ours it does not: what such a range points at is no leak.
+/// Whether LeakSanitizer will.
+[[nodiscard]] bool leaks_are_looked_for() noexcept;
+/// It looks for pointers in memory that it knows, and ours it does not: what such a range points at is no leak.
 void tools_add_root(const void* p, std::size_t bytes) noexcept;
 void tools_forget_root(const void* p, std::size_t bytes) noexcept;
 

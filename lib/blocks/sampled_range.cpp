@@ -2,6 +2,7 @@
 
 #include "base/bits.hpp"
 #include "base/mutex.hpp"
+#include "os/leak_roots.hpp"
 #include "os/pages.hpp"
 
 #include <algorithm>
@@ -38,6 +39,7 @@ bool have_range() noexcept GPA_REQUIRES(all.lock)
     unmap_pages(used, most_bytes / granule_size / 8);
     return false;
   }
+  show_leak_sanitizer(start, bytes);
   all.start = static_cast<std::byte*>(start);
   all.granules = bytes / granule_size;
   all.used = used;

@@ -3,6 +3,7 @@
 #include "base/bits.hpp"
 #include "base/tools.hpp"
 #include "blocks/sampled_range.hpp"
+#include "os/leak_roots.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
 
@@ -24,8 +25,10 @@ supply::taken supply::take_told(std::size_t bytes, std::size_t alignment) noexce
 
 std::byte* supply::reserve(std::size_t bytes) noexcept
 {
-  return sampled_ ? take_sampled_range(bytes, granule_size)
-                  : static_cast<std::byte*>(reserve_pages(bytes, granule_size));
+  if (sampled_) return take_sampled_range(bytes, granule_size);
+  void* const p = reserve_pages(bytes, granule_size);
+  show_leak_sanitizer(p, bytes);
+  return static_cast<std::byte*>(p);
 }
 
 void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept
@@ -100,7 +103,11 @@ void supply::give_back_to_system(std::byte* p, std::size_t bytes) noexcept
 supply::taken supply::take_from_system(std::size_t bytes, std::size_t alignment) noexcept
 {
   if (sampled_) return {.p = take_from_range(bytes, alignment)};
-  if (alignment > granule_size) return {.p = static_cast<std::byte*>(map_pages(bytes, alignment))};
+  if (alignment > granule_size) {
+    void* const p = map_pages(bytes, alignment);
+    show_leak_sanitizer(p, bytes);
+    return {.p = static_cast<std::byte*>(p)};
+  }
   const mutex_guard guard(lock_);
   if (static_cast<std::size_t>(segment_end_ - segment_) < bytes && new_segment(bytes) == nullptr) return {};
   std::byte* const p = segment_;
@@ -129,6 +136,7 @@ std::byte* supply::new_segment(std::size_t bytes) noexcept
     fresh = static_cast<std::byte*>(map_pages(wanted, granule_size));
   }
   if (fresh == nullptr) return nullptr;
+  show_leak_sanitizer(fresh, wanted);
   give_up_rest();
   segment_ = fresh;
   segment_end_ = segment_ + wanted;

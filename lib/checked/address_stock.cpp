@@ -1,6 +1,7 @@
 #include "checked/address_stock.hpp"
 
 #include "base/bits.hpp"
+#include "os/leak_roots.hpp"
 #include "os/pages.hpp"
 
 #include <algorithm>
@@ -18,6 +19,7 @@ std::byte* address_stock::take(std::size_t bytes) noexcept
   if (static_cast<std::size_t>(end_ - next_) < bytes) {
     auto* const fresh = static_cast<std::byte*>(reserve_pages(next_reserve_));
     if (fresh == nullptr) return nullptr;
+    show_leak_sanitizer(fresh, next_reserve_);
     for (std::size_t swept = 0; swept != areas_counted; swept += areas_swept) sweep();
     release();
     next_ = fresh;

@@ -161,6 +161,7 @@ bool large_blocks::move_out(large_block& b) noexcept
   const bool moved = merges && next != nullptr && move_pages(b.base, next, b.bytes);
   if (!moved && next != nullptr) supply_.give_back(next, b.bytes, granule_size);
   if (moved) {
+    tools_close(next, b.bytes);  // what the block held is there now
     add(open_ranges);
     held_.fetch_add(b.bytes, std::memory_order_relaxed);
   }

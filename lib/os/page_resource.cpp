@@ -5,6 +5,7 @@
 #include <new>
 
 #include "base/bits.hpp"
+#include "os/leak_roots.hpp"
 #include "os/pages.hpp"
 
 namespace gpa {
@@ -20,6 +21,7 @@ class os_pages final : public std::pmr::memory_resource {
       throw std::bad_alloc();
     void* const p = detail::map_pages(size_of(bytes), alignment < unit ? unit : alignment);
     if (p == nullptr) throw std::bad_alloc();
+    detail::show_leak_sanitizer(p, size_of(bytes));
     return p;
   }
 

@@ -1,4 +1,4 @@
-// What Valgrind is to see of gpa's blocks: valgrind_test runs it there.
+// What Valgrind, and LeakSanitizer, are to see of gpa's blocks: valgrind_test and asan_test run it there.
 //
 //   under_tools clean                     many kinds of use, no mistake
 //   under_tools read-freed  KIND          reads a freed block
@@ -6,7 +6,10 @@
 //   under_tools read-unset  KIND          decides on a byte nobody wrote
 //   under_tools leak        KIND          forgets a block
 //   under_tools looked-for  KIND          has gpa look for leaks among blocks that nobody wrote
-// KIND is checked, fast, upstream, large.
+//   under_tools holds       KIND          ends with strings of new's that only blocks of gpa's hold
+//   under_tools held        KIND          the same, and frees those blocks, so that nobody holds them
+// KIND is checked, fast, sampled, upstream (new_delete, or for `holds` and `held` page_resource()), large, huge, aligned.
+#include <gpa/default_resource.hpp>
 #include <gpa/resource.hpp>
 
 #include <cstdio>
@@ -16,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -67,6 +71,30 @@ int clean()
   return 0;
 }
 
+// A block that holds another one, and that one strings: neither a local variable nor new's own memory holds any.
+int hold(std::string_view kind, bool lets_go)
+{
+  gpa::options o{.checks = kind == "fast" ? gpa::checks::never() : gpa::checks::always()};
+  if (kind == "sampled") o.checks = gpa::checks::one_in(2);
+  static std::pmr::polymorphic_allocator<> of_first = gpa::process_resource();
+  auto& r = *of_first.new_object<gpa::resource>(o, kind == "upstream" ? gpa::page_resource() : nullptr);
+  const std::size_t bytes = kind == "large" ? 100'000 : kind == "huge" ? std::size_t{20} << 20 : 400;
+  const std::size_t alignment = kind == "aligned" ? std::size_t{256} << 10 : 16;
+  static void** first = nullptr;
+  first = static_cast<void**>(r.allocate(bytes, alignment));
+  std::memset(static_cast<void*>(first), 0, bytes);
+  for (int i = 0; i != 20; ++i) {
+    auto** const second = static_cast<void**>(r.allocate(bytes, alignment));
+    std::memset(static_cast<void*>(second), 0, bytes);
+    second[20] = new std::string(1'000, 'x');
+    first[i] = second;
+  }
+  if (!lets_go) return 0;
+  for (int i = 0; i != 20; ++i) r.deallocate(std::exchange(first[i], nullptr), bytes, alignment);
+  r.deallocate(std::exchange(first, nullptr), bytes, alignment);
+  return 0;
+}
+
 }  // namespace
 
 int main(int count, char** words)
@@ -75,6 +103,7 @@ int main(int count, char** words)
   const std::string_view kind = count > 2 ? words[2] : "";
   if (what == "clean") return clean();
   if (kind.empty()) return 2;
+  if (what == "holds" || what == "held") return hold(kind, what == "held");
 
   gpa::resource r({.checks = kind == "fast" ? gpa::checks::never() : gpa::checks::always()},
                   kind == "upstream" ? std::pmr::new_delete_resource() : nullptr);
