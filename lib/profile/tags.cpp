@@ -1,5 +1,6 @@
 #include "profile/tags.hpp"
 
+#include "base/tools.hpp"
 #include "os/metadata.hpp"
 
 #include <array>
@@ -48,8 +49,10 @@ std::uint16_t tag_number(std::string_view name) noexcept
     if (seen == nullptr) {
       if (ours == nullptr) ours = kept(name);
       if (ours == nullptr) return other_tags;
+      tools_release(&place);  // TSan sees memcpy() and memcmp() in a library that it knows nothing else of
       if (place.compare_exchange_strong(seen, ours, std::memory_order_acq_rel)) return number;
     }
+    tools_acquired(&place);
     if (seen->view() == name) {
       drop(ours);
       return number;
@@ -63,7 +66,9 @@ std::string_view tag_name(std::uint16_t number) noexcept
 {
   if (number == 0) return {};
   const kept_name* const k = number > most_tags ? nullptr : names[number - 1].load(std::memory_order_acquire);
-  return k == nullptr ? "other tags" : k->view();
+  if (k == nullptr) return "other tags";
+  tools_acquired(&names[number - 1]);
+  return k->view();
 }
 
 }  // namespace gpa::detail

@@ -150,7 +150,9 @@ class search {
     if (!one && stacks.load(std::memory_order_relaxed) >= long_stack_slots) return false;
     id_ = take_words(frames_.size(), one ? arena_words : long_stack_words);
     if (id_ == 0) return false;
-    std::copy(frames_.begin(), frames_.end(), reinterpret_cast<std::uintptr_t*>(arena_ + id_ + 1));
+    // One by one: a call of memmove() TSan would see in a library that it knows nothing else of, and no order with others.
+    for (std::size_t i = 0; i != frames_.size(); ++i)
+      std::atomic_ref(arena_[id_ + 1 + i]).store(frames_[i], std::memory_order_relaxed);
     // Release of its own: a number may travel through a record without any ordering.
     std::atomic_ref(arena_[id_]).store(header(id_, frames_.size(), tag_), std::memory_order_release);
     return true;

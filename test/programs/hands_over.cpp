@@ -1,12 +1,15 @@
 // Two threads hand memory to each other through a resource, and in no other way that ThreadSanitizer could see: hands_over
-// [race]. Compiled with ThreadSanitizer, linked with a libgpa that is not. See test/thread_sanitizer_test.sh.
+// [race]. Compiled with ThreadSanitizer, linked with a libgpa that is not. See test/thread_sanitizer_test.sh. Then four
+// threads at once come the same ways, under the same names, and each other's call stacks and tags are what they find.
 //
 // What one thread freed, the other writes to. Every atomic of the program is relaxed, so that the only order between the
 // two writes is what the resource tells of its locks. With `race`, a plain variable is written too, which is one.
 #include <gpa/resource.hpp>
+#include <gpa/tag_scope.hpp>
 
 #include <atomic>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -33,6 +36,13 @@ void work(gpa::resource& r, unsigned me, bool race)
   }
 }
 
+[[gnu::noinline]] void come_along(gpa::resource& r, unsigned depth)
+{
+  if (depth != 0) come_along(r, depth - 1);
+  const gpa::tag_scope scope("depth " + std::to_string(depth));
+  r.deallocate(r.allocate(64), 64);
+}
+
 }  // namespace
 
 int main(int argc, char** argv)
@@ -47,5 +57,11 @@ int main(int argc, char** argv)
     std::thread second([r, race] { work(*r, 1, race); });
     first.join();
     second.join();
+  }
+  for (int round = 0; round != 20; ++round) {
+    gpa::resource traced({.checks = gpa::checks::always(), .profile = true});
+    std::vector<std::thread> threads;
+    for (int i = 0; i != 4; ++i) threads.emplace_back([&traced] { come_along(traced, 40); });
+    for (std::thread& t : threads) t.join();
   }
 }
