@@ -184,6 +184,7 @@ class checked_heap {
   [[nodiscard]] bool claim_flagged(const judgement& j, std::uint32_t trace, bool& damage_told) noexcept;
   [[nodiscard]] GPA_NOINLINE bool refill(checked_cache& k, unsigned c) noexcept;
   [[nodiscard]] slab* new_slab(unsigned c, bool at_any_price) noexcept;
+  [[nodiscard]] slab* new_slab_of(unsigned c, std::size_t bytes) noexcept;
   /// Linked by `next`, in no list any more; no lock is held.
   void delete_slabs(slab* first) noexcept;
   /// The page map has lost them already.

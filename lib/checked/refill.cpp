@@ -275,18 +275,23 @@ void checked_heap::drain(checked_cache& k, unsigned c, bool all) noexcept
   if (all) b.forget_waiting();
 }
 
-// At any price: the quarantine of large blocks may end for it.
+// At any price: the quarantine of large blocks may end for it. A smaller one is better than none: an upstream may be small,
+// or nearly used up.
 slab* checked_heap::new_slab(unsigned c, bool at_any_price) noexcept
 {
-  const std::size_t bytes = slab_size(c);
+  for (std::size_t bytes = slab_size(c); bytes >= granule_size; bytes /= 2)
+    if (slab* const s = new_slab_of(c, bytes); s != nullptr) return s;
+  return at_any_price && large_.end_quarantine() ? new_slab_of(c, slab_size(c)) : nullptr;
+}
+
+slab* checked_heap::new_slab_of(unsigned c, std::size_t bytes) noexcept
+{
   const std::size_t slot = slot_size(c);
   const std::size_t fitting = bytes / slot;
   const std::size_t count = used_slots(fitting);
   void* const place = metadata_allocate(sizeof(slab));
   auto* const records = static_cast<std::byte*>(metadata_allocate(records_bytes(fitting)));
-  std::byte* base = place != nullptr && records != nullptr ? supply_.take(bytes, granule_size) : nullptr;
-  if (base == nullptr && place != nullptr && records != nullptr && at_any_price && large_.end_quarantine())
-    base = supply_.take(bytes, granule_size);
+  std::byte* const base = place != nullptr && records != nullptr ? supply_.take(bytes, granule_size) : nullptr;
   slab* s = nullptr;
   if (base != nullptr) {
     s = new (place) slab;

@@ -165,6 +165,7 @@ class fast_heap {
   /// 8 MiB, and a slab for every further thread that has its own of a class (12 MiB at most).
   [[nodiscard]] bool much_is_free() const noexcept;
   [[nodiscard]] span* new_slab(unsigned c) noexcept;
+  [[nodiscard]] span* new_slab_of(unsigned c, std::size_t bytes) noexcept;
   void delete_slabs(span* first) noexcept;
 
   void add_slab(span& s, fast_cache& k) noexcept;

@@ -47,13 +47,21 @@ void discard_around_used(const span& s) noexcept
 
 }  // namespace
 
+// A smaller one is better than none: an upstream may be small, or nearly used up.
 span* fast_heap::new_slab(unsigned c) noexcept
 {
+  for (std::size_t bytes = slab_size(c); bytes >= granule_size; bytes /= 2)
+    if (span* const s = new_slab_of(c, bytes); s != nullptr) return s;
+  return nullptr;
+}
+
+span* fast_heap::new_slab_of(unsigned c, std::size_t bytes) noexcept
+{
   const std::size_t slot = slot_size(c);
-  const std::size_t count = slab_size(c) / slot;
+  const std::size_t count = bytes / slot;
   auto* const bits = static_cast<std::uint64_t*>(metadata_allocate(free_bits_bytes(count)));
   if (bits == nullptr) return nullptr;
-  span* const s = spans_.take(slab_size(c), granule_size, region_kind::fast_slab);
+  span* const s = spans_.take(bytes, granule_size, region_kind::fast_slab);
   if (s == nullptr) {
     metadata_free(bits, free_bits_bytes(count));
     return nullptr;
