@@ -5,6 +5,7 @@
 
 #include "base/tools.hpp"
 #include "environment.hpp"
+#include "leak_filter.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
@@ -42,6 +43,7 @@ core::decided_options decide(const gpa::options& given, build b)
 {
   gpa::options o = given;
   apply_environment(o);
+  if (environment_settings().strict) read_leak_filter();  // it may end the process: better now
   o.name = printable_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   const bool usual = o.quarantine_bytes == default_quarantine;

@@ -181,7 +181,7 @@ class core final : public owner {
   void keep_contents(gpa::report& r) noexcept;
   void tell_totals(const totals& t) noexcept;
   [[nodiscard]] bool peak_is_exact(const totals& t) const noexcept;
-  void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept;
+  void log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment, bool refused = false) noexcept;
   void log_refusal(std::size_t bytes, std::size_t alignment, std::uint64_t number) noexcept;
   [[nodiscard]] std::uint64_t number_allocation(std::size_t bytes, std::size_t alignment) noexcept;
 

@@ -92,13 +92,13 @@ void core::note_crossing() noexcept
   publish_new_id();
 }
 
-void core::log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment) noexcept
+void core::log_line(const char* what, const void* p, std::size_t bytes, std::size_t alignment, bool refused) noexcept
 {
   text line;
   absl::Format(&line, "gpa: resource \"%s\": %s %d bytes aligned to %d at %p", options_.name, what, bytes, alignment,
                p);
   if (const std::uint64_t number = numbers_.of(p); number != 0) absl::Format(&line, ", allocation no. %d", number);
-  line.append("\n");
+  line.append(refused ? ", refused\n" : "\n");
   write_out(line, options_.name);
 }
 
@@ -217,10 +217,10 @@ void core::deallocate_careful(void* p, std::size_t bytes, std::size_t alignment,
   if (right_thread && !lease.is_borrowed() && is_plain()) set_way(id, handle_.door.way, k);
   const bool limited = limit_.is_set();
   if (limited) limit_.catch_up(*k);
-  if (options_.log_operations) log_line("deallocate", p, bytes, alignment);
   judgement told_tools;
   if (watched_) {
     told_tools = judge(p, bytes, alignment, this);
+    if (options_.log_operations) log_line("deallocate", p, bytes, alignment, !told_tools.right);
     if (told_tools.right) tools_pool_free(this, p);
     if (told_tools.right && told_tools.place == pointer_place::fast) tools_close(p, bytes);
     open_slot_of(told_tools);

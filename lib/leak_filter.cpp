@@ -13,6 +13,8 @@
 #include "trace/interned.hpp"
 #include "trace/symbolize.hpp"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -84,6 +86,7 @@ const filter* environment_filter() noexcept
   auto* const fresh = new (place) filter(read_filter(complaints));
   if (known_filter.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) {
     if (!complaints.empty()) complaints.write_to_stderr();
+    if (!complaints.empty() && environment_settings().strict) ::_exit(2);  // as for other words that are wrong
     return fresh;
   }
   std::destroy_at(fresh);
@@ -124,6 +127,8 @@ void write_to_baseline(std::string_view path, std::uint64_t fingerprint, const g
 }
 
 }  // namespace
+
+void read_leak_filter() noexcept { static_cast<void>(environment_filter()); }
 
 void leak_filter_lock() noexcept GPA_ACQUIRE(written_lock)
 {

@@ -1,6 +1,7 @@
 // Which leaks are told: those that no suppression matches and the baseline does not know.
 //
-// The files that GPA_OPTIONS names are read once, at the first leak. Without any, no stack is named for this.
+// The files that GPA_OPTIONS names are read once, at the first leak; with `strict=1` when the first resource is made, and
+// what is wrong with them ends the process. Without any, no stack is named for this.
 //
 // Thread-safe.
 #pragma once
@@ -18,6 +19,9 @@ struct leak_verdict {
   leak_fate fate = leak_fate::told;
   std::string_view pattern;  // that suppressed it; for the life of the process
 };
+
+/// The files, unless they were read already.
+void read_leak_filter() noexcept;
 
 /// Also appends a leak that is told to the baseline that is being written, each stack once a process. No lock may be
 /// held: names are looked up. Never throws: without memory a leak is told.

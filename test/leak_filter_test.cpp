@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -212,5 +213,26 @@ BOOST_AUTO_TEST_CASE(a_file_that_cannot_be_read_or_written_is_one_warning_and_le
       BOOST_TEST(o.err.find(warning, 1) == std::string::npos);
       BOOST_TEST(o.reports().size() == 1u);
     }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(with_strict_such_a_file_and_a_line_that_is_none_end_the_process_before_it_begins)
+{
+  const auto work = [] {
+    const gpa::resource r;
+    std::printf("went on");
+    std::fflush(stdout);
+  };
+  for (const std::string key : {"suppressions", "baseline"}) {
+    for (const char* const file : {"/nowhere/at/all", "/proc/self/comm"}) {
+      const outcome o = under("strict=1:" + key + '=' + file, work);
+      BOOST_TEST_CONTEXT(key << '=' << file << ": " << o)
+      {
+        BOOST_TEST(o.status == 2);
+        BOOST_TEST(o.out == "");
+        BOOST_TEST(o.says(file));
+      }
+    }
+    BOOST_TEST(under("strict=1:" + key + "=/dev/null:protect_large=automatic", work).out == "went on");
   }
 }

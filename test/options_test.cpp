@@ -238,6 +238,27 @@ BOOST_AUTO_TEST_CASE(a_refused_operation_has_its_line_too)
   }
 }
 
+BOOST_AUTO_TEST_CASE(of_frees_the_log_says_which_were_refused)
+{
+  const std::vector<std::string> lines = lines_of(stderr_of([] {
+    gpa::resource r({.checks = checks::always(),
+                     .after_mistake = gpa::after_mistake::carry_on,
+                     .on_report = [](const gpa::report&) {},
+                     .log_operations = true});
+    void* const p = r.allocate(24, 8);
+    r.deallocate(p, 25, 8);
+    r.deallocate(p, 24, 8);
+    r.deallocate(p, 24, 8);
+  }));
+  std::size_t done = 0;
+  std::size_t refused = 0;
+  for (const std::string& line : lines) {
+    if (line.find(": deallocate ") != std::string::npos) ++(line.ends_with(", refused") ? refused : done);
+  }
+  BOOST_TEST(done == 1u);
+  BOOST_TEST(refused == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(without_the_log_nothing_is_written)
 {
   const std::string text = stderr_of([] {
