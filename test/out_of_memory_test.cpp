@@ -2,7 +2,9 @@
 #include "support/not_run.hpp"
 #include "support/accomplices.hpp"
 #include "support/child.hpp"
+#include "support/mappings.hpp"
 #include "support/modes.hpp"
+#include "support/outcome.hpp"
 #include "support/upstreams.hpp"
 #include "support/witness.hpp"
 #include "support/suspects.hpp"
@@ -12,6 +14,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -277,6 +280,28 @@ BOOST_AUTO_TEST_CASE(a_small_upstream_is_used_up)
       BOOST_TEST(upstream.left == std::size_t{448} << 10);
     }
   });
+}
+
+// The library that reads debug information ends the process where memory is refused to it.
+BOOST_AUTO_TEST_CASE(a_mistake_is_told_however_little_memory_is_left_and_the_program_goes_on)
+{
+  if (gpa::test::sanitized) return gpa::test::not_run_here("a sanitizer needs addresses of its own");
+  for (std::size_t left = 0; left != 48; ++left) {
+    const gpa::test::outcome o = gpa::test::outcome_of([left] {
+      gpa::resource r({.checks = gpa::checks::always(), .after_mistake = gpa::after_mistake::carry_on});
+      void* const p = gpa::test::obtain(r, 10);
+      gpa::test::discard(r, p, 10);
+      const rlimit bound{(gpa::test::status_kib("VmSize") << 10) + (left << 20), RLIM_INFINITY};
+      if (::setrlimit(RLIMIT_AS, &bound) != 0) return;
+      gpa::test::discard(r, p, 10);
+      static_cast<void>(::write(STDOUT_FILENO, "went on", 7) == 7);
+    });
+    BOOST_TEST_CONTEXT(left << " MiB: " << o)
+    {
+      BOOST_TEST(o.out == "went on");
+      BOOST_TEST(o.says("[gpa-double-free]"));
+    }
+  }
 }
 
 // Which no machine could meet: what was freed before stays what it is.

@@ -1,5 +1,7 @@
 #include "trace/debug_info.hpp"
 
+#include "os/files.hpp"
+#include "os/pages.hpp"
 #include "trace/debug_files.hpp"
 #include "trace/libdw.hpp"
 #include "trace/names.hpp"
@@ -14,6 +16,9 @@ namespace gpa::detail {
 #if GPA_HAVE_LIBDW
 
 namespace {
+
+// What libdw may take for a module, beside what grows with its file.
+constexpr std::size_t least_memory = std::size_t{16} << 20;
 
 struct unit_range {
   Dwarf_Addr begin = 0;
@@ -287,6 +292,8 @@ struct debug_info::opened {
     if (m.asked || session == nullptr) return m;
     m.asked = true;
     const loaded_module& loaded = modules.modules[index];
+    // Where memory is refused to it, libdw ends the process. Names without lines are better then.
+    if (!is_memory_left(least_memory + 2 * size_of_file(loaded.file.c_str()))) return m;
     dw.dwfl_report_begin_add(session);
     m.handle = dw.dwfl_report_elf(session, loaded.path.c_str(), loaded.file.c_str(), -1, loaded.base, false);
     dw.dwfl_report_end(session, nullptr, nullptr);
