@@ -84,17 +84,12 @@ void return_words(word* arena, std::size_t id, std::size_t count) noexcept
 }
 
 // Once a process. No lock of ours is held here: captures are made before any is taken.
-void say_full(bool refused) noexcept
+void say_full() noexcept
 {
   if (full.exchange(true, std::memory_order_relaxed)) return;
   text line;
-  line.append("gpa: warning: ");
-  if (refused) {
-    line.append("memory for call stacks is refused");
-  } else {
-    absl::Format(&line, "the %d MiB for call stacks are used up", depot_limit >> 20);
-  }
-  line.append(": stacks not seen before are cut to their first frame, or not kept\n");
+  absl::Format(&line, "gpa: warning: %s: stacks not seen before are cut to their first frame, or not kept\n",
+               depot_shortage());
   line.write_to_stderr();
 }
 
@@ -223,7 +218,7 @@ std::uint32_t depot_intern(std::span<const std::uintptr_t> frames, std::uint16_t
     if (id != 0) return id;
     if (frames.size() > 1) id = search(base, frames.first(1), tag).result();
   }
-  if (!full.load(std::memory_order_relaxed)) say_full(base == nullptr);
+  if (!full.load(std::memory_order_relaxed)) say_full();
   return id;
 }
 
@@ -239,6 +234,13 @@ std::uint16_t depot_tag(std::uint32_t id) noexcept { return find(id).tag; }
 bool depot_is_full() noexcept
 {
   return full.load(std::memory_order_relaxed);
+}
+
+std::string_view depot_shortage() noexcept
+{
+  static_assert(depot_limit == std::size_t{64} << 20);
+  return memory.load(std::memory_order_relaxed) == nullptr ? "memory for call stacks is refused"
+                                                           : "the 64 MiB for call stacks are used up";
 }
 
 }  // namespace gpa::detail

@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace gpa::detail {
 
@@ -42,6 +43,8 @@ inline constexpr std::size_t depot_limit = std::size_t{64} << 20;
 
 /// Whether a stack could not be kept, or not whole.
 [[nodiscard]] bool depot_is_full() noexcept;
+/// What became of its memory then, for a hint: "the 64 MiB for call stacks are used up", or that they were refused.
+[[nodiscard]] std::string_view depot_shortage() noexcept;
 
 /// What the tables are searched by; here for the test that makes two stacks collide.
 [[nodiscard]] std::uint64_t depot_hash(std::span<const std::uintptr_t> frames) noexcept;

@@ -141,7 +141,7 @@ class writer {
   {
     if (r_.kind == mistake::leak && !r_.reason.empty()) return;  // which says why there is no stack
     if (depot_is_full()) {
-      absl::Format(&out_, "    hint: the %d MiB for call stacks are used up\n", depot_limit >> 20);
+      absl::Format(&out_, "    hint: %s\n", depot_shortage());
     } else {
       out_.append("    hint: options::stack_frames = 0 keeps no call stacks\n");
     }

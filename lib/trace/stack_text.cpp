@@ -105,8 +105,7 @@ void stack_writer::append_stack(const told_stack& stack)
   if (!all_library && !style_.all_frames && hidden != 0)
     absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
   if (stack.addresses == 1 && depot_is_full()) {
-    absl::Format(&out_, "    hint: the %d MiB for call stacks are used up, and this one may have been cut\n",
-                 depot_limit >> 20);
+    absl::Format(&out_, "    hint: %s, and this one may have been cut\n", depot_shortage());
   } else if (all_library && is_at_exit(stack.frames)) {
     out_.append("    hint: a destructor of something static or thread_local, run at the end of its thread or of the "
                 "program\n");
