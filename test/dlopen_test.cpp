@@ -42,6 +42,7 @@ struct library {
 
 const std::string with_resource = beside_this("programs/holds_resource.so");
 const std::string calls_back = beside_this("programs/calls_back_small.so");
+const std::string bulky = beside_this("programs/calls_back_bulky.so");
 const std::string with_tls = beside_this("programs/much_tls.so");
 
 // For the library, which has no memory of its own.
@@ -67,6 +68,31 @@ BOOST_AUTO_TEST_CASE(a_leak_of_a_library_is_told_with_its_name_after_it_was_unlo
     BOOST_TEST(o.status == 0);
     BOOST_TEST(o.says(" in call_back "));
     BOOST_TEST(o.says("calls_back"));
+  }
+}
+
+// The first report loads what reads debug information, and that takes the addresses of the library that went.
+BOOST_AUTO_TEST_CASE(the_leaks_of_a_library_that_was_unloaded_are_told_alike_in_every_report)
+{
+  const outcome o = outcome_of([] {
+    gpa::resource first({.checks = gpa::checks::always()});
+    gpa::resource second({.checks = gpa::checks::always()});
+    const library l(bulky);
+    const auto call_back = l.find<void(void (*)(), int*)>("call_back");
+    for (gpa::resource* const r : {&first, &second}) {
+      of_library = r;
+      int calls = 0;
+      call_back([] { static_cast<void>(of_library->allocate(24)); }, &calls);
+    }
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    std::size_t named = 0;
+    for (std::size_t at = o.err.find(" in call_back "); at != std::string::npos; at = o.err.find(" in call_back ", at + 1))
+      ++named;
+    BOOST_TEST(named == 2u);
+    BOOST_TEST(!o.says(" or "));
   }
 }
 

@@ -2,14 +2,21 @@
 
 #if GPA_HAVE_LIBDW
 
+#include "os/loader.hpp"
 #include "os/metadata.hpp"
 #include "trace/code_image.hpp"
+#include "trace/frame.hpp"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <memory>
+#include <new>
 
 namespace gpa::detail {
 
@@ -38,11 +45,52 @@ class loading_scope {
   loading_scope& operator=(const loading_scope&) = delete;
 };
 
+// Base addresses, 0 for none, of libdw and of what it needs and the program had not.
+constinit std::array<std::atomic<std::uintptr_t>, 16> came_with_it{};
+
+using bases = metadata_vector<std::uintptr_t>;
+
+bases loaded_now()
+{
+  bases all;
+  all.reserve(256);  // more are of no program that unloads plugins; and nothing is thrown through the loader's frames
+  for_each_module(
+      [](dl_phdr_info* info, std::size_t, void* to) {
+        auto& list = *static_cast<bases*>(to);
+        if (list.size() == list.capacity()) return 1;
+        list.push_back(info->dlpi_addr);
+        return 0;
+      },
+      &all);
+  return all;
+}
+
+void note_what_came(const bases& before)
+{
+  std::size_t count = 0;
+  for (const std::uintptr_t base : loaded_now())
+    if (count != came_with_it.size() && std::find(before.begin(), before.end(), base) == before.end())
+      came_with_it[count++].store(base, std::memory_order_relaxed);
+}
+
+void* load_library() noexcept
+{
+  constexpr const char* name = "libdw.so.1";
+  try {
+    const bases before = loaded_now();
+    void* const library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (library != nullptr) note_what_came(before);
+    return library;
+  } catch (const std::bad_alloc&) {
+    return ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  }
+}
+
 bool load(libdw_functions& table) noexcept
 {
   if (is_static_program()) return false;  // it would come with a C library of its own, that nobody has started
   const loading_scope scope;
-  void* const library = ::dlopen("libdw.so.1", RTLD_NOW | RTLD_LOCAL);
+  void* const library = load_library();
   if (library == nullptr) return false;
   bool complete = true;
 #define GPA_LIBDW_LOAD(name)                                                    \
@@ -79,6 +127,13 @@ const libdw_functions* libdw() noexcept
   return table == &missing ? nullptr : table;
 }
 
+bool came_with_libdw(std::uintptr_t base) noexcept
+{
+  return base != 0 && std::any_of(came_with_it.begin(), came_with_it.end(), [base](const std::atomic<std::uintptr_t>& one) {
+    return one.load(std::memory_order_relaxed) == base;
+  });
+}
+
 // Another fork is not under way: the caller holds a lock. Only who forks while it loads waits in vain.
 void libdw_before_fork() noexcept
 {
@@ -99,6 +154,7 @@ void libdw_in_child() noexcept { loading.store(0); }
 
 #else
 
+bool gpa::detail::came_with_libdw(std::uintptr_t) noexcept { return false; }
 void gpa::detail::libdw_before_fork() noexcept {}
 void gpa::detail::libdw_after_fork() noexcept {}
 void gpa::detail::libdw_in_child() noexcept {}

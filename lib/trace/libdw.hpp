@@ -6,6 +6,8 @@
 // Thread-safe.
 #pragma once
 
+#include <cstdint>
+
 #if GPA_HAVE_LIBDW
 
 #include <dwarf.h>
@@ -66,6 +68,10 @@ struct libdw_functions {
 #endif
 
 namespace gpa::detail {
+
+/// Whether the module that is loaded there came with libdw: what a program calls is never in it, so an address that is on a
+/// call stack is that of another one, which stood there before.
+[[nodiscard]] bool came_with_libdw(std::uintptr_t base) noexcept;
 
 /// For fork, which waits until nobody is loading it, ten seconds at most: the child would have half a library.
 void libdw_before_fork() noexcept;

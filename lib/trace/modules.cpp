@@ -3,6 +3,7 @@
 #include "os/files.hpp"
 #include "os/loader.hpp"
 #include "trace/code_image.hpp"
+#include "trace/libdw.hpp"
 #include "trace/met_modules.hpp"
 #include "trace/symbol_table.hpp"
 
@@ -119,8 +120,12 @@ void add_unloaded(module_list& list, loaded_module m)
     }
     if (at < begin) result.push_back({at, begin, number});
     if (s.begin < begin) result.push_back({s.begin, begin, s.module});
-    result.push_back({begin, stop, static_cast<std::uint32_t>(list.modules.size())});
-    list.modules.push_back(either_of(list.modules[s.module], list.modules[number]));
+    if (came_with_libdw(list.modules[s.module].base)) {
+      result.push_back({begin, stop, number});
+    } else {
+      result.push_back({begin, stop, static_cast<std::uint32_t>(list.modules.size())});
+      list.modules.push_back(either_of(list.modules[s.module], list.modules[number]));
+    }
     if (stop < s.end) result.push_back({stop, s.end, s.module});
     at = stop;
   }
