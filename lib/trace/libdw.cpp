@@ -8,7 +8,6 @@
 #include "trace/frame.hpp"
 
 #include <dlfcn.h>
-#include <link.h>
 #include <unistd.h>
 
 #include <algorithm>
