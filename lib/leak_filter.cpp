@@ -55,6 +55,7 @@ std::string_view content_of(std::string_view key, std::string_view path, text& c
   if (path.empty()) return {};
   text content;
   if (append_file(content, c_path(path).get())) return interned_name(content.view());
+  if (errno == ENOENT && key == "baseline" && path == environment_settings().write_baseline) return {};  // it is to be made
   complain_of_file(complaints, key, path, "read");
   return {};
 }
@@ -67,7 +68,9 @@ filter read_filter(text& complaints) noexcept
     f.unwanted = suppressions(content_of("suppressions", s.suppressions, complaints), s.suppressions, complaints);
     f.known = baseline(content_of("baseline", s.baseline, complaints), s.baseline, complaints);
   } catch (const std::bad_alloc&) {
-    complaints.append("gpa: warning: no memory for all suppressions and the baseline\n");
+    text note;  // no complaint of the files
+    note.append("gpa: warning: no memory for all suppressions and the baseline\n");
+    note.write_to_stderr();
   }
   return f;
 }

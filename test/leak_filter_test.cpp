@@ -235,4 +235,8 @@ BOOST_AUTO_TEST_CASE(with_strict_such_a_file_and_a_line_that_is_none_end_the_pro
     }
     BOOST_TEST(under("strict=1:" + key + "=/dev/null:protect_large=automatic", work).out == "went on");
   }
+  // The first run is what makes it.
+  const std::string one = "baseline=/nowhere/yet:write_baseline=/nowhere/yet";
+  BOOST_TEST(under("strict=1:" + one, work).out == "went on");
+  BOOST_TEST(under(one, work).err == "");
 }

@@ -135,6 +135,30 @@ BOOST_FIXTURE_TEST_CASE(addresses_left_long_ago_are_used_again_and_young_ones_ar
   BOOST_TEST(w.count() == 1u);
 }
 
+// Others than those that new blocks are as large as rest as long as ever.
+BOOST_FIXTURE_TEST_CASE(what_was_freed_last_is_not_old_because_nothing_of_its_size_is_wanted, fixture)
+{
+  herd h(r, 2);
+  h.grow_to(9'000);
+  h.turn(66'000);
+  void* const young = gpa::test::obtain(r, 50'000);
+  gpa::test::discard(r, young, 50'000);
+  for (int i = 0; i != 2'000; ++i) gpa::test::discard(r, gpa::test::obtain(r, 400'000), 400'000);
+  gpa::test::discard(r, young, 50'000);
+  BOOST_TEST(w.count(gpa::mistake::double_free) == 1u);
+}
+
+// Each has a mapping of its own, freed or not.
+BOOST_FIXTURE_TEST_CASE(over_aligned_blocks_leave_the_program_its_mappings, fixture)
+{
+  const std::size_t before = mappings();
+  constexpr std::size_t alignment = std::size_t{2} << 20;
+  for (int i = 0; i != 20'000; ++i) r.deallocate(r.allocate(100'000, alignment), 100'000, alignment);
+  if (!sanitized) BOOST_TEST(mappings() < before + 5'000);
+  BOOST_TEST(r.stats().held_bytes == 0u);
+  BOOST_TEST(w.count() == 0u);
+}
+
 BOOST_FIXTURE_TEST_CASE(threads_take_old_addresses_while_somebody_looks_and_trims, fixture)
 {
   const auto turn = [this](unsigned seed) {

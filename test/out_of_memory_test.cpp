@@ -282,6 +282,34 @@ BOOST_AUTO_TEST_CASE(a_small_upstream_is_used_up)
   });
 }
 
+// Though it is larger than all that is in quarantine: the rest is free.
+BOOST_AUTO_TEST_CASE(a_large_request_has_what_is_in_quarantine_before_it_is_refused)
+{
+  struct bounded final : std::pmr::memory_resource {
+    std::size_t left = std::size_t{8} << 20;
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override
+    {
+      if (bytes > left) throw std::bad_alloc();
+      left -= bytes;
+      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    }
+    void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override
+    {
+      left += bytes;
+      std::pmr::new_delete_resource()->deallocate(p, bytes, alignment);
+    }
+    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+  } upstream;
+  gpa::resource r({.checks = gpa::checks::always(), .quarantine_bytes = std::size_t{4} << 20}, &upstream);
+  constexpr std::size_t small = 2'500'000;
+  constexpr std::size_t large = 6'000'000;
+  r.deallocate(r.allocate(small), small);
+  BOOST_TEST(upstream.left < large);
+  void* const p = r.try_allocate(large);
+  BOOST_TEST(p != nullptr);
+  if (p != nullptr) r.deallocate(p, large);
+}
+
 // The library that reads debug information ends the process where memory is refused to it.
 BOOST_AUTO_TEST_CASE(a_mistake_is_told_however_little_memory_is_left_and_the_program_goes_on)
 {

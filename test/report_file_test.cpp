@@ -5,11 +5,14 @@
 
 #include "support/accomplices.hpp"
 #include "support/documents.hpp"
+#include "support/outcome.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -92,6 +95,34 @@ BOOST_AUTO_TEST_CASE(a_profiled_resource_gives_every_number_of_its_sites)
   BOOST_TEST(at(sites, 1).get<std::string>("tag") == "parser");
   BOOST_TEST(at(sites, 1).get<std::size_t>("size_class") == 304u);
   discard(r, p, 300);
+}
+
+BOOST_AUTO_TEST_CASE(a_link_stays_and_what_it_leads_to_is_the_report_with_the_permissions_it_had)
+{
+  namespace fs = std::filesystem;
+  const fs::path directory = fs::temp_directory_path() / ("gpa_report_file_" + std::to_string(::getpid()));
+  fs::create_directory(directory);
+  const fs::path file = directory / "file";
+  const fs::path link = directory / "link";
+  std::ofstream(file) << "old";
+  fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write);
+  fs::create_symlink("file", link);
+  const gpa::resource r(named("linked"));
+  r.write_report(link.string());
+  BOOST_TEST(fs::is_symlink(link));
+  ptree d;
+  boost::property_tree::read_json(file.string(), d);
+  BOOST_TEST(d.get<std::string>("resource.name") == "linked");
+  BOOST_TEST((fs::status(file).permissions() == (fs::perms::owner_read | fs::perms::owner_write)));
+
+  const gpa::test::outcome o = gpa::test::outcome_of([&r] {
+    static_cast<void>(::write(STDOUT_FILENO, "before\n", 7) == 7);
+    r.write_report("/dev/stdout");
+  });
+  BOOST_TEST(o.status == 0);
+  BOOST_TEST(o.out.starts_with("before\n{"));
+  BOOST_TEST(fs::is_symlink("/dev/stdout"));
+  fs::remove_all(directory);
 }
 
 BOOST_AUTO_TEST_CASE(mistakes_are_listed_with_all_their_stacks_and_a_fingerprint)

@@ -56,6 +56,19 @@ std::string place_of_plant() { return "snapshot_test.cpp:" + std::to_string(plan
 
 }  // namespace
 
+BOOST_AUTO_TEST_CASE(control_characters_in_tags_reach_no_terminal)
+{
+  gpa::resource r({.checks = gpa::checks::always()});
+  const gpa::tag_scope scope("red\n\x1b[31m");
+  void* const p = r.allocate(24, 8);
+  const auto rows = r.take_snapshot().statistics(gpa::by::tag);
+  BOOST_TEST_REQUIRE(rows.size() == 1u);
+  std::ostringstream text;
+  text << rows.front();
+  BOOST_TEST(text.str().find("red??[31m") != std::string::npos);
+  r.deallocate(p, 24, 8);
+}
+
 BOOST_AUTO_TEST_CASE(comparing_two_snapshots_names_the_line_of_a_cache_that_grows_first)
 {
   gpa::resource r(always());

@@ -1,5 +1,10 @@
-// What the shared library shows: GPA_EXPORT marks the classes and functions users may link to.
+// What the shared library shows: GPA_EXPORT marks the classes and functions users may link to. Every header of gpa's
+// includes this one first.
 #pragma once
+
+#if !defined(__cplusplus) || __cplusplus < 202002L
+#error gpa needs -std=c++20
+#endif
 
 #if defined(__GNUC__)
 #define GPA_EXPORT __attribute__((visibility("default")))

@@ -5,10 +5,6 @@
 //   std::pmr::vector<std::pmr::string> names(&r);
 #pragma once
 
-#if !defined(__cplusplus) || __cplusplus < 202002L
-#error gpa needs -std=c++20
-#endif
-
 #include <gpa/default_resource.hpp>
 #include <gpa/export.hpp>
 #include <gpa/ignore_scope.hpp>

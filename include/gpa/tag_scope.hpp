@@ -9,12 +9,12 @@
 namespace gpa {
 
 /// While it lives, blocks that this thread allocates from any gpa::resource carry its name: a phase of the program, a
-/// subsystem, a request. The innermost scope counts. Snapshots and reports tell blocks apart by it (`gpa::by::tag`);
-/// blocks that are not checked (`checks::never()`, or not sampled) carry none.
+/// subsystem, a request. The innermost scope counts. Snapshots and the sites of JSON reports tell blocks apart by it
+/// (`gpa::by::tag`), reports of mistakes do not; blocks that are not checked (`checks::never()`, or not sampled) carry none.
 ///
 /// Names are compared as text and copied, at most 63 bytes of each. 1 023 different ones are told apart in a process;
-/// any further one is called "other tags". Names are for a handful of subsystems, not for data: the leaks of one call
-/// stack under two tags are two reports.
+/// any further one is called "other tags". Control characters become '?'. Names are for a handful of subsystems, not for
+/// data.
 ///
 /// Ends on the thread that began it. While one lives, the thread's calls take a longer path: some 40 ns more for an
 /// allocation and its free. Never throws. O(names that the process has used): the constructor looks for its own.

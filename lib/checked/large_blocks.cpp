@@ -139,17 +139,15 @@ bool large_blocks::free(large_block& b, const void* p, std::uint64_t word, std::
   gpa::report r;
   if (damaged) r = overflow_report(b, word, gpa::stack_trace(trace, thread), "found when the block was freed");
   b.filled = !protects(b, bytes);
+  bool stays = true;
   if (b.filled) {
     fill(b, bytes);
     if (supply_.from_system()) fills_.store(true, std::memory_order_relaxed);
   } else {
-    close(b, !fills_.load(std::memory_order_relaxed));
+    stays = close(b, !fills_.load(std::memory_order_relaxed));
   }
   b.word.store(large_with_state(word, slot_state::poisoned), std::memory_order_release);
-  {
-    const mutex_guard guard(lock_);
-    keep_freed(b);
-  }
+  keep_or_forget(b, stays);
   counts.count_free(bytes);  // a handler and an upstream may look
   counts.settle();
   if (damaged) owner_.tell(r);

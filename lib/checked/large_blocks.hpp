@@ -150,7 +150,9 @@ class large_blocks {
   [[nodiscard]] bool protects_all() const noexcept;
   [[nodiscard]] bool protects(const large_block& b, std::size_t bytes) const noexcept;
   void fill(large_block& b, std::size_t bytes) noexcept;
-  void close(large_block& b, bool keeps_pages) noexcept;
+  [[nodiscard]] bool close(large_block& b, bool keeps_pages) noexcept;
+  /// It becomes a freed block, if it `stays`; else it is forgotten.
+  void keep_or_forget(large_block& b, bool stays) noexcept;
   [[nodiscard]] bool reopen(large_block& b) noexcept;
   /// In this process, of such resources.
   [[nodiscard]] static bool are_many_open() noexcept;

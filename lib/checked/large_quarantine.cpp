@@ -18,12 +18,12 @@ namespace {
 
 // Of closed ones: how many addresses are kept.
 constexpr std::size_t most_freed = 65536;
-constexpr std::size_t most_freed_where_many_are_open = 16 * most_freed;
+constexpr std::size_t most_freed_where_many_are_open = 4 * most_freed;  // of each the kernel may keep page tables
 constexpr std::size_t most_freed_bytes = std::size_t{1} << 43;
 constexpr std::size_t most_freed_sampled = std::size_t{1} << 30;  // of the range that all resources share
 constexpr std::size_t most_forgotten_at_once = 64;
 constexpr unsigned most_forgotten_a_time = 8;  // of these at once: a free adds one, but the limit may have fallen
-constexpr unsigned most_looked_at = 64;
+constexpr std::size_t most_looked_at = 256;
 
 // Of those that stay accessible.
 constexpr std::size_t largest_filled = std::size_t{8} << 20;
@@ -78,6 +78,17 @@ void large_blocks::keep_freed(large_block& b) noexcept
   if (b.closed && b.merges) stock_.note_closed(b.base, b.bytes);
 }
 
+void large_blocks::keep_or_forget(large_block& b, bool stays) noexcept
+{
+  {
+    const mutex_guard guard(lock_);
+    if (stays) return keep_freed(b);
+    leave_map(b);
+  }
+  std::array gone{&b};
+  remove(gone);
+}
+
 void large_blocks::leave_freed(large_block& b) noexcept
 {
   if (b.filled) return filled_.remove(b);
@@ -102,23 +113,19 @@ large_block* large_blocks::take_waiting(std::size_t bytes, std::size_t alignment
   return nullptr;
 }
 
-// Where many ranges are open, one that is forgotten would part two of them for good. So more freed ones are kept,
-// and what is old is used again, by a block that needs as much or a little less; of the oldest, others rest on.
+// Where many ranges are open, one that is forgotten would part two of them for good. So more freed ones are kept, and of the
+// oldest one is used again by a block that needs as much or a little less.
 large_block* large_blocks::take_old(std::size_t bytes, std::size_t alignment) noexcept
 {
   if (!are_many_open() || alignment != granule_size || quarantine_bytes_ == static_cast<std::size_t>(-1)) return nullptr;
   large_block* old = nullptr;
   {
     const mutex_guard guard(lock_);
-    for (unsigned looked_at = 0; freed_.count > most_freed && looked_at != most_looked_at; ++looked_at) {
-      large_block& b = *freed_.last;
-      leave_freed(b);
-      if (b.entered && b.merges && b.bytes >= bytes && b.bytes <= bytes + bytes / 4) {
-        old = &b;
-        break;
-      }
-      keep_freed(b);
-    }
+    const std::size_t too_many = freed_.count - std::min(freed_.count, most_freed);
+    large_block* b = freed_.last;
+    for (std::size_t n = std::min(too_many, most_looked_at); n != 0 && old == nullptr; --n, b = b->previous)
+      if (b->entered && b->merges && b->bytes >= bytes && b->bytes <= bytes + bytes / 4) old = b;
+    if (old != nullptr) leave_freed(*old);
   }
   if (old == nullptr || reopen(*old)) return old;
   const mutex_guard guard(lock_);
@@ -150,11 +157,12 @@ void large_blocks::limit_quarantine() noexcept
   }
 }
 
-// Else it would be in vain: a request that no machine could meet costs no freed block its record.
+// Beside what is free, of which nobody knows how much there is: but a request that is a thousand times as large, as no
+// machine may be able to meet it, costs no freed block its record.
 bool large_blocks::could_make_room(std::size_t bytes) const noexcept
 {
   const mutex_guard guard(lock_);
-  return bytes <= freed_.bytes + filled_.bytes + spare_bytes_;
+  return bytes / 1024 <= freed_.bytes + filled_.bytes + spare_bytes_;
 }
 
 bool large_blocks::end_quarantine() noexcept
@@ -192,11 +200,7 @@ bool large_blocks::protect_oldest(std::size_t most_bytes) noexcept
   const bool written = is_written(*b);
   if (written) r = write_after_free_report(*b, {}, found_at_end);
   b->filled = false;
-  close(*b, false);
-  {
-    const mutex_guard guard(lock_);
-    keep_freed(*b);
-  }
+  keep_or_forget(*b, close(*b, false));
   if (written) owner_.tell(r);
   return true;
 }

@@ -40,11 +40,12 @@ constinit std::atomic<bool> said_accessible{false};
 void add(std::atomic<std::uint32_t>& n) noexcept { n.fetch_add(1, std::memory_order_relaxed); }
 void subtract(std::atomic<std::uint32_t>& n) noexcept { n.fetch_sub(1, std::memory_order_relaxed); }
 
-bool may_close() noexcept
+bool may_close(bool merges) noexcept
 {
   const std::uint32_t merged =
       std::min(open_ranges.load(std::memory_order_relaxed), closed_ranges.load(std::memory_order_relaxed));
-  return lone_ranges.load(std::memory_order_relaxed) + merged < most_closed;
+  const std::uint32_t lone = lone_ranges.load(std::memory_order_relaxed);
+  return lone + merged < most_closed && (merges || lone < most_closed / 2);
 }
 
 void note_closed(large_block& b) noexcept
@@ -114,12 +115,13 @@ std::byte* large_blocks::take_addresses(std::size_t bytes, bool& merges) noexcep
 }
 
 // Makes a freed block inaccessible; its pages move to where the next one will be, or go. Where it cannot be closed, it is
-// zeros from now on.
-void large_blocks::close(large_block& b, bool keeps_pages) noexcept
+// zeros from now on. False: it has a mapping of its own, and must go, or there would be one more with each block.
+bool large_blocks::close(large_block& b, bool keeps_pages) noexcept
 {
   tools_close(b.base, b.bytes);
   held_.fetch_sub(b.bytes, std::memory_order_relaxed);
-  if (!may_close()) {
+  if (!may_close(b.merges)) {
+    if (!b.merges) return false;
     discard_pages(b.base, b.bytes);
     if (!said_accessible.exchange(true, std::memory_order_relaxed)) {
       text note;
@@ -128,12 +130,13 @@ void large_blocks::close(large_block& b, bool keeps_pages) noexcept
       note.append("\": very many large blocks are in quarantine; from now on freed ones stay accessible (zeros)\n");
       note.write_to_stderr();
     }
-    return;
+    return true;
   }
   if ((keeps_pages && !are_many_open() && move_out(b)) || close_pages(b.base, b.bytes))
     note_closed(b);
   else
     discard_pages(b.base, b.bytes);
+  return true;
 }
 
 // The other way: what was closed, or is zeros, has no page and is accessible. False when refused.

@@ -1,7 +1,6 @@
 #include "os/files.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -25,12 +24,6 @@ bool append_file(text& out, const char* path) noexcept
   ::close(file);
   errno = error;
   return count >= 0;
-}
-
-std::size_t size_of_file(const char* path) noexcept
-{
-  struct ::stat about;
-  return ::stat(path, &about) == 0 && about.st_size > 0 ? static_cast<std::size_t>(about.st_size) : 0;
 }
 
 bool append_to_file(const char* path, const text& t) noexcept

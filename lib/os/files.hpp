@@ -19,9 +19,6 @@ inline constexpr std::size_t longest_file = std::size_t{16} << 20;
 /// cannot be opened or does not take all of it; a part may then be there.
 [[nodiscard]] bool append_to_file(const char* path, const text& t) noexcept;
 
-/// Bytes of the file; 0 when the system does not tell.
-[[nodiscard]] std::size_t size_of_file(const char* path) noexcept;
-
 /// The path of the running program, written to `to`; empty where the system does not tell.
 [[nodiscard]] std::string_view executable_path(std::array<char, 4096>& to) noexcept;
 

@@ -9,13 +9,30 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <cstdio>
+#include <cstdlib>
 
 namespace gpa::detail {
 
 namespace {
 
 constexpr std::size_t piece = std::size_t{64} << 10;
+
+bool is_same_file(const struct stat& a, const struct stat& b) noexcept
+{
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+// What the program has open as a stream of its own, whatever it is called here: /dev/stdout, or the file it leads to.
+bool is_stream(const struct stat& file) noexcept
+{
+  for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
+    struct stat open = {};
+    if (::fstat(stream, &open) == 0 && is_same_file(file, open)) return true;
+  }
+  return false;
+}
 
 // "report.json.4711.part": threads have different ones.
 void append_name_beside(text& out, std::string_view path) noexcept
@@ -37,9 +54,26 @@ new_file::new_file(std::string_view path) noexcept
   path_.append(path);
   path_.append(1, '\0');
   struct stat there = {};
-  if (::stat(path_.view().data(), &there) != 0 || S_ISREG(there.st_mode)) append_name_beside(beside_, path);
-  const char* const name = beside_.empty() ? path_.view().data() : beside_.view().data();
-  descriptor_ = ::open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
+  const bool exists = ::stat(path_.view().data(), &there) == 0;
+  if (exists && (!S_ISREG(there.st_mode) || is_stream(there))) {
+    open(path_, O_APPEND, 0644);
+    return;
+  }
+  // Not the link, if it is one, but what it leads to.
+  if (std::array<char, PATH_MAX> real; exists && ::realpath(path_.view().data(), real.data()) != nullptr) {
+    path_.clear();
+    path_.append(real.data());
+    path_.append(1, '\0');
+  }
+  append_name_beside(beside_, path_.view().substr(0, path_.view().size() - 1));
+  ::unlink(beside_.view().data());  // of a process of the same number that was killed
+  open(beside_, O_EXCL | O_NOFOLLOW, 0644);
+  if (descriptor_ != -1 && exists) static_cast<void>(::fchmod(descriptor_, there.st_mode & 07777) == 0);
+}
+
+void new_file::open(const text& name, int how, mode_t mode) noexcept
+{
+  descriptor_ = ::open(name.view().data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | how, mode);
   if (descriptor_ == -1) error_ = errno;
 }
 
@@ -69,6 +103,7 @@ void new_file::flush() noexcept
 void new_file::write(std::string_view part) noexcept
 {
   waiting_.append(part);
+  if (waiting_.is_cut()) fail(ENOMEM);
   if (!beside_.empty() && waiting_.view().size() >= piece) flush();
 }
 

@@ -235,13 +235,6 @@ bool mostly_resident(const void* p, std::size_t bytes) noexcept
   return count * 2 >= pages;
 }
 
-bool is_memory_left(std::size_t bytes) noexcept
-{
-  void* const p = map_pages(round_up(bytes, page_size), page_size);
-  if (p != nullptr) unmap_pages(p, round_up(bytes, page_size));
-  return p != nullptr;
-}
-
 std::size_t second_level_cache_bytes() noexcept
 {
   constinit static std::atomic<std::size_t> known{0};

@@ -68,9 +68,6 @@ bool move_pages(void* from, void* to, std::size_t bytes) noexcept;
 /// whoever unmaps or closes pages meanwhile, but where the system forbids process_vm_readv().
 [[nodiscard]] bool copy_if_readable(void* to, const void* from, std::size_t bytes) noexcept;
 
-/// Whether the system would map so many bytes more now.
-[[nodiscard]] bool is_memory_left(std::size_t bytes) noexcept;
-
 /// Bytes of this machine's second-level cache; 1 MiB where it cannot be told.
 [[nodiscard]] std::size_t second_level_cache_bytes() noexcept;
 

@@ -22,6 +22,8 @@ class text {
   void append(std::size_t count, char c) noexcept;
   [[nodiscard]] std::string_view view() const noexcept { return {data_, size_}; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  /// Whether there was no memory for all of it.
+  [[nodiscard]] bool is_cut() const noexcept { return cut_; }
   void clear() noexcept
   {
     size_ = 0;

@@ -3,6 +3,8 @@
 #include "os/new_file.hpp"
 #include "trace/format.hpp"
 
+#include <cerrno>
+
 namespace gpa::detail {
 
 namespace {
@@ -85,6 +87,7 @@ json& json::raw(std::string_view words) noexcept
 {
   separate();
   out_.write(words);
+  if (escaped_.is_cut()) out_.fail(ENOMEM);
   return *this;
 }
 

@@ -3,6 +3,7 @@
 #include "base/tools.hpp"
 #include "os/metadata.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -36,11 +37,21 @@ void drop(const kept_name* k) noexcept
   if (k != nullptr) metadata_free(const_cast<kept_name*>(k), sizeof(kept_name));
 }
 
+// As much of it as is kept, for terminals.
+std::string_view printable(std::string_view name, std::array<char, most_letters>& to) noexcept
+{
+  name = name.substr(0, most_letters);
+  std::replace_copy_if(name.begin(), name.end(), to.begin(),
+                       [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, '?');
+  return {to.data(), name.size()};
+}
+
 }  // namespace
 
 std::uint16_t tag_number(std::string_view name) noexcept
 {
-  name = name.substr(0, most_letters);
+  std::array<char, most_letters> letters;
+  name = printable(name, letters);
   if (name.empty()) return 0;
   const kept_name* ours = nullptr;
   for (std::uint16_t number = 1; number <= most_tags; ++number) {

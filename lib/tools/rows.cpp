@@ -29,7 +29,6 @@ class table {
     for (const site& s : d.sites) {
       const std::uint64_t bytes = bytes_of(s, what);
       const std::uint64_t blocks = blocks_of(s, what);
-      if (bytes == 0 && blocks == 0) continue;
       std::size_t index = none;
       if (grouping_ == by::size_class) {
         index = find(std::to_string(s.size_class), "up to " + counted(s.size_class, "byte"));
@@ -41,7 +40,11 @@ class table {
         index = known;
       }
       row& r = rows_[index];
-      if (when == age::newer) r.sum.add(s);
+      if (when == age::newer) {
+        r.sum.add(s);
+        ++r.sites;
+      }
+      if (bytes == 0 && blocks == 0) continue;
       (when == age::newer ? r.bytes : r.bytes_before) += bytes;
       (when == age::newer ? r.blocks : r.blocks_before) += blocks;
       const bool replaces_gone = when == age::newer && r.is_gone;
@@ -92,6 +95,7 @@ std::vector<row> rows_of(const document& d, by grouping, measure what)
   table t(grouping);
   t.add(d, what, table::age::newer);
   std::vector<row> rows = t.take();
+  std::erase_if(rows, [](const row& r) { return r.bytes == 0 && r.blocks == 0; });
   std::stable_sort(rows.begin(), rows.end(), [](const row& a, const row& b) {
     return a.bytes != b.bytes ? a.bytes > b.bytes : a.blocks > b.blocks;
   });

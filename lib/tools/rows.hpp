@@ -26,6 +26,7 @@ struct row {
   std::uint64_t bytes = 0, blocks = 0;
   std::uint64_t bytes_before = 0, blocks_before = 0;  // compare() alone
   site sum = {};  // of the newer report: all its numbers
+  std::size_t sites = 0;  // that it is the sum of
   std::size_t trace = none;  // of its largest site; in the newer report where it is there, else in the older
   bool is_gone = false;      // nothing of it in the newer report: `trace` is the older one's
   std::uint64_t largest = 0;

@@ -49,7 +49,7 @@ std::string totals_of(const document& d)
 std::string estimate_note(const document& d)
 {
   if (!d.estimated) return {};
-  return "estimated from one in " + std::to_string(d.one_in) + " allocations; the totals are exact\n";
+  return "estimated from one in " + std::to_string(d.one_in) + " allocations; what is live, and in total, is counted, its peak at least that\n";
 }
 
 void append_call(std::string& out, std::size_t number, const call& c)
@@ -86,9 +86,10 @@ void append_stack(std::string& out, const document& d, std::size_t trace)
   }
 }
 
-std::string profile_note(const site& s)
+// Peaks of several sites need not have been at the same time.
+std::string profile_note(const site& s, bool several)
 {
-  std::string text = "    own peak " + size_text(static_cast<double>(s.peak_bytes)) + ", total " +
+  std::string text = std::string("    own peak ") + (several ? "at most " : "") + size_text(static_cast<double>(s.peak_bytes)) + ", total " +
                      size_text(static_cast<double>(s.total_bytes)) + " in " + counted(s.total_blocks, "block");
   if (s.temporary != 0) text += ", " + std::to_string(s.temporary) + " of them temporary";
   if (s.total_blocks > s.live_blocks) {
@@ -161,7 +162,7 @@ std::string to_text(const document& d, const text_request& request)
     out += line_of(r, false) + ", " + share_text(r.bytes, whole) + "\n";
     if (request.grouping != by::stack) continue;
     append_stack(out, d, r.trace);
-    if (d.profiled) out += profile_note(r.sum);
+    if (d.profiled) out += profile_note(r.sum, r.sites > 1);
   }
   append_left_out(out, shown, rows.size());
   append_mistakes(out, d);

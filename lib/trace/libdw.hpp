@@ -34,6 +34,7 @@ namespace gpa::detail {
   X(dwarf_linecol)               \
   X(dwarf_lineno)                \
   X(dwarf_linesrc)               \
+  X(dwarf_new_oom_handler)       \
   X(dwarf_ranges)                \
   X(dwarf_siblingof)             \
   X(dwarf_tag)                   \
@@ -45,6 +46,7 @@ namespace gpa::detail {
   X(dwfl_module_addrdie)         \
   X(dwfl_module_addrinfo)        \
   X(dwfl_module_build_id)        \
+  X(dwfl_module_getdwarf)        \
   X(dwfl_module_nextcu)          \
   X(dwfl_offline_section_address) \
   X(dwfl_report_begin_add)       \

@@ -31,7 +31,7 @@
     element('totals').append(place);
   }
   if (data.estimated)
-    element('totals').append(make('div', `Sites are estimated from one in ${counted(data.one_in, 'allocation')}; totals are exact.`, 'note'));
+    element('totals').append(make('div', `Sites are estimated from one in ${counted(data.one_in, 'allocation')}; what is live, and in total, is counted.`, 'note'));
 
   // ---- a call, its stack, its source ----
 
