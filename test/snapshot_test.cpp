@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory_resource>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
