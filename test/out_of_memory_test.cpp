@@ -115,6 +115,24 @@ void in_every_mode(F f)
   }
 }
 
+// new_delete, up to so many bytes.
+struct bounded_upstream final : std::pmr::memory_resource {
+  std::size_t left;
+  explicit bounded_upstream(std::size_t most) : left(most) {}
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override
+  {
+    if (bytes > left) throw std::bad_alloc();
+    left -= bytes;
+    return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+  }
+  void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override
+  {
+    left += bytes;
+    std::pmr::new_delete_resource()->deallocate(p, bytes, alignment);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+};
+
 }  // namespace
 
 // The system itself refuses: in a child whose address space is bounded. Before the other tests, whose sampled resources
@@ -251,24 +269,9 @@ BOOST_AUTO_TEST_CASE(try_allocate_answers_null_where_allocate_throws)
 // Slabs become smaller before anything is refused.
 BOOST_AUTO_TEST_CASE(a_small_upstream_is_used_up)
 {
-  struct small final : std::pmr::memory_resource {
-    std::size_t left = std::size_t{448} << 10;
-    void* do_allocate(std::size_t bytes, std::size_t alignment) override
-    {
-      if (bytes > left) throw std::bad_alloc();
-      left -= bytes;
-      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
-    }
-    void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override
-    {
-      left += bytes;
-      std::pmr::new_delete_resource()->deallocate(p, bytes, alignment);
-    }
-    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
-  };
   in_every_mode([](const mode& m) {
     for (const std::size_t bytes : {100U, 1'000U, 9'000U, 20'000U, 32'000U}) {
-      small upstream;
+      bounded_upstream upstream(std::size_t{448} << 10);
       {
         gpa::resource r(m.options, &upstream);
         std::vector<void*> blocks;
@@ -285,21 +288,7 @@ BOOST_AUTO_TEST_CASE(a_small_upstream_is_used_up)
 // Though it is larger than all that is in quarantine: the rest is free.
 BOOST_AUTO_TEST_CASE(a_large_request_has_what_is_in_quarantine_before_it_is_refused)
 {
-  struct bounded final : std::pmr::memory_resource {
-    std::size_t left = std::size_t{8} << 20;
-    void* do_allocate(std::size_t bytes, std::size_t alignment) override
-    {
-      if (bytes > left) throw std::bad_alloc();
-      left -= bytes;
-      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
-    }
-    void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override
-    {
-      left += bytes;
-      std::pmr::new_delete_resource()->deallocate(p, bytes, alignment);
-    }
-    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
-  } upstream;
+  bounded_upstream upstream(std::size_t{8} << 20);
   gpa::resource r({.checks = gpa::checks::always(), .quarantine_bytes = std::size_t{4} << 20}, &upstream);
   constexpr std::size_t small = 2'500'000;
   constexpr std::size_t large = 6'000'000;
@@ -337,8 +326,8 @@ BOOST_AUTO_TEST_CASE(a_garbage_request_ends_no_quarantine)
 {
   for (const bool over_upstream : {false, true}) {
     witness w;
-    gpa::resource r(w.listening({.checks = gpa::checks::always()}),
-                    over_upstream ? std::pmr::new_delete_resource() : nullptr);
+    bounded_upstream upstream(std::size_t{64} << 20);
+    gpa::resource r(w.listening({.checks = gpa::checks::always()}), over_upstream ? &upstream : nullptr);
     void* const p = gpa::test::obtain(r, 100'000);
     gpa::test::discard(r, p, 100'000);
     BOOST_TEST(r.try_allocate(std::size_t{1} << 46) == nullptr);

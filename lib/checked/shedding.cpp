@@ -10,7 +10,7 @@
 //
 // Of blocks freed in random order the last few keep most pages, each its own. So while more than max(a quarter of what is
 // used, 12 MiB) is held beyond it, pages that nobody touched yet counted too, slabs of which little is used are thinned
-// each time what is live has fallen to a quarter. The next look comes halfway to there, 16 KiB on at least: a burst must
+// each time what is live has fallen to a quarter. The next look comes halfway to there, 4 KiB on at least: a burst must
 // not be over between two looks.
 //
 // What is needed again within a second is tolerated (blocks/tolerance.hpp). While verify() or a leak scan reads, nothing
@@ -29,7 +29,7 @@ namespace {
 
 constexpr std::size_t always_kept = std::size_t{8} << 20;
 constexpr std::size_t kept_at_ebb = std::size_t{12} << 20;
-constexpr std::uint64_t least_gap = std::uint64_t{16} << 10;  // bytes freed, from one look to the next
+constexpr std::uint64_t least_gap = std::uint64_t{4} << 10;  // bytes freed, from one look to the next
 constexpr std::size_t worth_thinning = 3;  // slots in use on a page: with more there is hardly a page without
 
 bool is_free(const slab& s, std::size_t index) noexcept
