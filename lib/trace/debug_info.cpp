@@ -17,7 +17,7 @@ namespace {
 
 // Where memory is refused to it, libdw ends the process, unless this is called instead, with no lock of libdw's held. Its own
 // frames are C, and have unwind tables.
-[[noreturn]] void refuse_memory() { throw std::bad_alloc(); }
+__attribute__((noreturn)) void refuse_memory() { throw std::bad_alloc(); }  // of its type, to clang
 
 struct unit_range {
   Dwarf_Addr begin = 0;
