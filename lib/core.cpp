@@ -8,6 +8,7 @@
 #include "leak_filter.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
+#include "os/text.hpp"
 #include "os/threads.hpp"
 #include "output.hpp"
 #include "registry.hpp"
@@ -34,8 +35,7 @@ std::size_t usual_quarantine() noexcept { return std::min(second_level_cache_byt
 std::string_view printable_name(std::string_view given) noexcept
 {
   std::array<char, most_name> name;
-  const auto end = std::replace_copy_if(given.begin(), given.end(), name.begin(),
-                                        [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, '?');
+  const auto end = std::transform(given.begin(), given.end(), name.begin(), printable);
   return interned_name({name.data(), static_cast<std::size_t>(end - name.begin())});
 }
 

@@ -1,6 +1,8 @@
 // One snapshot of a resource's counters, as gpa::resource::stats() returns it.
 #pragma once
 
+#include <gpa/export.hpp>
+
 #include <cstddef>
 
 namespace gpa {

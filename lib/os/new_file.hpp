@@ -2,8 +2,8 @@
 //
 // Who reads the path meanwhile, or after a failure, sees the file before, and the new one has its permissions. A symbolic
 // link is followed. What is no regular file (a pipe, a device), or is what the program has as its standard output or error,
-// is written where it is, all at the end, behind what is there. Not thread-safe; any number of threads may write the same path, and the last to
-// finish wins.
+// is written where it is, all at the end, behind what is there. Not thread-safe; any number of threads may write the same
+// path, and the last to finish wins.
 #pragma once
 
 #include "os/text.hpp"

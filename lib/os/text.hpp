@@ -11,6 +11,12 @@
 
 namespace gpa::detail {
 
+/// What a terminal is shown for it: '?' for a control character.
+[[nodiscard]] constexpr char printable(char c) noexcept
+{
+  return static_cast<unsigned char>(c) < ' ' || c == 127 ? '?' : c;
+}
+
 class text {
  public:
   text() noexcept = default;

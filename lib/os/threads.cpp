@@ -12,6 +12,7 @@
 
 #include "base/bits.hpp"
 #include "os/pages.hpp"
+#include "os/text.hpp"
 
 namespace gpa::detail {
 
@@ -92,7 +93,7 @@ std::uint32_t number_this_thread() noexcept
   if (thread_entry* const entries = serial < first_threads ? first_entries : map_table(); entries != nullptr) {
     thread_entry& entry = entries[serial];
     ::prctl(PR_GET_NAME, entry.name);  // does not fail
-    for (char& c : entry.name) c = c != '\0' && (static_cast<unsigned char>(c) < ' ' || c == 127) ? '?' : c;
+    for (char* c = entry.name; *c != '\0'; ++c) *c = printable(*c);
     entry.system.store(ask_for_system_number(), std::memory_order_release);
   }
   return serial;

@@ -2,6 +2,7 @@
 
 #include "base/tools.hpp"
 #include "os/metadata.hpp"
+#include "os/text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -37,12 +38,11 @@ void drop(const kept_name* k) noexcept
   if (k != nullptr) metadata_free(const_cast<kept_name*>(k), sizeof(kept_name));
 }
 
-// As much of it as is kept, for terminals.
-std::string_view printable(std::string_view name, std::array<char, most_letters>& to) noexcept
+// As much of it as is kept.
+std::string_view kept_part(std::string_view name, std::array<char, most_letters>& to) noexcept
 {
   name = name.substr(0, most_letters);
-  std::replace_copy_if(name.begin(), name.end(), to.begin(),
-                       [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, '?');
+  std::transform(name.begin(), name.end(), to.begin(), printable);
   return {to.data(), name.size()};
 }
 
@@ -51,7 +51,7 @@ std::string_view printable(std::string_view name, std::array<char, most_letters>
 std::uint16_t tag_number(std::string_view name) noexcept
 {
   std::array<char, most_letters> letters;
-  name = printable(name, letters);
+  name = kept_part(name, letters);
   if (name.empty()) return 0;
   const kept_name* ours = nullptr;
   for (std::uint16_t number = 1; number <= most_tags; ++number) {
