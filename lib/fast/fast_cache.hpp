@@ -11,10 +11,10 @@
 // lies free in slabs, arrays are emptied when they overflow, and hold eight slots at most (four of 8 KiB, one of 32).
 //
 // An array starts with as many slots as fit 8 KiB (2 to 64). When it overflows and was refilled since it last did, it
-// doubles, up to 512 KiB of slots, while all arrays of the cache together are for less than 4 MiB, or for less than 8
-// while those of all threads are for less than 16: a thread that frees what others allocate keeps little. When it may not,
-// arrays that were neither full nor empty for a while become smaller by half: what a program does changes, and its next
-// part has other sizes.
+// doubles, up to 2 MiB of slots, while all arrays of the cache together are for less than 4 MiB, or, up to 512 KiB, for
+// less than 8 while those of all threads are for less than 16: a thread that frees what others allocate keeps little.
+// When it may not, arrays that were neither full nor empty for a while become smaller by half: what a program does
+// changes, and its next part has other sizes.
 //
 // Large blocks of up to 256 KiB are kept as well, 512 KiB together: freed and allocated again they cost no lock and no
 // write to the page map. When they would be more, all go back to the span cache.
@@ -59,7 +59,7 @@ constexpr std::uint32_t first_capacity(std::size_t slot) noexcept
 }
 constexpr std::uint32_t most_capacity(std::size_t slot) noexcept
 {
-  return slots_in(std::size_t{512} << 10, slot, 2, 8192);
+  return slots_in(std::size_t{2} << 20, slot, 2, 8192);
 }
 
 /// What an array holds while much memory lies free in slabs: a slot kept here keeps the whole slab it is in, so those of
@@ -75,6 +75,7 @@ struct span;
 struct fast_cache : cache_header {
   static constexpr std::size_t most_kept = std::size_t{4} << 20;
   static constexpr std::size_t most_kept_by_few = std::size_t{8} << 20;  // threads
+  static constexpr std::size_t large_array = std::size_t{512} << 10;
   static constexpr std::size_t most_kept_large = std::size_t{512} << 10;
   static constexpr std::size_t kept_granules = 4;
   static constexpr unsigned most_refused = 256;

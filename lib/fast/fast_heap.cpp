@@ -27,7 +27,7 @@ std::size_t large_size(std::size_t bytes) noexcept
 
 constexpr std::size_t batch_slots(std::size_t slot) noexcept
 {
-  return slots_in(std::size_t{64} << 10, slot, 1, most_in_batch);
+  return slots_in(std::size_t{256} << 10, slot, 1, most_in_batch);
 }
 
 constexpr std::uint32_t dense = 24;  // free slots of a word; with fewer, to go from bit to bit costs less than 64 steps
@@ -327,14 +327,15 @@ bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
   const std::size_t slot = slot_size(c);
   const std::uint32_t before = k.bins[c].capacity;
   const std::uint32_t after = before == 0 ? first_capacity(slot) : std::min(2 * before, most_capacity(slot));
-  return (before == 0 || may_keep(k, (after - before) * slot)) && replace_array(k, c, after);
+  const bool large = after * slot > fast_cache::large_array;
+  return (before == 0 || may_keep(k, (after - before) * slot, large)) && replace_array(k, c, after);
 }
 
-bool fast_heap::may_keep(const fast_cache& k, std::size_t more) const noexcept
+bool fast_heap::may_keep(const fast_cache& k, std::size_t more, bool large) const noexcept
 {
   const std::size_t then = k.could_keep + more;
   if (then <= fast_cache::most_kept) return true;
-  return then <= fast_cache::most_kept_by_few &&
+  return !large && then <= fast_cache::most_kept_by_few &&
          in_arrays_.load(std::memory_order_relaxed) + static_cast<std::ptrdiff_t>(more) <= much_in_arrays;
 }
 

@@ -137,7 +137,7 @@ class fast_heap {
   [[nodiscard]] GPA_NOINLINE bool refill(fast_cache& k, unsigned c) noexcept;
   GPA_NOINLINE void make_room(fast_cache& k, unsigned c) noexcept;
   [[nodiscard]] bool grow_array(fast_cache& k, unsigned c) noexcept;
-  [[nodiscard]] bool may_keep(const fast_cache& k, std::size_t more) const noexcept;
+  [[nodiscard]] bool may_keep(const fast_cache& k, std::size_t more, bool large) const noexcept;
   /// Of `capacity` slots; what is kept must fit. False: no memory for it.
   [[nodiscard]] bool replace_array(fast_cache& k, unsigned c, std::uint32_t capacity) noexcept;
   GPA_NOINLINE void shrink_balanced_arrays(fast_cache& k, span*& emptied) noexcept;
