@@ -35,6 +35,7 @@ struct checked_cache : cache_header {
   std::uint64_t ahead = 0;  // what the clock then had more than the thread's
   std::uint64_t looked_at = 0;  // the clock when this thread last looked whether memory should go back ...
   std::uint64_t look_after = usual_gap;  // ... and by how much it moves until the next time
+  std::size_t waiting = 0;  // bytes of slots in its rings, as last noted
   std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
   poison_rule poison;

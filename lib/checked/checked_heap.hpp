@@ -218,9 +218,9 @@ class checked_heap {
   [[nodiscard]] slab* unlink_unused() noexcept;
   void look_for_surplus(checked_cache& k) noexcept;
   [[nodiscard]] bool much_is_free(std::size_t surplus) noexcept;
-  [[nodiscard]] std::size_t live_beside(std::size_t waiting) const noexcept;
-  [[nodiscard]] bool is_at_ebb(checked_cache& k, std::size_t waiting) noexcept;
-  [[nodiscard]] std::size_t waiting_in_rings(const checked_cache& k) const noexcept;
+  [[nodiscard]] std::size_t live() const noexcept;
+  [[nodiscard]] bool is_at_ebb(checked_cache& k) noexcept;
+  std::size_t note_waiting(checked_cache& k) noexcept;
   void empty_rings(checked_cache& k) noexcept;
   void empty_ring(checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
   void thin(unsigned c, slab& s, bool untouched_too) noexcept GPA_REQUIRES(classes_[c].lock);
@@ -244,6 +244,7 @@ class checked_heap {
   slab* slabs_ GPA_GUARDED_BY(slabs_lock_) = nullptr;  // all of them, newest first
   std::atomic<std::size_t> idle_{0};                   // bytes of slots that became free since their slab was thinned
   std::atomic<std::size_t> taken_{0};                  // bytes of slots that are no free bits: in use, ready, or in a ring
+  std::atomic<std::size_t> waiting_{0};                // of those in rings, as each thread last noted it
   std::atomic<std::size_t> live_before_ebb_{0};        // of those in use the most, since slabs were thinned for that
   small_mutex tolerance_lock_;                         // taken after one of a class, if both are
   tolerance tolerance_;                                // under it, but for note_more() and note_less()

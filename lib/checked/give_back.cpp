@@ -141,6 +141,7 @@ void checked_heap::end_quarantine(checked_cache& k) noexcept
     while (b.next != b.end) put_free(c, (b.next++)->slot);
     b.free_ring();
   }
+  note_waiting(k);
 }
 
 void checked_heap::trim() noexcept
@@ -183,6 +184,7 @@ void checked_heap::bury() noexcept
   }
   idle_.store(0, std::memory_order_relaxed);
   taken_.store(0, std::memory_order_relaxed);
+  waiting_.store(0, std::memory_order_relaxed);
   {
     const mutex_guard guard(tolerance_lock_);
     tolerance_.forget();
@@ -258,6 +260,7 @@ void checked_heap::reset_cache(checked_cache& k) noexcept
     b.forget_all();
     b.has_its_own = false;
   }
+  k.waiting = 0;
 }
 
 void checked_heap::salvage(checked_cache& k) noexcept
@@ -284,6 +287,7 @@ void checked_heap::salvage(checked_cache& k) noexcept
     if (b.entries != nullptr) b.order_places();  // two of them may have been about to change places
     b.forget_all();
   }
+  note_waiting(k);
 }
 
 bool checked_heap::ignore(const void* p) noexcept

@@ -11,7 +11,8 @@
 // Of blocks freed in random order the last few keep most pages, each its own. So while more than max(a quarter of what is
 // used, 12 MiB) is held beyond it, pages that nobody touched yet counted too, slabs of which little is used are thinned
 // each time what is live has fallen to a quarter. The next look comes halfway to there, 4 KiB on at least: a burst must
-// not be over between two looks.
+// not be over between two looks. What waits in rings is not live, nor what waits in those of other threads, as each said when
+// it last looked.
 //
 // What is needed again within a second is tolerated (blocks/tolerance.hpp). While verify() or a leak scan reads, nothing
 // is dropped, and nobody waits for it.
@@ -22,6 +23,7 @@
 #include "os/pages.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace gpa::detail {
 
@@ -39,10 +41,12 @@ bool is_free(const slab& s, std::size_t index) noexcept
 
 }  // namespace
 
-std::size_t checked_heap::waiting_in_rings(const checked_cache& k) const noexcept
+// Says what waits in the thread's rings.
+std::size_t checked_heap::note_waiting(checked_cache& k) noexcept
 {
   std::size_t waiting = 0;
   for (unsigned c = 1; c != class_count; ++c) waiting += k.bins[c].waiting() * slot_size(c);
+  waiting_.fetch_add(waiting - std::exchange(k.waiting, waiting), std::memory_order_relaxed);
   return waiting;
 }
 
@@ -76,10 +80,10 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
     k.look_after = usual_gap;
     return;
   }
-  const std::size_t waiting = waiting_in_rings(k);
+  const std::size_t waiting = note_waiting(k);
   const std::size_t surplus = waiting - std::min(waiting, rule_.bytes);
   const bool much = much_is_free(surplus);
-  const bool ebb = is_at_ebb(k, waiting);
+  const bool ebb = is_at_ebb(k);
   if (much || ebb || surplus > always_kept) empty_rings(k);  // else as ever: nobody waits for anybody
   if ((!much && !ebb) || !scan_lock_.try_lock()) return;
   for (slab* s = slabs(); s != nullptr; s = s->next) {
@@ -91,7 +95,9 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
       thin(c, *s, ebb);
   }
   scan_lock_.unlock();
-  if (ebb) live_before_ebb_.store(live_beside(waiting_in_rings(k)), std::memory_order_relaxed);
+  if (!ebb) return;
+  note_waiting(k);
+  live_before_ebb_.store(live(), std::memory_order_relaxed);
 }
 
 // Whether what became free lately, or is about to, is more than is kept for what comes.
@@ -105,17 +111,17 @@ bool checked_heap::much_is_free(std::size_t surplus) noexcept
   return free > tolerance_.allowed(allowance, free);
 }
 
-std::size_t checked_heap::live_beside(std::size_t waiting) const noexcept
+std::size_t checked_heap::live() const noexcept
 {
   const std::size_t taken = taken_.load(std::memory_order_relaxed);
-  return taken - std::min(taken, waiting);
+  return taken - std::min(taken, waiting_.load(std::memory_order_relaxed));
 }
 
 // Whether little is live now of what was, and many pages are held for it. Says when to look again.
-bool checked_heap::is_at_ebb(checked_cache& k, std::size_t waiting) noexcept
+bool checked_heap::is_at_ebb(checked_cache& k) noexcept
 {
   const std::size_t taken = taken_.load(std::memory_order_relaxed);
-  const std::size_t live = live_beside(waiting);
+  const std::size_t live = this->live();
   const std::size_t held = held_.load(std::memory_order_relaxed);
   const std::size_t idle_pages = held - std::min(held, taken);
   const bool many = idle_pages > tolerance_.added_to(std::max(taken / 4, kept_at_ebb));
