@@ -35,13 +35,13 @@ struct checked_cache : cache_header {
   std::uint64_t ahead = 0;  // what the clock then had more than the thread's
   std::uint64_t looked_at = 0;  // the clock when this thread last looked whether memory should go back ...
   std::uint64_t look_after = usual_gap;  // ... and by how much it moves until the next time
-  std::size_t waiting = 0;  // bytes of slots in its rings, as last noted
   std::atomic<const slab*> claiming{nullptr};  // see checked/claim.hpp
   quarantine_rule rule;
   poison_rule poison;
   larger_paths larger;  // with the widest instructions that the CPU has
   checked_heap* heap = nullptr;  // whose it is
   std::array<bin, class_count> bins;
+  std::size_t waiting = 0;  // bytes of slots in its rings, as last noted
 
   /// Of slots of `size` bytes, at most 1 KiB: in one instruction.
   [[nodiscard]] bin& bin_of(std::size_t size) noexcept
