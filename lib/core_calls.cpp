@@ -78,6 +78,7 @@ bool core::check_thread(const void* caller, void* p, std::size_t bytes, std::siz
   r.given_bytes = bytes;
   r.given_alignment = alignment;
   r.here = gpa::stack_trace(capture(caller), this_thread_number());
+  if (p != nullptr) r.allocated = origin(p);  // whose block it is
   tell(r);
   return false;
 }

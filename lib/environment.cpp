@@ -45,7 +45,7 @@ constexpr std::array keys{
     key{"quarantine_bytes", "bytes[k|M|G]|unlimited|default", "default",
         "freed and kept from reuse; default: half the L2 cache, at most 256k", read_quarantine},
     key{"poison_bytes", "bytes[k|M|G]|unlimited", "512",
-        "blocks up to this are poisoned whole when freed, larger ones in places", read<&settings::poison_bytes>},
+        "blocks up to this (512 at least) are poisoned whole when freed, larger ones in places", read<&settings::poison_bytes>},
     key{"stack_frames", "0..64", "32", "kept of each call stack", read_number<&settings::stack_frames, 64>},
     key{"after_mistake", "abort|carry_on", "abort", "once a mistake was told", read<&settings::after_mistake>},
     key{"log_operations", "0|1", "0", "one line an operation", read<&settings::log_operations>},

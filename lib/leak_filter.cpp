@@ -77,6 +77,22 @@ filter read_filter(text& complaints) noexcept
 
 constinit std::atomic<const filter*> known_filter{nullptr};
 
+// As for other words that are wrong.
+void tell_complaints(const text& complaints) noexcept
+{
+  if (!environment_settings().strict) return complaints.write_to_stderr();
+  constexpr std::string_view warning = "gpa: warning: ";
+  text errors;
+  for (std::string_view rest = complaints.view(); !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n') + 1);
+    rest.remove_prefix(line.size());
+    errors.append("gpa: error: ");
+    errors.append(line.substr(line.starts_with(warning) ? warning.size() : 0));
+  }
+  errors.write_to_stderr();
+  ::_exit(2);
+}
+
 // Never destroyed: the last leaks are told after the last static destructor. Threads may read the files at once, and one
 // of them is believed: a child of a fork meanwhile waits for nobody. Null: no memory for it.
 const filter* environment_filter() noexcept
@@ -88,8 +104,7 @@ const filter* environment_filter() noexcept
   text complaints;
   auto* const fresh = new (place) filter(read_filter(complaints));
   if (known_filter.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) {
-    if (!complaints.empty()) complaints.write_to_stderr();
-    if (!complaints.empty() && environment_settings().strict) ::_exit(2);  // as for other words that are wrong
+    if (!complaints.empty()) tell_complaints(complaints);
     return fresh;
   }
   std::destroy_at(fresh);

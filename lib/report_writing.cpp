@@ -78,6 +78,7 @@ document core::describe(std::string_view reason)
              .checks = options_.checks,
              .stack_frames = options_.stack_frames};
   d.totals = stats();
+  d.peak_is_exact = peak_is_exact(sum());
   d.memory_limit = memory_limit();
   d.estimated = is_sampled();
   d.profiled = profile_.has_value();

@@ -74,7 +74,7 @@ void leak_teller::tell(const gpa::report& group) noexcept
   if (options_.on_report) {
     call_handler(options_, group, false);
   } else if (will_show()) {
-    ++shown_;
+    style_.lines_hint = shown_++ == 0;
     append_wanted_annotation(annotations_, group);
     append_report(whole_, group, style_);
   }

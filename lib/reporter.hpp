@@ -53,7 +53,7 @@ class leak_teller {
  private:
   const gpa::options& options_;
   const bool wanted_;
-  const report_style style_;
+  report_style style_;
   std::size_t told_ = 0;
   std::size_t shown_ = 0;
   text annotations_;

@@ -231,6 +231,8 @@ BOOST_AUTO_TEST_CASE(with_strict_such_a_file_and_a_line_that_is_none_end_the_pro
         BOOST_TEST(o.status == 2);
         BOOST_TEST(o.out == "");
         BOOST_TEST(o.says(file));
+        BOOST_TEST(o.says("gpa: error: "));
+        BOOST_TEST(!o.says("warning"));
       }
     }
     BOOST_TEST(under("strict=1:" + key + "=/dev/null:protect_large=automatic", work).out == "went on");

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <memory_resource>
 #include <sstream>
 #include <string>
@@ -237,6 +238,19 @@ BOOST_AUTO_TEST_CASE(filters_keep_and_leave_out_by_file)
   BOOST_TEST(s.filter({gpa::include("*"), gpa::exclude("*snapshot*")}).live_bytes() == 0u);
   BOOST_TEST(s.filter({}).live_bytes() == 100u);
   BOOST_TEST(s.filter({gpa::include("*snapshot_test.cpp", true)}).live_bytes() == 100u);
+  // A file below the current directory has two names, and either is matched.
+  namespace fs = std::filesystem;
+  const auto frames = r.origin(b.p).frames();
+  const auto own = std::find_if(frames.begin(), frames.end(), [](const gpa::stack_frame& f) { return f.file.ends_with("snapshot_test.cpp"); });
+  BOOST_REQUIRE((own != frames.end()));
+  const fs::path full = fs::path(own->file).lexically_normal();
+  const fs::path before = fs::current_path();
+  fs::current_path(full.parent_path());
+  for (const bool any_frame : {false, true}) {
+    BOOST_TEST(s.filter({gpa::include("snapshot_test.cpp", any_frame)}).live_bytes() == 100u);
+    BOOST_TEST(s.filter({gpa::include(full.string(), any_frame)}).live_bytes() == 100u);
+  }
+  fs::current_path(before);
   r.deallocate(b.p, b.bytes);
 }
 

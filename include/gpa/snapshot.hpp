@@ -88,7 +88,8 @@ struct snapshot_row {
 /// The same text. Throws std::bad_alloc, and what the stream throws.
 GPA_EXPORT std::ostream& operator<<(std::ostream& out, const snapshot_row& row);
 
-/// Which sites a filter keeps, by the source file of their place (`by::file`). Made by include() and exclude().
+/// Which sites a filter keeps, by the source file of their place (`by::file`): its path as it is shown, or in full. Made by
+/// include() and exclude().
 struct snapshot_filter {
   bool keep = true;
   std::string pattern = {};  ///< '*' is any text, also of several directories, '?' any character

@@ -51,6 +51,7 @@ void write_totals(json& out, const document& d)
   out.key("totals").begin_object();
   out.key("live_bytes").number(s.live_bytes).key("live_blocks").number(s.live_blocks);
   out.key("peak_bytes").number(s.peak_bytes).key("peak_blocks").number(s.peak_blocks);
+  out.key("peak_is_exact").boolean(d.peak_is_exact);
   out.key("total_bytes").number(s.total_bytes).key("total_blocks").number(s.total_blocks);
   if (d.profiled) out.key("peak_age").number(d.peak_age);
   out.end_object();
@@ -88,6 +89,10 @@ void write_mistake(json& out, const listed_mistake& m, stack_tables& stacks)
   if (!r.here.empty()) out.key("here").number(stacks.number_of(r.here.id()));
   if (!r.freed.empty()) out.key("freed").number(stacks.number_of(r.freed.id()));
   if (!r.allocated.empty()) out.key("allocated").number(stacks.number_of(r.allocated.id()));
+  out.end_object().key("threads").begin_object();
+  if (r.here.thread() != 0) out.key("here").number(r.here.thread());
+  if (r.freed.thread() != 0) out.key("freed").number(r.freed.thread());
+  if (r.allocated.thread() != 0) out.key("allocated").number(r.allocated.thread());
   words.clear();
   absl::Format(&words, "%016x", m.fingerprint);
   out.end_object().key("fingerprint").string(words.view()).end_object();

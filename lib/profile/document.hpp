@@ -31,6 +31,7 @@ struct document {
   gpa::checks checks = {};
   std::size_t stack_frames = 0;
   gpa::statistics totals = {};
+  bool peak_is_exact = false;
   std::size_t memory_limit = unlimited;
   bool estimated = false;
   bool profiled = false;

@@ -39,12 +39,24 @@ metadata_string module_and_offset(const frame& f)
   return metadata_string(words.view());
 }
 
+frame_list stack_to_main(const gpa::stack_trace& s)
+{
+  frame_list frames = symbolize(s.addresses());
+  frames.resize(frames_to_main(frames));
+  return frames;
+}
+
+// As it is shown, which depends on the current directory, or in full.
+bool path_matches(std::string_view path, std::string_view pattern)
+{
+  return glob_matches(shown_path(path, current_directory()), pattern) || glob_matches(shortened_path(path, {}), pattern);
+}
+
 }  // namespace
 
 frame_list shortened_stack(const gpa::stack_trace& s)
 {
-  frame_list frames = symbolize(s.addresses());
-  frames.resize(frames_to_main(frames));
+  frame_list frames = stack_to_main(s);
   const metadata_string directory = current_directory();
   for (frame& f : frames)
     if (!f.file.empty()) f.file = shown_path(f.file, directory);
@@ -56,14 +68,18 @@ const places::place& places::find(const gpa::stack_trace& s)
   const auto known = known_.find(s.id());
   if (known != known_.end()) return known->second;
   place p;
-  const frame_list frames = shortened_stack(s);
+  const frame_list frames = stack_to_main(s);
   if (const frame* const f = first_worth_showing(frames); f != nullptr) {
-    p.file = f->file;
+    p.full = f->file;
+    if (!f->file.empty()) p.file = shown_path(f->file, current_directory());
     p.function = f->function;
     p.line = f->line;
-    if (p.file.empty()) p.elsewhere = module_and_offset(*f);
+    if (p.file.empty()) {
+      p.elsewhere = module_and_offset(*f);
+      p.module = f->module.empty() ? std::string_view("(no file)") : std::string_view(f->module).substr(f->module.rfind('/') + 1);
+    }
   } else {
-    p.elsewhere = no_stack;
+    p.elsewhere = p.module = no_stack;
   }
   return known_.emplace(s.id(), std::move(p)).first->second;
 }
@@ -74,7 +90,7 @@ std::string places::place_of(const gpa::site& s, gpa::by key)
   if (key == by::size_class) return size_class_name(s.size_class);
   const place& p = find(s.allocated);
   if (key == by::function) return std::string(p.function.empty() ? p.elsewhere : p.function);
-  if (p.file.empty()) return std::string(p.function.empty() || key == by::file ? p.elsewhere : p.function);
+  if (p.file.empty()) return std::string(key == by::file ? p.module : p.function.empty() ? p.elsewhere : p.function);
   text words;
   words.append(p.file);
   if (key != by::file && p.line != 0) absl::Format(&words, ":%d", p.line);
@@ -83,10 +99,10 @@ std::string places::place_of(const gpa::site& s, gpa::by key)
 
 bool places::file_matches(const gpa::site& s, const gpa::snapshot_filter& f)
 {
-  if (!f.any_frame) return glob_matches(find(s.allocated).file, f.pattern);
-  const frame_list frames = shortened_stack(s.allocated);
+  if (!f.any_frame) return path_matches(find(s.allocated).full, f.pattern);
+  const frame_list frames = stack_to_main(s.allocated);
   return std::any_of(frames.begin(), frames.end(),
-                     [&f](const frame& one) { return !one.library && glob_matches(one.file, f.pattern); });
+                     [&f](const frame& one) { return !one.library && path_matches(one.file, f.pattern); });
 }
 
 // Where a '*' took too little it takes one character more: the last one only, as what stands before it has matched.

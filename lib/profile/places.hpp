@@ -26,7 +26,9 @@ class places {
   struct place {
     metadata_string file = {};
     metadata_string function = {};
+    metadata_string full = {};       // path of the file
     metadata_string elsewhere = {};  // without a file: module and offset, or the address
+    metadata_string module = {};     // and the module's name
     std::uint32_t line = 0;
   };
   [[nodiscard]] const place& find(const gpa::stack_trace& s);

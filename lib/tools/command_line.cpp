@@ -47,7 +47,7 @@ Shows what gpa::resource::write_report() wrote, and turns it into what other pro
   -o FILE           write there instead of to standard output
   --what=MEASURE    live, peak, total: bytes by which sites are measured; default live, or peak where nothing is live
   --by=GROUP        line, file, function, stack, size_class, tag: one row each; default stack, of diff, top and watch line
-  --limit=N         rows of text; 0 = all; default 10, of top and watch 20
+  --limit=N         rows of text, and mistakes; 0 = all; default 10, of top and watch 20
   --binary=FILE     where symbols are, for reports of stripped programs; believed if its build id is the report's.
                     More than one: with commas
   --debug-dir=DIR   a folder of such files, by name or as .build-id/ab/cdef.debug
@@ -140,6 +140,19 @@ void take_files(command& c, const std::vector<std::string>& words)
   if (c.action == action::watch) c.pid = c.files.front();
 }
 
+// Rather than let somebody believe that they had a say.
+void refuse_what_does_nothing(const command& c)
+{
+  const auto refuse = [](const char* name, const std::string& where) {
+    if (was_given(name)) throw refusal(std::string("--") + name + " has no say in " + where + "; see --help");
+  };
+  if (c.action != action::watch)
+    for (const char* const name : {"file", "resource", "interval", "times"}) refuse(name, "what is no watch");
+  if (c.to == "text") return;
+  for (const char* const name : {"by", "limit"}) refuse(name, c.to);
+  if (c.to == "dhat" || c.to == "pprof" || c.to == "sarif") refuse("what", c.to + ", which has all that it can hold");
+}
+
 }  // namespace
 
 command parse_command_line(int count, char** arguments)
@@ -163,6 +176,7 @@ command parse_command_line(int count, char** arguments)
     throw refusal("a diff is written as text or html; pprof has a -diff_base of its own");
   if ((c.action == action::top || c.action == action::watch) && c.to != "text")
     throw refusal("top and watch write text");
+  refuse_what_does_nothing(c);
   const std::string what = absl::GetFlag(FLAGS_what);
   c.measure_is_given = !what.empty();
   if (c.measure_is_given && !parse(what, c.request.what))

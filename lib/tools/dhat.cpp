@@ -1,7 +1,8 @@
 // DHAT's format, version 2, as Valgrind's dh_view.html and the Firefox Profiler read it.
 //
 // "At t-gmax" is what each site held when the whole was at its peak, "max" what it held at its own. The latter of
-// several sites with one stack is a sum of peaks, which need not have been at the same time. Lifetimes are those of
+// several sites with one stack is a sum of peaks, which need not have been at the same time, or that of the whole where
+// that is less. Lifetimes are those of
 // freed blocks. Without profiling only "total" is shown, and it is what is live.
 
 #include "tools/exports.hpp"
@@ -77,8 +78,9 @@ class writer {
     return numbers;
   }
 
-  void write_point(const std::vector<std::uint64_t>& frames, const site& s)
+  void write_point(const std::vector<std::uint64_t>& frames, const site& merged)
   {
+    const site s = capped_at_peak(merged, d_);
     json_.begin_object();
     if (d_.profiled) {
       json_.member("tb", s.total_bytes).member("tbk", s.total_blocks).member("tl", s.lifetime_sum);

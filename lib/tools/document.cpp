@@ -1,5 +1,6 @@
 #include "tools/document.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -43,6 +44,25 @@ const call& first_worth_showing(const document& d, std::size_t trace)
     }
   }
   return users != nullptr ? *users : d.frames[d.traces[trace].front()].calls.front();
+}
+
+std::string module_of_first(const document& d, std::size_t trace)
+{
+  const call* const wanted = &first_worth_showing(d, trace);
+  for (const std::size_t index : d.traces[trace]) {
+    const frame& f = d.frames[index];
+    const bool has_it = std::any_of(f.calls.begin(), f.calls.end(), [wanted](const call& c) { return &c == wanted; });
+    if (has_it && f.module != none) return std::string(file_name(d.modules[f.module].path));
+  }
+  return wanted->function == no_call_stack ? wanted->function : "(no file)";
+}
+
+site capped_at_peak(const site& several, const document& d) noexcept
+{
+  site s = several;
+  s.peak_bytes = std::min(s.peak_bytes, d.totals.peak_bytes);
+  s.peak_blocks = std::min(s.peak_blocks, d.totals.peak_blocks);
+  return s;
 }
 
 std::string place_of(const call& c)

@@ -18,6 +18,7 @@
 
 namespace gpa::tools {
 
+inline constexpr const char* no_call_stack = "(no call stack)";
 inline constexpr std::size_t none = static_cast<std::size_t>(-1);
 
 struct call {
@@ -77,11 +78,13 @@ struct mistake {
   std::string rule = {};     // gpa-double-free
   std::string kind = {};     // double free
   std::string message = {};  // as in the headline of the report's text
+  std::string reason = {};
   std::string address = {};
   std::string fingerprint = {};
   std::uint64_t bytes = 0, alignment = 0;
   std::uint64_t blocks = 1, total_bytes = 0;                     // of a group of leaks
   std::vector<std::pair<std::string, std::size_t>> traces = {};  // here, freed, allocated
+  std::vector<std::pair<std::string, std::uint64_t>> threads = {};  // of the same, where known
 
   /// The trace of that name, or `none`.
   [[nodiscard]] std::size_t trace_of(std::string_view role) const noexcept
@@ -89,6 +92,14 @@ struct mistake {
     for (const auto& [name, index] : traces)
       if (name == role) return index;
     return none;
+  }
+
+  /// The number of the thread, or 0.
+  [[nodiscard]] std::uint64_t thread_of(std::string_view role) const noexcept
+  {
+    for (const auto& [name, number] : threads)
+      if (name == role) return number;
+    return 0;
   }
 
   /// Whose place the message is about: of a leak the allocation, else where it was noticed, if that is known.
@@ -101,6 +112,7 @@ struct mistake {
 struct totals {
   std::uint64_t live_bytes = 0, live_blocks = 0;
   std::uint64_t peak_bytes = 0, peak_blocks = 0;
+  bool peak_is_exact = true;  // else at least that
   std::uint64_t total_bytes = 0, total_blocks = 0;
   std::uint64_t peak_age = 0;  // microseconds from the peak to document::time; where document::profiled
 };
@@ -123,6 +135,7 @@ struct document {
   std::vector<call_stack> traces = {};
   std::vector<site> sites = {};
   std::vector<mistake> mistakes = {};
+  std::uint64_t mistakes_not_listed = 0;
 };
 
 /// What a site is measured by: what it holds, what it held when the resource was at its peak, all it ever got.
@@ -159,6 +172,12 @@ void for_each_call(const document& d, std::size_t trace, F f)
 /// The call a reader looks for: the innermost that is not a library's and has a line, else the innermost that is not a
 /// library's, else the innermost.
 [[nodiscard]] const call& first_worth_showing(const document& d, std::size_t trace);
+
+/// Where there is no file: the name of that call's module, or "(no file)".
+[[nodiscard]] std::string module_of_first(const document& d, std::size_t trace);
+
+/// The sum of several sites, with an own peak that is no higher than that of all together.
+[[nodiscard]] site capped_at_peak(const site& several, const document& d) noexcept;
 
 /// `src/cache.cpp:21`; without a line the function.
 [[nodiscard]] std::string place_of(const call& c);

@@ -202,7 +202,9 @@ class builder {
     if (!d_.profiled || (before_ != nullptr && !before_->profiled)) return;
     column("peak", &site::at_peak_bytes);
     column("peak_blocks", &site::at_peak_blocks);
-    column("own_peak", &site::peak_bytes);
+    write_column(json, ("own_peak" + suffix).c_str(), rows_.size(), [&](std::size_t i) {
+      return capped_at_peak(rows_[i].*side, suffix.empty() ? d_ : *before_).peak_bytes;
+    });
     column("total", &site::total_bytes);
     column("total_blocks", &site::total_blocks);
     column("temporary", &site::temporary);

@@ -210,6 +210,7 @@ mistake read_mistake(const object& o, std::size_t traces)
   mistake m{.rule = o.text("rule"),
             .kind = o.text("kind"),
             .message = o.text("message"),
+            .reason = o.text("reason"),
             .address = o.text("address"),
             .fingerprint = o.text("fingerprint"),
             .bytes = o.number("bytes"),
@@ -220,13 +221,16 @@ mistake read_mistake(const object& o, std::size_t traces)
   for (const char* role : {"here", "freed", "allocated"})
     if (const std::size_t index = roles.index(role, traces, "traces"); index != none)
       m.traces.emplace_back(role, index);
+  const object threads = o.inner("threads");
+  for (const char* role : {"here", "freed", "allocated"})
+    if (const std::uint64_t number = threads.number(role); number != 0) m.threads.emplace_back(role, number);
   return m;
 }
 
 // The trace of sites without one: made when it is first needed.
 std::size_t no_stack(document& d)
 {
-  d.frames.push_back({.named = false, .calls = {{.function = "(no call stack)"}}});
+  d.frames.push_back({.named = false, .calls = {{.function = no_call_stack}}});
   d.traces.push_back({d.frames.size() - 1});
   return d.traces.size() - 1;
 }
@@ -298,6 +302,7 @@ document read_document(std::string_view text, const progress& tell)
               .live_blocks = totals.number("live_blocks"),
               .peak_bytes = totals.number("peak_bytes"),
               .peak_blocks = totals.number("peak_blocks"),
+              .peak_is_exact = !totals.has("peak_is_exact") || totals.flag("peak_is_exact"),
               .total_bytes = totals.number("total_bytes"),
               .total_blocks = totals.number("total_blocks"),
               .peak_age = totals.number("peak_age")};
@@ -309,6 +314,7 @@ document read_document(std::string_view text, const progress& tell)
   if (!root.has("sites")) root.fail("sites", "is missing");
   for_each(root, "sites", [&](const object& o) { d.sites.push_back(read_site(o, d.traces.size())); });
   for_each(root, "mistakes", [&](const object& o) { d.mistakes.push_back(read_mistake(o, d.traces.size())); });
+  d.mistakes_not_listed = root.number("mistakes_not_listed");
   give_every_site_a_stack(d);
   return d;
 }

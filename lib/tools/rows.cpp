@@ -63,7 +63,10 @@ class table {
   {
     const call& c = first_worth_showing(d, trace);
     switch (grouping_) {
-      case by::file: return find(c.file, c.file.empty() ? place_of(c) : c.file);
+      case by::file: {
+        const std::string file = c.file.empty() ? module_of_first(d, trace) : c.file;
+        return find(file, file);
+      }
       case by::function: return find(c.function, c.function.empty() ? "??" : c.function);
       case by::stack: return find(stack_key(d, trace), place_of(c));
       default: return find(place_of(c), place_of(c));

@@ -8,7 +8,11 @@
 #include "trace/names.hpp"
 #include "trace/symbol_table.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <optional>
 
 namespace gpa::tools {
@@ -63,6 +67,27 @@ std::optional<std::string> file_of(const module& m, const symbol_files& where)
   return std::nullopt;
 }
 
+// Files that are none, or of another build, and folders that are none.
+std::vector<std::string> useless_options(const document& d, const symbol_files& where)
+{
+  std::vector<std::string> notes;
+  for (const std::string& path : where.binaries) {
+    const detail::metadata_string id = detail::in_hex(detail::build_id_of_file(path.c_str()));
+    const bool fits = std::any_of(d.modules.begin(), d.modules.end(), [&](const module& m) {
+      return m.build_id.empty() ? file_name(path) == file_name(m.path) : std::string_view(id) == m.build_id;
+    });
+    if (::access(path.c_str(), R_OK) != 0) {
+      notes.push_back("--binary=" + path + ": " + std::strerror(errno));
+    } else if (!fits) {
+      notes.push_back("--binary=" + path + ": " +
+                      (id.empty() ? "it has no build id" : "no module of the report has its build id, " + std::string(id)));
+    }
+  }
+  for (const std::string& path : where.directories)
+    if (::access(path.c_str(), X_OK) != 0) notes.push_back("--debug-dir=" + path + ": " + std::strerror(errno));
+  return notes;
+}
+
 std::vector<call> named(debug_info& info, const module_list& list, std::size_t module, std::uint64_t address)
 {
   frame_list frames;
@@ -85,13 +110,20 @@ std::vector<call> named(debug_info& info, const module_list& list, std::size_t m
 
 std::vector<std::string> look_up_symbols(document& d, const symbol_files& where)
 {
-  std::vector<std::size_t> wanted(d.modules.size());
-  for (const frame& f : d.frames)
-    if (needs_names(f)) ++wanted[f.module];
+  const auto without_names = [&d] {
+    std::vector<std::size_t> count(d.modules.size());
+    for (const frame& f : d.frames)
+      if (needs_names(f)) ++count[f.module];
+    return count;
+  };
+  const std::vector<std::size_t> wanted = without_names();
 
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = useless_options(d, where);
   module_list list;
   std::vector<bool> found(d.modules.size());
+  const auto note = [&](std::size_t module, std::size_t frames, const std::string& why) {
+    notes.push_back("no lines for " + counted(frames, "frame") + " of " + d.modules[module].path + ": " + why);
+  };
   for (std::size_t i = 0; i != d.modules.size(); ++i) {
     detail::loaded_module& m = list.modules.emplace_back();
     m.path = std::string_view(d.modules[i].path);
@@ -99,9 +131,8 @@ std::vector<std::string> look_up_symbols(document& d, const symbol_files& where)
     m.library = is_library(d, d.modules[i]);
     // System libraries have names enough; their debug information is large and seldom there.
     if (wanted[i] == 0 || m.library) continue;
-    const std::string what = "no lines for " + counted(wanted[i], "frame") + " of " + d.modules[i].path + ": ";
     if (!can_look_up()) {
-      notes.push_back(what + "libdw is not there");
+      note(i, wanted[i], "libdw is not there");
       continue;
     }
     const std::optional<std::string> file = file_of(d.modules[i], where);
@@ -109,8 +140,9 @@ std::vector<std::string> look_up_symbols(document& d, const symbol_files& where)
     if (found[i]) {
       m.file = std::string_view(*file);
     } else {
-      notes.push_back(what + (d.modules[i].build_id.empty() ? "it has no build id; name its file with --binary"
-                                                            : "no file with build id " + d.modules[i].build_id));
+      note(i, wanted[i],
+           d.modules[i].build_id.empty() ? "it has no build id; name its file with --binary"
+                                         : "no file with build id " + d.modules[i].build_id);
     }
   }
   debug_info info(list);
@@ -119,6 +151,10 @@ std::vector<std::string> look_up_symbols(document& d, const symbol_files& where)
     std::vector<call> calls = named(info, list, f.module, f.address);
     if (!calls.empty()) f.calls = std::move(calls);
   }
+  const std::vector<std::size_t> still = without_names();
+  for (std::size_t i = 0; i != d.modules.size(); ++i)
+    if (found[i] && still[i] != 0)
+      note(i, still[i], std::string(list.modules[i].file) + " has no debug information of them (-g, or --debug-dir)");
   return notes;
 }
 

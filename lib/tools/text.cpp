@@ -42,8 +42,14 @@ std::string totals_of(const document& d)
   const auto amount = [](std::uint64_t bytes, std::uint64_t blocks) {
     return size_text(static_cast<double>(bytes)) + " in " + counted(blocks, "block");
   };
-  return "live " + amount(t.live_bytes, t.live_blocks) + ", peak " + amount(t.peak_bytes, t.peak_blocks) + ", total " +
-         amount(t.total_bytes, t.total_blocks);
+  return "live " + amount(t.live_bytes, t.live_blocks) + ", peak " + (t.peak_is_exact ? "" : "at least ") +
+         amount(t.peak_bytes, t.peak_blocks) + ", total " + amount(t.total_bytes, t.total_blocks);
+}
+
+// Why there is nothing to show although there is something.
+std::string unchecked_note(const document& d)
+{
+  return d.checks == "never" ? "its blocks were not checked (checks::never()): only totals are known\n" : "";
 }
 
 std::string estimate_note(const document& d)
@@ -102,25 +108,6 @@ std::string profile_note(const site& s, bool several)
   return text + "\n";
 }
 
-void append_mistakes(std::string& out, const document& d)
-{
-  if (d.mistakes.empty()) return;
-  out.append(1, '\n').append(counted(d.mistakes.size(), "mistake")).append(1, '\n');
-  for (const mistake& m : d.mistakes) {
-    const std::string_view headline = m.role_of_headline();
-    const std::size_t about = m.trace_of(headline);
-    out += "\n";
-    if (about != none) out += place_of(first_worth_showing(d, about)) + ": ";
-    out += "error: " + m.message + " [" + m.rule + "]\n";
-    if (about != none) append_stack(out, d, about);
-    for (const auto& [role, trace] : m.traces) {
-      if (role == headline) continue;
-      out += "  " + std::string(role == "freed" ? "freed before" : role) + "\n";
-      append_stack(out, d, trace);
-    }
-  }
-}
-
 void append_left_out(std::string& out, std::size_t shown, std::size_t all)
 {
   if (shown < all) out += "\n(and " + std::to_string(all - shown) + " more; --limit=0 shows all)\n";
@@ -131,13 +118,55 @@ std::size_t shown_of(const text_request& request, std::size_t count)
   return request.limit == 0 ? count : std::min(request.limit, count);
 }
 
+// As the library's own text has it.
+std::string_view words_for(std::string_view role, const mistake& m)
+{
+  return role == "freed" && m.rule == "gpa-double-free" ? "first freed" : role;
+}
+
+void append_mistake(std::string& out, const document& d, const mistake& m)
+{
+  const std::string_view headline = m.role_of_headline();
+  const std::uint64_t thread = m.thread_of("here");
+  const auto by_thread = [&](std::string_view role) {
+    const std::uint64_t number = m.thread_of(role);
+    return number != 0 && number != thread ? " by thread " + std::to_string(number) : std::string();
+  };
+  out += "\n";
+  if (const std::size_t about = m.trace_of(headline); about != none) {
+    const call& c = first_worth_showing(d, about);
+    out += place_of(c) + (c.line != 0 && c.column != 0 ? ":" + std::to_string(c.column) : "") + ": ";
+  }
+  out += "error: " + m.message + " [" + m.rule + "]\n";
+  if (const std::size_t about = m.trace_of(headline); about != none) append_stack(out, d, about);
+  if (!m.reason.empty() && m.message.find(m.reason) == std::string::npos) out += "    " + m.reason + "\n";
+  for (const auto& [role, trace] : m.traces) {
+    if (role == headline) continue;
+    out += "  " + std::string(words_for(role, m)) + by_thread(role) + "\n";
+    append_stack(out, d, trace);
+  }
+}
+
+void append_mistakes(std::string& out, const document& d, const text_request& request)
+{
+  const std::uint64_t all = d.mistakes.size() + d.mistakes_not_listed;
+  if (all == 0) return;
+  out.append(1, '\n').append(counted(all, "mistake")).append(1, '\n');
+  const std::size_t shown = shown_of(request, d.mistakes.size());
+  for (std::size_t i = 0; i != shown; ++i) append_mistake(out, d, d.mistakes[i]);
+  append_left_out(out, shown, d.mistakes.size());
+  if (d.mistakes_not_listed != 0)
+    out += "\n(the last " + std::to_string(d.mistakes_not_listed) + " are not in the report, which lists no more)\n";
+}
+
 }  // namespace
 
 void require(const document& d, measure what)
 {
   if (what == measure::live || d.profiled) return;
-  throw refusal(std::string("it has no ") + name_of(what) +
-                " of each site: profiling was off in the process that wrote it (options::profile)");
+  throw refusal(std::string("it has no ") + name_of(what) + " of each site: " +
+                (d.checks == "never" ? "its blocks were not checked (checks::never())"
+                                     : "profiling was off in the process that wrote it (options::profile)"));
 }
 
 std::int64_t seconds_of(const std::string& time)
@@ -153,7 +182,7 @@ std::string to_text(const document& d, const text_request& request)
   const std::vector<row> rows = rows_of(d, request.grouping, request.what);
   const std::uint64_t whole = total_of(d, request.what);
   const std::size_t shown = shown_of(request, rows.size());
-  std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d);
+  std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d) + unchecked_note(d);
   out.append(1, '\n').append(name_of(request.what)).append(" bytes, largest first\n");
   if (rows.empty()) out += "nothing\n";
   for (std::size_t i = 0; i != shown; ++i) {
@@ -162,10 +191,10 @@ std::string to_text(const document& d, const text_request& request)
     out += line_of(r, false) + ", " + share_text(r.bytes, whole) + "\n";
     if (request.grouping != by::stack) continue;
     append_stack(out, d, r.trace);
-    if (d.profiled) out += profile_note(r.sum, r.sites > 1);
+    if (d.profiled) out += profile_note(capped_at_peak(r.sum, d), r.sites > 1);
   }
   append_left_out(out, shown, rows.size());
-  append_mistakes(out, d);
+  append_mistakes(out, d, request);
   return out;
 }
 
@@ -177,6 +206,8 @@ std::string to_text(const document& before, const document& after, const text_re
   const std::size_t shown = shown_of(request, rows.size());
   std::string out = "before: " + head_of(before) + "\n        " + totals_of(before) + "\n";
   out += "after:  " + head_of(after) + "\n        " + totals_of(after) + "\n" + estimate_note(after);
+  for (const auto& [d, which] : {std::pair{&before, "before: "}, std::pair{&after, "after:  "}})
+    if (const std::string note = unchecked_note(*d); !note.empty()) out += which + note;
   out.append(1, '\n').append(name_of(request.what)).append(" bytes, largest difference first\n");
   if (rows.empty()) out += "no difference\n";
   for (std::size_t i = 0; i != shown; ++i) {
@@ -193,7 +224,7 @@ std::string to_table(const document& d, const text_request& request, std::size_t
   require(d, request.what);
   const std::vector<row> rows = rows_of(d, request.grouping, request.what);
   const std::uint64_t whole = total_of(d, request.what);
-  std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d) + "\n";
+  std::string out = head_of(d) + "\n" + totals_of(d) + "\n" + estimate_note(d) + unchecked_note(d) + "\n";
   const auto line = [&](const std::string& bytes, const std::string& share, const std::string& blocks,
                         const std::string& average, const std::string& place) {
     std::array<char, 128> numbers{};

@@ -68,13 +68,29 @@ bool is_own_file_elsewhere(std::string_view file)
                                       path.starts_with("include/gpa/") || contains(path, "/lib/"));
 }
 
+// libstdc++ 12's demangler cannot read some names of its own library: "_ZZSt5apply...", "_ZNKSt6vector...".
+bool is_mangled_library_name(std::string_view path) noexcept
+{
+  if (!path.starts_with("_Z")) return false;
+  path.remove_prefix(2);
+  while (path.starts_with('Z')) path.remove_prefix(1);  // of what is inside a function
+  if (path.starts_with('N')) {
+    path.remove_prefix(1);
+    while (!path.empty() && std::string_view("rVKRO").find(path.front()) != std::string_view::npos) path.remove_prefix(1);
+  }
+  constexpr std::array<std::string_view, 9> library_prefixes = {"St", "Sa", "Sb", "Ss", "Si", "So", "Sd", "9__gnu_cxx", "10__cxxabiv1"};
+  return std::any_of(library_prefixes.begin(), library_prefixes.end(),
+                     [path](std::string_view known) { return path.starts_with(known); });
+}
+
 bool is_library_function(std::string_view path, std::string_view file)
 {
   if (std::find(start_up.begin(), start_up.end(), path) != start_up.end()) return true;
   const bool own = is_own_function(path);
   // With a file, the file decides: users specialise std::hash, and gpa's own tests live in its namespace.
   if (!file.empty()) return own && is_own_file_elsewhere(file);
-  return own || std::any_of(library_namespaces.begin(), library_namespaces.end(),
+  return own || is_mangled_library_name(path) ||
+         std::any_of(library_namespaces.begin(), library_namespaces.end(),
                             [path](std::string_view known) { return path.starts_with(known); });
 }
 

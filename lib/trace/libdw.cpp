@@ -134,6 +134,12 @@ bool came_with_libdw(std::uintptr_t base) noexcept
 }
 
 // Another fork is not under way: the caller holds a lock. Only who forks while it loads waits in vain.
+std::string_view why_no_libdw() noexcept
+{
+  if (loaded.load(std::memory_order_acquire) != &missing) return {};
+  return is_static_program() ? "a static program cannot load libdw" : "libdw.so.1 could not be loaded (Debian: libdw1)";
+}
+
 void libdw_before_fork() noexcept
 {
   int nobody = 0;
@@ -154,6 +160,7 @@ void libdw_in_child() noexcept { loading.store(0); }
 #else
 
 bool gpa::detail::came_with_libdw(std::uintptr_t) noexcept { return false; }
+std::string_view gpa::detail::why_no_libdw() noexcept { return "this gpa was built without libdw"; }
 void gpa::detail::libdw_before_fork() noexcept {}
 void gpa::detail::libdw_after_fork() noexcept {}
 void gpa::detail::libdw_in_child() noexcept {}

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #if GPA_HAVE_LIBDW
 
@@ -74,6 +75,9 @@ namespace gpa::detail {
 /// Whether the module that is loaded there came with libdw: what a program calls is never in it, so an address that is on a
 /// call stack is that of another one, which stood there before.
 [[nodiscard]] bool came_with_libdw(std::uintptr_t base) noexcept;
+
+/// Why there is none, as the end of a sentence; empty if it is there, or nobody wanted it yet.
+[[nodiscard]] std::string_view why_no_libdw() noexcept;
 
 /// For fork, which waits until nobody is loading it, ten seconds at most: the child would have half a library.
 void libdw_before_fork() noexcept;

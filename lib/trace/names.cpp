@@ -287,6 +287,23 @@ metadata_string readable_name(std::string_view name)
   return out;
 }
 
+namespace {
+
+// Where those end that begin at `from`, but for a space; `from - 1` if there are none.
+std::size_t end_of_parentheses(std::string_view name, std::size_t from) noexcept
+{
+  const std::size_t open = from + (name.substr(from).starts_with(' ') ? 1 : 0);
+  std::size_t depth = 0;
+  for (std::size_t i = open; i != name.size(); ++i) {
+    if (name[i] == '(') ++depth;
+    if (depth == 0) break;
+    if (name[i] == ')' && --depth == 0) return i;
+  }
+  return from - 1;
+}
+
+}  // namespace
+
 std::string_view function_path(std::string_view name) noexcept
 {
   // Ends at the first '(' outside of brackets that is neither "(anonymous namespace)" nor operator().
@@ -305,6 +322,10 @@ std::string_view function_path(std::string_view name) noexcept
     }
     if (here.starts_with("(anonymous namespace)")) {
       i += 20;
+      continue;
+    }
+    if (nesting == 0 && here.starts_with("decltype") && (i == 0 || !in_word(name[i - 1]))) {
+      i = end_of_parentheses(name, i + 8);  // a return type, or a part of it
       continue;
     }
     const char c = name[i];

@@ -6,7 +6,9 @@
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
 #include "trace/headline.hpp"
+#include "trace/libdw.hpp"
 #include "trace/memory_text.hpp"
+#include "trace/naming.hpp"
 #include "trace/short_names.hpp"
 #include "trace/stack_text.hpp"
 
@@ -21,6 +23,7 @@ class writer {
         r_(r),
         paint_(out, style.color),
         stacks_(out, style),
+        lines_hint_(style.lines_hint),
         allocated_(tell(r.allocated)),
         freed_(tell(r.freed)),
         here_(tell(r.here))
@@ -32,7 +35,7 @@ class writer {
     append_error();
     if (r_.kind != mistake::leak) {
       append_note(freed_, r_.kind == mistake::double_free ? "first freed" : "freed", false);
-      append_note(allocated_, "allocated", true);
+      append_note(allocated_, "allocated", r_.alignment != 0);
     }
     append_closing();
   }
@@ -105,6 +108,7 @@ class writer {
     }
     if (r_.kind == mistake::leak) append_ways_on_from_leak();
     if (allocated_.frames.empty() && freed_.frames.empty() && here_.frames.empty()) append_hint_without_stacks();
+    if (lines_hint_) append_hint_without_lines();
   }
 
   void append_number()
@@ -147,6 +151,22 @@ class writer {
     }
   }
 
+  // Whose code it is, and has no lines: one is enough, as the others are mostly of the same program.
+  void append_hint_without_lines()
+  {
+    const frame* const f = first_worth_showing(place().frames);
+    if (f == nullptr || f->library || f->line != 0 || f->module.empty() || !current_naming().symbols) return;
+    out_.append("    hint: no source lines: ");
+    if (const std::string_view why = why_no_libdw(); !why.empty()) {
+      out_.append(why);
+    } else {
+      const std::string_view module(f->module);
+      out_.append(module.substr(module.rfind('/') + 1));
+      out_.append(" was compiled without -g, or its debug file was not found");
+    }
+    out_.append("\n");
+  }
+
   void append_first_block()
   {
     if (r_.address == nullptr) return;
@@ -177,6 +197,7 @@ class writer {
   const report& r_;
   painter paint_;
   stack_writer stacks_;
+  bool lines_hint_;
   told_stack allocated_;
   told_stack freed_;
   told_stack here_;

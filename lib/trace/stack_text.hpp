@@ -18,6 +18,7 @@ struct report_style {
   bool color = false;
   bool source = true;       // the source line and its caret
   bool all_frames = false;  // those of libraries, too
+  bool lines_hint = true;   // why there are no source lines
 };
 
 /// A stack with its names.

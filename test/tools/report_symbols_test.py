@@ -69,7 +69,9 @@ with tempfile.TemporaryDirectory() as folder:
 
     unnamed("without files", f"no file with build id {build_id}", report)
     named("the program itself", f"--binary={program}")
-    named("among others", f"--binary={stripped.parent / 'absent'},{program}")
+    where, notes = place(report, f"--binary={folder / 'absent'},{program}")
+    check("among others", re.search(r"process\.cpp:\d+$", where) and notes.count("\n") == 1 and "absent: No such" in notes, where + notes)
+    unnamed("of no use", "has no debug information", report, f"--binary={stripped}")
     named("its debug file, by build id", f"--debug-dir={folder}")
     named("in a folder, by name", f"--debug-dir={by_name}")
     there = json.loads(json.dumps(report))

@@ -283,10 +283,30 @@ refused(2, 'no group "color"', "demo.json", "--by=color")
 refused(2, "a diff is written as text or html", "diff", "demo.json", "later.json", "--to=dhat")
 refused(2, '--limit takes a number, not "99999999999999999999"', "demo.json", "--limit=99999999999999999999")
 refused(2, '--interval takes a number, not "-1"', "watch", "1", "--interval=-1")
+refused(2, "--by has no say in folded", "demo.json", "--to=folded", "--by=tag")
+refused(2, "--what has no say in sarif", "demo.json", "--to=sarif", "--what=total")
+refused(2, "--times has no say in what is no watch", "demo.json", "--times=3")
 refused(1, "it has a number that no computer's type holds", "-", stdin=b'{"gpa_report": 1e999}')
 refused(1, "not_a_folder", "demo.json", "-o", "not_a_folder/x")
 status, output, errors = run("--help")
 check("--help", status == 0 and output.startswith(b"usage: gpa-report FILE") and errors == "")
+
+# What is known by halves is told so, and what cannot be shown.
+partly = dict(demo, mistakes_not_listed=7, totals=dict(demo["totals"], peak_is_exact=False, peak_bytes=1000))
+partly["mistakes"] = [dict(demo["mistakes"][0], reason="seen twice", threads={"here": 7, "freed": 8, "allocated": 7})]
+partly["frames"] = [{key: value for key, value in f.items() if key not in ("file", "line", "calls", "inlined")} for f in demo["frames"]]
+shown = run("-", stdin=json.dumps(partly).encode())[1].decode()
+for words in ("peak at least 1000 B", "own peak at most 1000 B", "8 mistakes", "    seen twice\n  first freed by thread 8\n", "(the last 7 are not"):
+    check(f"says: {words}", words in shown, shown)
+check("no thread where it is the same", "allocated by thread" not in shown, shown)
+files = run("-", "--by=file", "--limit=0", stdin=json.dumps(partly).encode())[1].decode()
+check("without files, modules", "\ndemo: size=" in files and "(no call stack): size=2000 B" in files, files)
+never = dict(demo, sites=[], profiled=False, resource=dict(demo["resource"], checks="never", one_in=0))
+check("unchecked", b"its blocks were not checked" in run("-", stdin=json.dumps(never).encode())[1])
+refused(1, "it has no total of each site: its blocks were not checked", "-", "--what=total", stdin=json.dumps(never).encode())
+notes = run("demo.json", "--binary=/bin/true,/no_such", "--debug-dir=/no_folder")[2]
+for words in ("--binary=/bin/true: no module of the report has", "--binary=/no_such: No such file", "--debug-dir=/no_folder: No such"):
+    check(f"notes: {words}", words in notes, notes)
 
 # Keys of tomorrow, and an estimate that is a fraction.
 tomorrow = dict(demo, colour="blue", sites=[dict(demo["sites"][0], shade=7, live_bytes=14400.4)] + demo["sites"][1:])
