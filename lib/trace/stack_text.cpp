@@ -1,8 +1,10 @@
 #include "trace/stack_text.hpp"
 
+#include "trace/capture.hpp"
 #include "trace/depot.hpp"
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
+#include "trace/names.hpp"
 #include "trace/naming.hpp"
 #include "trace/short_names.hpp"
 #include "trace/source_line.hpp"
@@ -35,6 +37,8 @@ bool is_at_exit(const frame_list& frames) noexcept
     return name == "__call_tls_dtors" || name == "__cxa_finalize" || name == "__run_exit_handlers" || name == "exit";
   });
 }
+
+bool ends_in_main(const frame_list& frames) noexcept { return function_path(frames.back().function) == "main"; }
 
 }  // namespace
 
@@ -104,6 +108,10 @@ void stack_writer::append_stack(const told_stack& stack)
   const auto hidden = std::count_if(begin, end, is_library);
   if (!all_library && !style_.all_frames && hidden != 0)
     absl::Format(&out_, "    (+%d library frame%s)\n", hidden, hidden == 1 ? "" : "s");
+  if (!all_library && stack.addresses >= few_addresses && end == stack.frames.end() && !ends_in_main(stack.frames) &&
+      !is_complete(stack.frames))
+    absl::Format(&out_, "    (the call stack goes on: %d frames were kept%s)\n", stack.addresses,
+                 stack.addresses < max_stack_frames ? ", up to 64 with options::stack_frames" : "");
   if (stack.addresses == 1 && depot_is_full()) {
     absl::Format(&out_, "    hint: %s, and this one may have been cut\n", depot_shortage());
   } else if (all_library && is_at_exit(stack.frames)) {
