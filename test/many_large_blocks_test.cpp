@@ -114,6 +114,27 @@ BOOST_FIXTURE_TEST_CASE(blocks_freed_and_allocated_in_turn_and_in_waves_keep_to_
   BOOST_TEST(w.count() == 0u);
 }
 
+// Those that were picked lie side by side in a range of their own, whose free parts are mappings, too.
+BOOST_AUTO_TEST_CASE(blocks_picked_by_sampling_keep_to_a_third_of_the_mappings_and_leave_none_behind)
+{
+  const std::size_t before = mappings();
+  {
+    witness w;
+    gpa::resource one(w.listening({.checks = gpa::checks::one_in(2), .stack_frames = 0}));
+    gpa::resource other(w.listening({.checks = gpa::checks::one_in(2), .stack_frames = 0}));
+    herd a(one, 1, 2'000);
+    herd b(other, 2, 2'000);
+    for (herd* const h : {&a, &b}) h->grow_to(60'000);
+    for (herd* const h : {&a, &b}) h->turn(30'000);
+    if (!sanitized) BOOST_TEST(mappings() < most_mappings);
+    for (herd* const h : {&a, &b}) h->shrink_to(0);
+    if (!sanitized) BOOST_TEST(mappings() < most_mappings);
+    BOOST_TEST(a.spoiled + b.spoiled == 0u);
+    BOOST_TEST(w.count() == 0u);
+  }
+  if (!sanitized) BOOST_TEST(mappings() < before + 200);
+}
+
 BOOST_FIXTURE_TEST_CASE(addresses_left_long_ago_are_used_again_and_young_ones_are_double_frees, fixture)
 {
   herd h(r, 2);

@@ -11,9 +11,13 @@
 // and nothing is wrong. A program with a limit on its addresses (RLIMIT_AS) has a range of a 64th of that. Only what is
 // used costs memory; one bit a granule says which are. A granule given back is the last to be used again.
 //
+// What is given back becomes inaccessible with its free neighbours once they are 4 MiB together. Fewer of them, between two
+// that are used, would part these: a mapping more each time, of which a process has 65 530. They lose their pages, and stay
+// as they are.
+//
 // When it is full, or the system refuses to reserve it, blocks are not picked.
 //
-// Thread-safe: one lock, held while bits are looked for.
+// Thread-safe: one lock, held while bits are looked for, and while free neighbours are closed.
 #pragma once
 
 #include <cstddef>
@@ -27,8 +31,10 @@ namespace gpa::detail {
 
 /// Inaccessible addresses; `bytes` a multiple of 64 KiB, `alignment` a power of two of at least 64 KiB. Null: no room.
 [[nodiscard]] std::byte* take_sampled_range(std::size_t bytes, std::size_t alignment) noexcept;
-/// What take_sampled_range() returned, accessible or not.
-void give_back_sampled_range(std::byte* p, std::size_t bytes) noexcept;
+/// What take_sampled_range() returned. `closed`: it is inaccessible, and has no page.
+void give_back_sampled_range(std::byte* p, std::size_t bytes, bool closed) noexcept;
+/// How many granules are free, but too few together to have been closed.
+[[nodiscard]] std::size_t parting_granules_of_sampled_range() noexcept;
 
 void sampled_range_lock() noexcept;
 void sampled_range_unlock() noexcept;

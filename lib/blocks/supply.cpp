@@ -31,11 +31,11 @@ std::byte* supply::reserve(std::size_t bytes) noexcept
   return static_cast<std::byte*>(p);
 }
 
-void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment) noexcept
+void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment, bool closed) noexcept
 {
   if (sampled_) {
     tools_open(p, bytes);
-    give_back_sampled_range(p, bytes);
+    give_back_sampled_range(p, bytes, closed);
     return;
   }
   if (from_system()) return give_back_to_system(p, bytes);
@@ -205,7 +205,7 @@ std::byte* supply::take_from_range(std::size_t bytes, std::size_t alignment) noe
 {
   std::byte* const p = take_sampled_range(bytes, alignment);
   if (p == nullptr || open_pages(p, bytes)) return p;
-  give_back_sampled_range(p, bytes);
+  give_back_sampled_range(p, bytes, true);
   return nullptr;
 }
 

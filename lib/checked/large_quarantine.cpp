@@ -243,6 +243,7 @@ void large_blocks::remove(std::span<large_block*> gone) noexcept
   for (std::size_t i = 0; i != gone.size();) {
     std::byte* const base = gone[i]->base;
     const std::size_t alignment = gone[i]->range_alignment;
+    const bool closed = gone[i]->closed;
     std::size_t bytes = 0;
     do {
       large_block& b = *gone[i++];
@@ -251,8 +252,9 @@ void large_blocks::remove(std::span<large_block*> gone) noexcept
       if (held) held_.fetch_sub(b.bytes, std::memory_order_relaxed);
       bytes += b.bytes;
       delete_record(b);
-    } while (supply_.from_system() && i != gone.size() && gone[i]->base == base + bytes);
-    supply_.give_back(base, bytes, alignment);
+    } while (supply_.from_system() && i != gone.size() && gone[i]->base == base + bytes &&
+             gone[i]->closed == closed);
+    supply_.give_back(base, bytes, alignment, closed);
   }
 }
 

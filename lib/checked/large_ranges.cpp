@@ -7,6 +7,7 @@
 
 #include "base/bits.hpp"
 #include "base/tools.hpp"
+#include "blocks/sampled_range.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
 #include "os/text.hpp"
@@ -40,10 +41,19 @@ constinit std::atomic<bool> said_accessible{false};
 void add(std::atomic<std::uint32_t>& n) noexcept { n.fetch_add(1, std::memory_order_relaxed); }
 void subtract(std::atomic<std::uint32_t>& n) noexcept { n.fetch_sub(1, std::memory_order_relaxed); }
 
+// Of the sampled range's free parts nobody knows here which are open.
+std::size_t count_open() noexcept
+{
+  return open_ranges.load(std::memory_order_relaxed) + parting_granules_of_sampled_range();
+}
+std::size_t count_closed() noexcept
+{
+  return closed_ranges.load(std::memory_order_relaxed) + parting_granules_of_sampled_range();
+}
+
 bool may_close(bool merges) noexcept
 {
-  const std::uint32_t merged =
-      std::min(open_ranges.load(std::memory_order_relaxed), closed_ranges.load(std::memory_order_relaxed));
+  const std::size_t merged = std::min(count_open(), count_closed());
   const std::uint32_t lone = lone_ranges.load(std::memory_order_relaxed);
   return lone + merged < most_closed && (merges || lone < most_closed / 2);
 }
@@ -57,7 +67,7 @@ void note_closed(large_block& b) noexcept
 
 }  // namespace
 
-bool large_blocks::are_many_open() noexcept { return open_ranges.load(std::memory_order_relaxed) > many_open; }
+bool large_blocks::are_many_open() noexcept { return count_open() > many_open; }
 
 void large_blocks::note_gone(const large_block& b) noexcept
 {
