@@ -44,7 +44,7 @@ core::decided_options decide(const gpa::options& given, build b)
   gpa::options o = given;
   apply_environment(o);
   if (environment_settings().strict) read_leak_filter();  // it may end the process: better now
-  o.name = printable_name(o.name.empty() ? std::string_view("resource") : o.name.substr(0, most_name));
+  o.name = printable_name(o.name.empty() ? std::string_view("resource") : shortened_to(o.name, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   const bool usual = o.quarantine_bytes == default_quarantine;
   if (usual) o.quarantine_bytes = o.checks.is_never() ? 0 : usual_quarantine();  // two microseconds, the first time
@@ -327,6 +327,7 @@ check core::deinit(const void* caller) noexcept
     fast_.bury();
   }
   supply_.end();
+  if (verdict_ == check::ok && reporter_.mistakes() != 0) verdict_ = check::misuse;  // of an upstream that was given memory back
   return verdict_;
 }
 

@@ -5,6 +5,7 @@
 #include "support/not_run.hpp"
 #include "support/outcome.hpp"
 #include "support/suspects.hpp"
+#include "support/witness.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -152,6 +153,19 @@ BOOST_AUTO_TEST_CASE(an_upstream_that_takes_memory_back_may_allocate_from_the_re
       go_through(m, stash, upstream);
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(what_an_upstream_does_wrong_while_it_is_given_memory_back_is_in_the_verdict)
+{
+  gpa::test::witness w;
+  busy_upstream upstream(nothing, [](gpa::resource& r) { (void)r.try_allocate(16, 8); });
+  gpa::resource r(w.listening({.checks = gpa::checks::always()}), &upstream);
+  r.deallocate(r.allocate(100, 8), 100, 8);
+  upstream.begin(r);
+  BOOST_TEST((r.deinit() == gpa::check::misuse));
+  upstream.end();
+  BOOST_TEST(w.count(gpa::mistake::use_after_deinit) > 0u);
+  BOOST_TEST((r.deinit() == gpa::check::misuse));
 }
 
 // From what the resource has: the upstream is not asked while it is asked. Of a sampled one, blocks that are due meanwhile.

@@ -51,6 +51,18 @@ BOOST_AUTO_TEST_CASE(a_text_holds_what_was_appended_in_order)
   BOOST_TEST(!t.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_name_is_not_cut_within_a_character)
+{
+  using gpa::detail::shortened_to;
+  BOOST_TEST(shortened_to("name", 4) == "name");
+  BOOST_TEST(shortened_to("names", 4) == "name");
+  BOOST_TEST(shortened_to("na\xC3\xA9", 4) == "na\xC3\xA9");
+  BOOST_TEST(shortened_to("nam\xC3\xA9", 4) == "nam");
+  BOOST_TEST(shortened_to("n\xF0\x9F\x98\x80", 4) == "n");
+  BOOST_TEST(shortened_to("\x80\x80\x80\x80\x80\x80", 4) == "\x80\x80\x80\x80");  // no UTF-8 at all
+  BOOST_TEST(shortened_to("\xC3\xA9", 0) == "");
+}
+
 BOOST_AUTO_TEST_CASE(a_text_grows_past_every_capacity_and_keeps_its_beginning)
 {
   text t;

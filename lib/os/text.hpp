@@ -17,6 +17,16 @@ namespace gpa::detail {
   return static_cast<unsigned char>(c) < ' ' || c == 127 ? '?' : c;
 }
 
+/// The first `most` bytes of a name, or a few less: no character of UTF-8 is cut in two.
+[[nodiscard]] constexpr std::string_view shortened_to(std::string_view name, std::size_t most) noexcept
+{
+  if (name.size() <= most) return name;
+  constexpr auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
+  std::size_t end = most;
+  while (end != 0 && most - end < 3 && continues(name[end])) --end;
+  return name.substr(0, continues(name[end]) ? most : end);  // else it is no UTF-8
+}
+
 class text {
  public:
   text() noexcept = default;

@@ -41,7 +41,7 @@ void drop(const kept_name* k) noexcept
 // As much of it as is kept.
 std::string_view kept_part(std::string_view name, std::array<char, most_letters>& to) noexcept
 {
-  name = name.substr(0, most_letters);
+  name = shortened_to(name, most_letters);
   std::transform(name.begin(), name.end(), to.begin(), printable);
   return {to.data(), name.size()};
 }
