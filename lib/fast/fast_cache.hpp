@@ -8,7 +8,8 @@
 // free can damage nobody but the block's next user. The price is eight bytes for each slot that is kept.
 //
 // When a burst of blocks is freed, slots kept here would keep many slabs from being given back. So while much memory
-// lies free in slabs, arrays are emptied when they overflow, and hold eight slots at most (four of 8 KiB, one of 32).
+// lies free in slabs, arrays are emptied, and hold eight slots at most (four of 8 KiB, one of 32), those of all threads
+// together.
 //
 // An array starts with as many slots as fit 8 KiB (2 to 64). When it overflows and was refilled since it last did, it
 // doubles, up to 2 MiB of slots, while all arrays of the cache together are for less than 4 MiB, or, up to 512 KiB, for
@@ -63,11 +64,11 @@ constexpr std::uint32_t most_capacity(std::size_t slot) noexcept
 }
 
 /// What an array holds while much memory lies free in slabs: a slot kept here keeps the whole slab it is in, so those of
-/// half a MiB of slabs, and eight at most. (Those of a MiB: 8 KiB blocks 6 to 10 % faster after many were freed, and a burst
-/// of all sizes keeps 3 MiB more than it may.)
-constexpr std::uint32_t least_capacity(std::size_t slab) noexcept
+/// half a MiB of slabs, and eight at most, in the arrays of all threads together. (Those of a MiB: 8 KiB blocks 6 to 10 %
+/// faster after many were freed, and a burst of all sizes keeps 3 MiB more than it may.)
+constexpr std::uint32_t least_capacity(std::size_t slab, std::uint32_t threads) noexcept
 {
-  return slots_in(std::size_t{512} << 10, slab, 1, 8);
+  return slots_in((std::size_t{512} << 10) / threads, slab, 1, std::max(8 / threads, 1U));
 }
 
 struct span;

@@ -1,7 +1,6 @@
 #include "fast/fast_heap.hpp"
 
 #include "base/bits.hpp"
-#include "os/metadata.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -254,13 +253,10 @@ void fast_heap::make_room(fast_cache& k, unsigned c) noexcept
     flush(k);
     delete_empty_slabs();
     much = much_is_free();
+    for (unsigned other = 1; much && other != class_count; ++other) make_frugal(k.bins[other], other);
   }
   k.frugal = much;
-  if (b.base != nullptr && much) {
-    put_all(b);
-    b.end = b.base + std::min(b.capacity, least_capacity(slab_size(c)));
-    return;
-  }
+  if (b.base != nullptr && much) return make_frugal(b, c);
   if (b.end != b.base + b.capacity) {
     b.end = b.base + b.capacity;
     return;
@@ -286,19 +282,6 @@ void fast_heap::put_oldest(fast_bin& b, std::uint32_t count, span*& emptied) noe
   b.top -= count;
 }
 
-void fast_heap::shrink_balanced_arrays(fast_cache& k, span*& emptied) noexcept
-{
-  k.refused = 0;
-  for (unsigned c = 1; c != class_count; ++c) {
-    fast_bin& b = k.bins[c];
-    const bool balanced = !std::exchange(b.scarce, false);
-    const std::uint32_t half = b.capacity / 2;
-    if (!balanced || half < first_capacity(slot_size(c))) continue;
-    if (b.count() > half) put_oldest(b, b.count() - half, emptied);
-    (void)replace_array(k, c, half);
-  }
-}
-
 void fast_heap::put_all(fast_bin& b) noexcept
 {
   while (b.top != b.base) {
@@ -318,73 +301,8 @@ void fast_heap::flush(fast_cache& k) noexcept
 void fast_heap::empty(fast_cache& k) noexcept
 {
   flush(k);
-  in_arrays_.fetch_sub(static_cast<std::ptrdiff_t>(k.could_keep), std::memory_order_relaxed);
+  note_no_arrays(k);
   free_arrays(k);
-}
-
-bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
-{
-  const std::size_t slot = slot_size(c);
-  const std::uint32_t before = k.bins[c].capacity;
-  const std::uint32_t after = before == 0 ? first_capacity(slot) : std::min(2 * before, most_capacity(slot));
-  const bool large = after * slot > fast_cache::large_array;
-  return (before == 0 || may_keep(k, (after - before) * slot, large)) && replace_array(k, c, after);
-}
-
-bool fast_heap::may_keep(const fast_cache& k, std::size_t more, bool large) const noexcept
-{
-  const std::size_t then = k.could_keep + more;
-  if (then <= fast_cache::most_kept) return true;
-  return !large && then <= fast_cache::most_kept_by_few &&
-         in_arrays_.load(std::memory_order_relaxed) + static_cast<std::ptrdiff_t>(more) <= much_in_arrays;
-}
-
-bool fast_heap::replace_array(fast_cache& k, unsigned c, std::uint32_t capacity) noexcept
-{
-  fast_bin& b = k.bins[c];
-  const std::size_t slot = slot_size(c);
-  auto* const fresh = static_cast<void**>(metadata_allocate_unset(capacity * sizeof(void*)));
-  if (fresh == nullptr) return false;
-  const std::uint32_t count = b.count();
-  if (b.base != nullptr) {
-    std::memcpy(fresh, b.base, count * sizeof(void*));
-    metadata_free(b.base, b.capacity * sizeof(void*));
-  }
-  const std::size_t more = capacity * slot - b.capacity * slot;  // or less
-  k.could_keep += more;
-  in_arrays_.fetch_add(static_cast<std::ptrdiff_t>(more), std::memory_order_relaxed);
-  b.top = fresh + count;
-  b.base = fresh;
-  b.end = fresh + capacity;
-  b.capacity = capacity;
-  return true;
-}
-
-void fast_heap::reset_cache(fast_cache& k) noexcept
-{
-  for (fast_bin& b : k.bins) {
-    b.top = b.base;
-    b.has_its_own = false;
-  }
-  k.large = {};
-  k.kept_large = 0;
-}
-
-void fast_heap::lose_arrays(fast_cache& k) noexcept
-{
-  k.bins = {};
-  in_arrays_.fetch_sub(static_cast<std::ptrdiff_t>(std::exchange(k.could_keep, 0)), std::memory_order_relaxed);
-  k.counts.settle_frees();
-  reset_cache(k);
-}
-
-void fast_heap::free_arrays(fast_cache& k) noexcept
-{
-  for (fast_bin& b : k.bins) {
-    if (b.base != nullptr) metadata_free(b.base, b.capacity * sizeof(void*));
-    b = {};
-  }
-  k.could_keep = 0;
 }
 
 }  // namespace gpa::detail

@@ -41,6 +41,7 @@ class fast_heap {
   // times in 100 000 pairs of bench/'s churn each (strace), which was a fifth of the time.
   struct alignas(32) class_slabs {  // two a line
     small_mutex lock;
+    std::atomic<std::uint32_t> used_lately{0};        // slots - free, when some were last put
     std::uint32_t owners GPA_GUARDED_BY(lock) = 0;    // caches that had a slab made for themselves; of threads that run
     span* with_free GPA_GUARDED_BY(lock) = nullptr;   // slabs with free slots
     std::size_t slots GPA_GUARDED_BY(lock) = 0;       // of all slabs
@@ -141,6 +142,9 @@ class fast_heap {
   /// Of `capacity` slots; what is kept must fit. False: no memory for it.
   [[nodiscard]] bool replace_array(fast_cache& k, unsigned c, std::uint32_t capacity) noexcept;
   GPA_NOINLINE void shrink_balanced_arrays(fast_cache& k, span*& emptied) noexcept;
+  void note_no_arrays(fast_cache& k) noexcept;
+  /// What is in the array leaves it, and it holds few from now on.
+  void make_frugal(fast_bin& b, unsigned c) noexcept;
   void put_oldest(fast_bin& b, std::uint32_t count, span*& emptied) noexcept;
   [[nodiscard]] std::uint32_t take_slots(fast_cache& k, unsigned c, void** end, std::uint32_t wanted,
                                          bool from_others) noexcept;
@@ -188,6 +192,7 @@ class fast_heap {
   alignas(64) std::atomic<std::size_t> free_in_slabs_{0};  // bytes of free slots that were handed out before
   std::atomic<std::size_t> for_owners_{0};                 // bytes of a slab for each owner of a class but the first
   std::atomic<std::ptrdiff_t> in_arrays_{0};               // bytes of slots that all caches' arrays have room for
+  std::atomic<std::uint32_t> with_arrays_{0};              // how many caches have any
   std::array<std::atomic<std::uint64_t>, (class_count + 63) / 64> made_{};  // a bit for each class that had a slab
   std::atomic<bool> own_refused_{false};                   // there was no memory for a slab that somebody might have had
   std::atomic<bool> buried_{false};
