@@ -18,6 +18,15 @@ for header in "$GPA_SOURCE"/include/gpa/*.hpp version.hpp; do
   verdict "${header##*/} is installed" $?
 done
 
+docs=$(find "$work/root" -path '*/share/doc/gpa/README.md' -printf '%h')
+find "$docs" -name '*.md' -printf '%P\n' | while read -r page; do
+  grep -oE '\]\([^)#]+' "$docs/$page" | cut -c3- | grep -v '^http' | while read -r link; do
+    [ -e "$docs/$(dirname "$page")/$link" ] || echo "$page: $link"
+  done
+done >"$work/messages"
+[ ! -s "$work/messages" ] && [ -e "$docs/lib/tools/README.md" ]
+verdict 'no link in what is installed of the documentation is dead' $?
+
 if [ -e "$GPA_BUILD/lib/tools/gpa-report" ]; then
   "$(find "$work/root" -path '*/bin/gpa-report')" --version >"$work/messages" 2>&1
   verdict 'gpa-report is installed and needs no libgpa.so' $?
