@@ -310,6 +310,8 @@ void core::become_child(std::uint32_t survivor) noexcept
   }
   list_lost_orphans();
   for (cache_header* k = caches_; k != nullptr; k = k->next) {
+    for (cache_header* part = k; part != nullptr; part = part->partner)
+      if (part->checked) checked_heap::forget_waiting(static_cast<checked_cache&>(*part));
     if (k == own || k->orphan || k->sole) {  // a sole one is the survivor's who forks
       name_owner(*k);
       continue;

@@ -37,7 +37,7 @@ BOOST_FIXTURE_TEST_CASE(a_thread_keeps_no_more_than_its_budget, fixture)
   for (unsigned c = 1; c != class_count; ++c) {
     const fast_bin& b = k.bins[c];
     kept += b.count() * slot_size(c);
-    BOOST_TEST(b.capacity * slot_size(c) <= std::max(std::size_t{512} << 10, 2 * slot_size(c)));
+    BOOST_TEST(b.capacity * slot_size(c) <= 2 * mega);
   }
   BOOST_TEST(kept <= k.could_keep);
   BOOST_TEST(k.could_keep <= 10 * mega);  // 8 MiB, and the first array of each class
@@ -152,6 +152,22 @@ BOOST_FIXTURE_TEST_CASE(an_array_holds_little_while_much_lies_free_in_slabs, fix
   for (std::size_t i = 0; i != 5'000; ++i) give(pages, k, blocks[i], 48);
   BOOST_TEST(b.count() > 8u);
   check(k);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_array_of_a_class_that_is_allocated_again_holds_what_it_did, fixture)
+{
+  constexpr std::size_t other_class = 64, burst_class = 48;
+  give(pages, k, take(pages, k, other_class), other_class);
+  std::vector<std::byte*> blocks;
+  for (int i = 0; i != 400'000; ++i) blocks.push_back(take(pages, k, burst_class));
+  std::shuffle(blocks.begin(), blocks.end(), std::mt19937(3));
+  for (std::byte* const p : blocks) give(pages, k, p, burst_class);
+  const fast_bin& b = k.bins[gpa::detail::size_class(other_class)];
+  BOOST_TEST_REQUIRE(b.capacity >= 32u);
+  blocks.clear();
+  for (std::uint32_t i = 0; i != 8 + 1; ++i) blocks.push_back(take(pages, k, other_class));
+  BOOST_TEST(b.room() == b.capacity);
+  for (std::byte* const p : blocks) give(pages, k, p, other_class);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_thread_keeps_a_few_large_blocks_and_finds_them_again, fixture)

@@ -24,12 +24,13 @@ struct range {
   std::byte* start GPA_GUARDED_BY(lock) = nullptr;
   std::size_t granules GPA_GUARDED_BY(lock) = 0;
   std::uint64_t* used GPA_GUARDED_BY(lock) = nullptr;  // a bit a granule
-  std::uint64_t* parting GPA_GUARDED_BY(lock) = nullptr;  // free, but not closed with its free neighbours: they are too few
+  std::uint64_t* open GPA_GUARDED_BY(lock) = nullptr;  // of those that are free: accessible
   std::size_t next GPA_GUARDED_BY(lock) = 0;           // where the next search begins
   bool refused GPA_GUARDED_BY(lock) = false;
 };
 constinit range all;
-constinit std::atomic<std::size_t> parting_granules{0};  // bits of `parting`
+constinit std::atomic<std::size_t> open_runs{0};  // of free granules side by side: accessible
+constinit std::atomic<std::size_t> closed_runs{0};  // inaccessible
 
 bool have_range() noexcept GPA_REQUIRES(all.lock)
 {
@@ -48,8 +49,9 @@ bool have_range() noexcept GPA_REQUIRES(all.lock)
   all.start = static_cast<std::byte*>(start);
   all.granules = bytes / granule_size;
   all.used = used;
-  all.parting = used + bits / bits_of_word;
+  all.open = used + bits / bits_of_word;
   all.refused = false;
+  closed_runs.store(1, std::memory_order_relaxed);
   return true;
 }
 
@@ -58,27 +60,52 @@ bool is_marked(const std::uint64_t* bits, std::size_t i) noexcept
   return (bits[i / bits_of_word] >> i % bits_of_word & 1) != 0;
 }
 
-// Returns how many were not so before.
-std::size_t mark(std::uint64_t* bits, std::size_t first, std::size_t count, bool value) noexcept
+void set(std::uint64_t* bits, std::size_t first, std::size_t count, bool value) noexcept
 {
-  std::size_t changed = 0;
   for (std::size_t i = first; i != first + count; ++i) {
-    if (is_marked(bits, i) == value) continue;
-    bits[i / bits_of_word] ^= std::uint64_t{1} << i % bits_of_word;
-    ++changed;
+    const std::uint64_t bit = std::uint64_t{1} << i % bits_of_word;
+    std::uint64_t& word = bits[i / bits_of_word];
+    word = value ? word | bit : word & ~bit;
   }
-  return changed;
 }
 
-void mark_parting(std::size_t first, std::size_t count) noexcept GPA_REQUIRES(all.lock)
+enum class granule : std::uint8_t { used, open, closed };
+
+granule state_of(std::size_t i) noexcept GPA_REQUIRES(all.lock)
 {
-  parting_granules.fetch_add(mark(all.parting, first, count, true), std::memory_order_relaxed);
+  if (is_marked(all.used, i)) return granule::used;
+  return is_marked(all.open, i) ? granule::open : granule::closed;
 }
-std::size_t mark_not_parting(std::size_t first, std::size_t count) noexcept GPA_REQUIRES(all.lock)
+
+bool has_open(std::size_t begin, std::size_t end) noexcept GPA_REQUIRES(all.lock)
 {
-  const std::size_t changed = mark(all.parting, first, count, false);
-  parting_granules.fetch_sub(changed, std::memory_order_relaxed);
-  return changed;
+  for (std::size_t i = begin; i != end; ++i)
+    if (state_of(i) == granule::open) return true;
+  return false;
+}
+
+// Runs of a state that begin in [first, last].
+std::size_t count_runs(granule state, std::size_t first, std::size_t last) noexcept GPA_REQUIRES(all.lock)
+{
+  std::size_t runs = 0;
+  bool before = first != 0 && state_of(first - 1) == state;
+  for (std::size_t i = first; i <= last && i != all.granules; ++i) {
+    const bool now = state_of(i) == state;
+    if (now && !before) ++runs;
+    before = now;
+  }
+  return runs;
+}
+
+void turn(std::size_t first, std::size_t count, granule to) noexcept GPA_REQUIRES(all.lock)
+{
+  const std::size_t last = first + count;  // whether one begins there depends on the granule before
+  open_runs.fetch_sub(count_runs(granule::open, first, last), std::memory_order_relaxed);
+  closed_runs.fetch_sub(count_runs(granule::closed, first, last), std::memory_order_relaxed);
+  set(all.used, first, count, to == granule::used);
+  set(all.open, first, count, to == granule::open);
+  open_runs.fetch_add(count_runs(granule::open, first, last), std::memory_order_relaxed);
+  closed_runs.fetch_add(count_runs(granule::closed, first, last), std::memory_order_relaxed);
 }
 
 // The first of `count` free granules in [begin, end), at a multiple of `step` of the address space; `end` if there are
@@ -120,8 +147,7 @@ std::byte* take_sampled_range(std::size_t bytes, std::size_t alignment) noexcept
   std::size_t first = find(all.next, all.granules, count, step);
   if (first == all.granules) first = find(0, all.granules, count, step);
   if (first == all.granules) return nullptr;
-  mark(all.used, first, count, true);
-  mark_not_parting(first, count);
+  turn(first, count, granule::used);
   all.next = first + count;
   return all.start + first * granule_size;
 }
@@ -132,20 +158,19 @@ void give_back_sampled_range(std::byte* p, std::size_t bytes, bool closed) noexc
   const mutex_guard guard(all.lock);
   const std::size_t first = static_cast<std::size_t>(p - all.start) / granule_size;
   const std::size_t count = bytes / granule_size;
-  mark(all.used, first, count, false);
-  mark_parting(first, count);
-  // Free ones on either side, no further than where more of them than that were closed when they became as many.
+  turn(first, count, closed ? granule::closed : granule::open);
+  // Free ones on either side, no further than where they were enough without these.
   std::size_t begin = first;
   std::size_t end = first + count;
-  while (begin != 0 && first - begin != worth_closing && !is_marked(all.used, begin - 1)) --begin;
-  while (end != all.granules && end - (first + count) != worth_closing && !is_marked(all.used, end)) ++end;
-  if (end - begin < worth_closing) return;
+  while (begin != 0 && first - begin != worth_closing && state_of(begin - 1) != granule::used) --begin;
+  while (end != all.granules && end - (first + count) != worth_closing && state_of(end) != granule::used) ++end;
+  if (end - begin < worth_closing || !has_open(begin, end)) return;
   // Under the lock: nobody may take them meanwhile. If the system has too many mappings to close them, they stay as they are.
-  if (mark_not_parting(begin, end - begin) == count && closed) return;
-  if (!close_pages(all.start + begin * granule_size, (end - begin) * granule_size)) mark_parting(begin, end - begin);
+  if (close_pages(all.start + begin * granule_size, (end - begin) * granule_size)) turn(begin, end - begin, granule::closed);
 }
 
-std::size_t parting_granules_of_sampled_range() noexcept { return parting_granules.load(std::memory_order_relaxed); }
+std::size_t open_runs_of_sampled_range() noexcept { return open_runs.load(std::memory_order_relaxed); }
+std::size_t closed_runs_of_sampled_range() noexcept { return closed_runs.load(std::memory_order_relaxed); }
 
 void sampled_range_lock() noexcept GPA_ACQUIRE(all.lock) { all.lock.lock(); }
 

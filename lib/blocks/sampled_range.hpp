@@ -33,8 +33,9 @@ namespace gpa::detail {
 [[nodiscard]] std::byte* take_sampled_range(std::size_t bytes, std::size_t alignment) noexcept;
 /// What take_sampled_range() returned. `closed`: it is inaccessible, and has no page.
 void give_back_sampled_range(std::byte* p, std::size_t bytes, bool closed) noexcept;
-/// How many granules are free, but too few together to have been closed.
-[[nodiscard]] std::size_t parting_granules_of_sampled_range() noexcept;
+/// How many runs of free granules there are that are accessible, and that are not.
+[[nodiscard]] std::size_t open_runs_of_sampled_range() noexcept;
+[[nodiscard]] std::size_t closed_runs_of_sampled_range() noexcept;
 
 void sampled_range_lock() noexcept;
 void sampled_range_unlock() noexcept;

@@ -205,7 +205,7 @@ std::byte* supply::take_from_range(std::size_t bytes, std::size_t alignment) noe
 {
   std::byte* const p = take_sampled_range(bytes, alignment);
   if (p == nullptr || open_pages(p, bytes)) return p;
-  give_back_sampled_range(p, bytes, true);
+  give_back_sampled_range(p, bytes, false);  // a part of it may be accessible
   return nullptr;
 }
 

@@ -155,7 +155,13 @@ class checked_heap {
   static void reset_cache(checked_cache& k) noexcept;
   /// In the child of a fork: takes over what the rings of a thread that is no more hold, as far as records agree.
   void salvage(checked_cache& k) noexcept;
-  void become_child() noexcept { large_.become_child(); }
+  void become_child() noexcept
+  {
+    large_.become_child();
+    waiting_.store(0, std::memory_order_relaxed);
+  }
+  /// The same for each cache: a lost thread may have said to one place what waits, and not yet to the other.
+  static void forget_waiting(checked_cache& k) noexcept { k.waiting = 0; }
 
   [[nodiscard]] std::size_t held_bytes() const noexcept
   {

@@ -287,7 +287,6 @@ void checked_heap::salvage(checked_cache& k) noexcept
     if (b.entries != nullptr) b.order_places();  // two of them may have been about to change places
     b.forget_all();
   }
-  note_waiting(k);
 }
 
 bool checked_heap::ignore(const void* p) noexcept

@@ -41,14 +41,14 @@ constinit std::atomic<bool> said_accessible{false};
 void add(std::atomic<std::uint32_t>& n) noexcept { n.fetch_add(1, std::memory_order_relaxed); }
 void subtract(std::atomic<std::uint32_t>& n) noexcept { n.fetch_sub(1, std::memory_order_relaxed); }
 
-// Of the sampled range's free parts nobody knows here which are open.
+// With what lies free between those of the sampled range.
 std::size_t count_open() noexcept
 {
-  return open_ranges.load(std::memory_order_relaxed) + parting_granules_of_sampled_range();
+  return open_ranges.load(std::memory_order_relaxed) + open_runs_of_sampled_range();
 }
 std::size_t count_closed() noexcept
 {
-  return closed_ranges.load(std::memory_order_relaxed) + parting_granules_of_sampled_range();
+  return closed_ranges.load(std::memory_order_relaxed) + closed_runs_of_sampled_range();
 }
 
 bool may_close(bool merges) noexcept

@@ -9,6 +9,12 @@
 
 namespace gpa::detail {
 
+namespace {
+
+constexpr std::uint32_t used_for_each = 64;  // slots of a class in use, for one that an array keeps while much is free
+
+}  // namespace
+
 bool fast_heap::grow_array(fast_cache& k, unsigned c) noexcept
 {
   const std::size_t slot = slot_size(c);
@@ -100,7 +106,13 @@ void fast_heap::make_frugal(fast_bin& b, unsigned c) noexcept
   put_all(b);
   const std::uint32_t threads = std::max(with_arrays_.load(std::memory_order_relaxed), 1U);
   const std::uint32_t used = classes_[c].used_lately.load(std::memory_order_relaxed);
-  b.end = b.base + std::min({b.capacity, least_capacity(slab_size(c), threads), std::max(used / 64, 1U)});
+  b.end = b.base + std::min({b.capacity, least_capacity(slab_size(c), threads), std::max(used / used_for_each, 1U)});
+}
+
+// It is refilled, so it is not only freed into: slots of a refill lie side by side, and keep few slabs.
+void fast_heap::end_frugality(fast_bin& b, std::uint32_t wanted) noexcept
+{
+  b.end = b.base + (much_is_free() ? std::min(b.capacity, wanted) : b.capacity);
 }
 
 }  // namespace gpa::detail

@@ -8,8 +8,8 @@
 // free can damage nobody but the block's next user. The price is eight bytes for each slot that is kept.
 //
 // When a burst of blocks is freed, slots kept here would keep many slabs from being given back. So while much memory
-// lies free in slabs, arrays are emptied, and hold eight slots at most (four of 8 KiB, one of 32), those of all threads
-// together.
+// lies free in slabs, arrays are emptied, and hold eight slots at most (four of 8 KiB, one of 32), as many for all threads
+// together, but one each, and one for 64 that are in use; until they are refilled.
 //
 // An array starts with as many slots as fit 8 KiB (2 to 64). When it overflows and was refilled since it last did, it
 // doubles, up to 2 MiB of slots, while all arrays of the cache together are for less than 4 MiB, or, up to 512 KiB, for
@@ -40,7 +40,7 @@ struct alignas(32) fast_bin {  // a size that needs no multiplication
   void** top = nullptr;        // the next free place; class 0 does not exist: its bin is empty and full at once
   void** base = nullptr;
   void** end = nullptr;
-  std::uint32_t capacity = 0;  // end - base, but while much memory lies free in slabs
+  std::uint32_t capacity = 0;  // end - base, but where few are kept while much memory lies free in slabs
   bool refilled = false;       // since it last overflowed: this thread allocates what it frees
   bool scarce = false;         // it was refilled, or was full, since arrays were last made smaller
   bool has_its_own = false;    // a slab was made for it since its thread began
@@ -64,7 +64,7 @@ constexpr std::uint32_t most_capacity(std::size_t slot) noexcept
 }
 
 /// What an array holds while much memory lies free in slabs: a slot kept here keeps the whole slab it is in, so those of
-/// half a MiB of slabs, and eight at most, in the arrays of all threads together. (Those of a MiB: 8 KiB blocks 6 to 10 %
+/// half a MiB of slabs, and eight at most, but one each, in the arrays of all threads together. (Those of a MiB: 8 KiB blocks 6 to 10 %
 /// faster after many were freed, and a burst of all sizes keeps 3 MiB more than it may.)
 constexpr std::uint32_t least_capacity(std::size_t slab, std::uint32_t threads) noexcept
 {

@@ -24,7 +24,7 @@ std::size_t large_size(std::size_t bytes) noexcept
   return round_up(std::max<std::size_t>(bytes, 1), granule_size);
 }
 
-constexpr std::size_t batch_slots(std::size_t slot) noexcept
+constexpr std::uint32_t batch_slots(std::size_t slot) noexcept
 {
   return slots_in(std::size_t{256} << 10, slot, 1, most_in_batch);
 }
@@ -155,9 +155,10 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
   if (k.has_risen()) owner_.heartbeat();
   b.scarce = true;
   if (b.base == nullptr && !grow_array(k, c)) return false;
+  if (b.room() < b.capacity) end_frugality(b, batch_slots(slot_size(c)));
   for (bool from_others = !supply_.from_system() || own_refused_.load(std::memory_order_relaxed);;) {
     // Each time anew: an upstream that was asked for a slab may have used the bin.
-    const auto wanted = static_cast<std::uint32_t>(std::min<std::size_t>(batch_slots(slot_size(c)), b.room()));
+    const auto wanted = std::min(batch_slots(slot_size(c)), b.room());
     const std::uint32_t taken = take_slots(k, c, b.base + wanted, wanted, from_others);
     if (taken != 0) {
       if (taken != wanted) std::memmove(b.base, b.base + (wanted - taken), taken * sizeof(void*));

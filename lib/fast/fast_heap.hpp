@@ -41,8 +41,8 @@ class fast_heap {
   // times in 100 000 pairs of bench/'s churn each (strace), which was a fifth of the time.
   struct alignas(32) class_slabs {  // two a line
     small_mutex lock;
-    std::atomic<std::uint32_t> used_lately{0};        // slots - free, when some were last put
-    std::uint32_t owners GPA_GUARDED_BY(lock) = 0;    // caches that had a slab made for themselves; of threads that run
+    std::atomic<std::uint16_t> used_lately{0};        // slots - free, when some were last put; at most `many`
+    std::uint16_t owners GPA_GUARDED_BY(lock) = 0;    // caches that had a slab made for themselves; of threads that run
     span* with_free GPA_GUARDED_BY(lock) = nullptr;   // slabs with free slots
     std::size_t slots GPA_GUARDED_BY(lock) = 0;       // of all slabs
     std::size_t free GPA_GUARDED_BY(lock) = 0;        // of these, those with no thread
@@ -55,7 +55,10 @@ class fast_heap {
     void remove(span& s) noexcept GPA_REQUIRES(lock);
     void add(span& s) noexcept GPA_REQUIRES(lock);
     [[nodiscard]] span* slab_with_free(const fast_cache& k) noexcept GPA_REQUIRES(lock);
+
+    static constexpr std::size_t many = 0xFFFF;
   };
+  static_assert(sizeof(class_slabs) == 32);
 
   /// `classes`: one for each size class, or none for a heap that nobody calls.
   fast_heap(owner& o, supply& s, std::span<class_slabs> classes) noexcept
@@ -145,6 +148,7 @@ class fast_heap {
   void note_no_arrays(fast_cache& k) noexcept;
   /// What is in the array leaves it, and it holds few from now on.
   void make_frugal(fast_bin& b, unsigned c) noexcept;
+  void end_frugality(fast_bin& b, std::uint32_t wanted) noexcept;
   void put_oldest(fast_bin& b, std::uint32_t count, span*& emptied) noexcept;
   [[nodiscard]] std::uint32_t take_slots(fast_cache& k, unsigned c, void** end, std::uint32_t wanted,
                                          bool from_others) noexcept;

@@ -83,7 +83,7 @@ std::size_t fast_heap::put_slots_of(unsigned c, void* const* slots, std::size_t 
     if (i != end) break;
     part *= 2;
   }
-  all.used_lately.store(static_cast<std::uint32_t>(all.slots - all.free), std::memory_order_relaxed);
+  all.used_lately.store(static_cast<std::uint16_t>(std::min(all.slots - all.free, class_slabs::many)), std::memory_order_relaxed);
   free_in_slabs_.fetch_add((all.free - before) * slot_size(c), std::memory_order_relaxed);
   return i;
 }

@@ -46,13 +46,13 @@ frame_list stack_to_main(const gpa::stack_trace& s)
   return frames;
 }
 
-// As it is shown, which depends on the current directory, or in full.
-bool path_matches(std::string_view path, std::string_view pattern)
-{
-  return glob_matches(shown_path(path, current_directory()), pattern) || glob_matches(shortened_path(path, {}), pattern);
-}
-
 }  // namespace
+
+// As it is shown, or in full.
+bool places::path_matches(std::string_view path, std::string_view pattern) const
+{
+  return glob_matches(shown_path(path, directory_), pattern) || glob_matches(shortened_path(path, {}), pattern);
+}
 
 frame_list shortened_stack(const gpa::stack_trace& s)
 {
@@ -71,7 +71,7 @@ const places::place& places::find(const gpa::stack_trace& s)
   const frame_list frames = stack_to_main(s);
   if (const frame* const f = first_worth_showing(frames); f != nullptr) {
     p.full = f->file;
-    if (!f->file.empty()) p.file = shown_path(f->file, current_directory());
+    if (!f->file.empty()) p.file = shown_path(f->file, directory_);
     p.function = f->function;
     p.line = f->line;
     if (p.file.empty()) {
@@ -102,7 +102,7 @@ bool places::file_matches(const gpa::site& s, const gpa::snapshot_filter& f)
   if (!f.any_frame) return path_matches(find(s.allocated).full, f.pattern);
   const frame_list frames = stack_to_main(s.allocated);
   return std::any_of(frames.begin(), frames.end(),
-                     [&f](const frame& one) { return !one.library && path_matches(one.file, f.pattern); });
+                     [&](const frame& one) { return !one.library && path_matches(one.file, f.pattern); });
 }
 
 // Where a '*' took too little it takes one character more: the last one only, as what stands before it has matched.

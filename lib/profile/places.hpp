@@ -3,6 +3,7 @@
 
 #include "os/containers.hpp"
 #include "trace/frame.hpp"
+#include "trace/frames.hpp"
 
 #include <gpa/snapshot.hpp>
 
@@ -33,6 +34,9 @@ class places {
   };
   [[nodiscard]] const place& find(const gpa::stack_trace& s);
 
+  [[nodiscard]] bool path_matches(std::string_view path, std::string_view pattern) const;
+
+  const metadata_string directory_ = current_directory();
   hash_map<std::uint32_t, place> known_;
 };
 

@@ -82,6 +82,11 @@ void check_number(const absl::CommandLineFlag& flag, const std::string& as_given
     throw refusal(as_given + " takes a number, not \"" + value + "\"");
 }
 
+// Be it with its default.
+std::vector<std::string> given;
+
+bool was_given(std::string_view name) { return std::find(given.begin(), given.end(), name) != given.end(); }
+
 // `--debug-dir` as Abseil knows it, and what is wrong in one line of ours: Abseil's own errors are paragraphs.
 void prepare(std::vector<std::string>& arguments)
 {
@@ -103,6 +108,7 @@ void prepare(std::vector<std::string>& arguments)
       std::exit(0);
     }
     const absl::CommandLineFlag& flag = flag_of(name, as_given);
+    given.push_back(name);
     if (end != a.size()) {
       check_number(flag, as_given, a.substr(end + 1));
     } else if (++i != arguments.size()) {
@@ -111,12 +117,6 @@ void prepare(std::vector<std::string>& arguments)
       throw refusal(as_given + " needs a value; see --help");
     }
   }
-}
-
-bool was_given(const char* name)
-{
-  const absl::CommandLineFlag* const flag = absl::FindCommandLineFlag(name);
-  return flag->CurrentValue() != flag->DefaultValue();
 }
 
 void take_files(command& c, const std::vector<std::string>& words)

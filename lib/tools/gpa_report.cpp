@@ -34,6 +34,11 @@ document load_for(command& c, const std::string& path)
   return d;
 }
 
+void tell_useless_files(const std::vector<const document*>& reports, const symbol_files& where)
+{
+  for (const std::string& note : useless_files(reports, where)) std::fprintf(stderr, "gpa-report: note: %s\n", note.c_str());
+}
+
 std::string converted(const command& c, const document& d)
 {
   if (c.to == "html") return to_html(d, nullptr, c.request.what);
@@ -52,8 +57,10 @@ int run(command& c)
     throw refusal("pprof's format is not for terminals: -o FILE");
   const document d = load_for(c, c.files.front());
   std::string out;
+  if (c.action != action::diff) tell_useless_files({&d}, c.symbols);
   if (c.action == action::diff) {
     const document after = load_for(c, c.files.back());
+    tell_useless_files({&d, &after}, c.symbols);
     out = c.to == "html" ? to_html(after, &d, c.request.what) : to_text(d, after, c.request);
   } else if (c.action == action::top) {
     out = to_table(d, c.request, terminal_width());

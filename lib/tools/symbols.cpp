@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 
 namespace gpa::tools {
@@ -67,27 +68,6 @@ std::optional<std::string> file_of(const module& m, const symbol_files& where)
   return std::nullopt;
 }
 
-// Files that are none, or of another build, and folders that are none.
-std::vector<std::string> useless_options(const document& d, const symbol_files& where)
-{
-  std::vector<std::string> notes;
-  for (const std::string& path : where.binaries) {
-    const detail::metadata_string id = detail::in_hex(detail::build_id_of_file(path.c_str()));
-    const bool fits = std::any_of(d.modules.begin(), d.modules.end(), [&](const module& m) {
-      return m.build_id.empty() ? file_name(path) == file_name(m.path) : std::string_view(id) == m.build_id;
-    });
-    if (::access(path.c_str(), R_OK) != 0) {
-      notes.push_back("--binary=" + path + ": " + std::strerror(errno));
-    } else if (!fits) {
-      notes.push_back("--binary=" + path + ": " +
-                      (id.empty() ? "it has no build id" : "no module of the report has its build id, " + std::string(id)));
-    }
-  }
-  for (const std::string& path : where.directories)
-    if (::access(path.c_str(), X_OK) != 0) notes.push_back("--debug-dir=" + path + ": " + std::strerror(errno));
-  return notes;
-}
-
 std::vector<call> named(debug_info& info, const module_list& list, std::size_t module, std::uint64_t address)
 {
   frame_list frames;
@@ -118,7 +98,7 @@ std::vector<std::string> look_up_symbols(document& d, const symbol_files& where)
   };
   const std::vector<std::size_t> wanted = without_names();
 
-  std::vector<std::string> notes = useless_options(d, where);
+  std::vector<std::string> notes;
   module_list list;
   std::vector<bool> found(d.modules.size());
   const auto note = [&](std::size_t module, std::size_t frames, const std::string& why) {
@@ -155,6 +135,39 @@ std::vector<std::string> look_up_symbols(document& d, const symbol_files& where)
   for (std::size_t i = 0; i != d.modules.size(); ++i)
     if (found[i] && still[i] != 0)
       note(i, still[i], std::string(list.modules[i].file) + " has no debug information of them (-g, or --debug-dir)");
+  return notes;
+}
+
+std::vector<std::string> useless_files(const std::vector<const document*>& reports, const symbol_files& where)
+{
+  std::vector<std::string> notes;
+  const auto is_directory = [](const std::string& path) {
+    std::error_code ignored;
+    return std::filesystem::is_directory(path, ignored);
+  };
+  for (const std::string& path : where.binaries) {
+    const detail::metadata_string id = detail::in_hex(detail::build_id_of_file(path.c_str()));
+    const auto is_of = [&](const document* d) {
+      return std::any_of(d->modules.begin(), d->modules.end(), [&](const module& m) {
+        return m.build_id.empty() ? file_name(path) == file_name(m.path) : std::string_view(id) == m.build_id;
+      });
+    };
+    if (::access(path.c_str(), R_OK) != 0) {
+      notes.push_back("--binary=" + path + ": " + std::strerror(errno));
+    } else if (is_directory(path)) {
+      notes.push_back("--binary=" + path + ": it is a folder; that is --debug-dir");
+    } else if (std::none_of(reports.begin(), reports.end(), is_of)) {
+      notes.push_back("--binary=" + path + ": " +
+                      (id.empty() ? "it has no build id" : "no module of the report has its build id, " + std::string(id)));
+    }
+  }
+  for (const std::string& path : where.directories) {
+    if (::access(path.c_str(), X_OK) != 0) {
+      notes.push_back("--debug-dir=" + path + ": " + std::strerror(errno));
+    } else if (!is_directory(path)) {
+      notes.push_back("--debug-dir=" + path + ": it is no folder");
+    }
+  }
   return notes;
 }
 

@@ -24,6 +24,9 @@ struct symbol_files {
 /// not be named, and why.
 [[nodiscard]] std::vector<std::string> look_up_symbols(document& d, const symbol_files& where);
 
+/// A line for each file and folder of `where` that helps none of the reports, and why.
+[[nodiscard]] std::vector<std::string> useless_files(const std::vector<const document*>& reports, const symbol_files& where);
+
 /// Paths of source files without "." and "..", and relative to the current directory where they lie below it.
 void shorten_paths(document& d);
 

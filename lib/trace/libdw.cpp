@@ -133,13 +133,13 @@ bool came_with_libdw(std::uintptr_t base) noexcept
   });
 }
 
-// Another fork is not under way: the caller holds a lock. Only who forks while it loads waits in vain.
 std::string_view why_no_libdw() noexcept
 {
   if (loaded.load(std::memory_order_acquire) != &missing) return {};
   return is_static_program() ? "a static program cannot load libdw" : "libdw.so.1 could not be loaded (Debian: libdw1)";
 }
 
+// Another fork is not under way: the caller holds a lock. Only who forks while it loads waits in vain.
 void libdw_before_fork() noexcept
 {
   int nobody = 0;

@@ -285,7 +285,7 @@ refused(2, '--limit takes a number, not "99999999999999999999"', "demo.json", "-
 refused(2, '--interval takes a number, not "-1"', "watch", "1", "--interval=-1")
 refused(2, "--by has no say in folded", "demo.json", "--to=folded", "--by=tag")
 refused(2, "--what has no say in sarif", "demo.json", "--to=sarif", "--what=total")
-refused(2, "--times has no say in what is no watch", "demo.json", "--times=3")
+refused(2, "--times has no say in what is no watch", "demo.json", "--times=0")
 refused(1, "it has a number that no computer's type holds", "-", stdin=b'{"gpa_report": 1e999}')
 refused(1, "not_a_folder", "demo.json", "-o", "not_a_folder/x")
 status, output, errors = run("--help")
@@ -304,9 +304,10 @@ check("without files, modules", "\ndemo: size=" in files and "(no call stack): s
 never = dict(demo, sites=[], profiled=False, resource=dict(demo["resource"], checks="never", one_in=0))
 check("unchecked", b"its blocks were not checked" in run("-", stdin=json.dumps(never).encode())[1])
 refused(1, "it has no total of each site: its blocks were not checked", "-", "--what=total", stdin=json.dumps(never).encode())
-notes = run("demo.json", "--binary=/bin/true,/no_such", "--debug-dir=/no_folder")[2]
-for words in ("--binary=/bin/true: no module of the report has", "--binary=/no_such: No such file", "--debug-dir=/no_folder: No such"):
-    check(f"notes: {words}", words in notes, notes)
+notes = run("diff", "demo.json", "later.json", "--binary=/bin/true,/no_such,/tmp", "--debug-dir=/no_folder,/bin/true")[2]
+for words in ("--binary=/bin/true: no module of the report has", "--binary=/no_such: No such file", "--binary=/tmp: it is a folder",
+              "--debug-dir=/no_folder: No such", "--debug-dir=/bin/true: it is no folder"):
+    check(f"notes once: {words}", notes.count(words) == 1, notes)
 
 # Keys of tomorrow, and an estimate that is a fraction.
 tomorrow = dict(demo, colour="blue", sites=[dict(demo["sites"][0], shade=7, live_bytes=14400.4)] + demo["sites"][1:])
