@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <barrier>
 #include <condition_variable>
 #include <cstddef>
 #include <cstring>
@@ -117,32 +116,6 @@ BOOST_AUTO_TEST_CASE(a_burst_goes_back_by_itself_and_the_rest_by_trim)
     BOOST_TEST((r.deinit() == gpa::check::ok));
     BOOST_TEST(r.stats().held_bytes == 0u);
   }
-}
-
-// A slot in an array keeps its slab: threads that have few in theirs each come to many.
-BOOST_AUTO_TEST_CASE(a_burst_of_several_threads_that_go_on_goes_back_too)
-{
-  constexpr int threads = 4;
-  gpa::resource r(fast);
-  std::barrier filled_all(threads);
-  std::barrier freed(threads + 1);
-  std::barrier measured(threads + 1);
-  std::vector<std::thread> running;
-  for (int t = 0; t != threads; ++t) {
-    running.emplace_back([&, t] {
-      std::mt19937 random(static_cast<unsigned>(t));
-      std::vector<block> blocks = filled(r, 30 * mega, random, 1024);
-      std::shuffle(blocks.begin(), blocks.end(), random);
-      filled_all.arrive_and_wait();  // who is done while others hold much keeps more
-      free_all(r, blocks);
-      freed.arrive_and_wait();
-      measured.arrive_and_wait();
-    });
-  }
-  freed.arrive_and_wait();
-  BOOST_TEST(r.stats().held_bytes <= 44 * mega);  // 65 with as many in each array as for one thread
-  measured.arrive_and_wait();
-  for (std::thread& t : running) t.join();
 }
 
 BOOST_AUTO_TEST_CASE(what_passes_from_one_thread_to_another_is_used_again)

@@ -159,6 +159,7 @@ class checked_heap {
   {
     large_.become_child();
     waiting_.store(0, std::memory_order_relaxed);
+    threads_waiting_.store(0, std::memory_order_relaxed);
   }
   /// The same for each cache: a lost thread may have said to one place what waits, and not yet to the other.
   static void forget_waiting(checked_cache& k) noexcept { k.waiting = 0; }
@@ -229,6 +230,7 @@ class checked_heap {
   std::size_t note_waiting(checked_cache& k) noexcept;
   void empty_rings(checked_cache& k) noexcept;
   void empty_ring(checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
+  void thin_slabs(bool much, bool ebb) noexcept;
   void thin(unsigned c, slab& s, bool untouched_too) noexcept GPA_REQUIRES(classes_[c].lock);
   [[nodiscard]] slab* slab_with_free(const checked_cache& k, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
   [[nodiscard]] bool may_have_its_own(const slab& other, unsigned c) noexcept GPA_REQUIRES(classes_[c].lock);
@@ -251,6 +253,7 @@ class checked_heap {
   std::atomic<std::size_t> idle_{0};                   // bytes of slots that became free since their slab was thinned
   std::atomic<std::size_t> taken_{0};                  // bytes of slots that are no free bits: in use, ready, or in a ring
   std::atomic<std::size_t> waiting_{0};                // of those in rings, as each thread last noted it
+  std::atomic<int> threads_waiting_{0};                // whose rings hold any
   std::atomic<std::size_t> live_before_ebb_{0};        // of those in use the most, since slabs were thinned for that
   small_mutex tolerance_lock_;                         // taken after one of a class, if both are
   tolerance tolerance_;                                // under it, but for note_more() and note_less()

@@ -185,6 +185,7 @@ void checked_heap::bury() noexcept
   idle_.store(0, std::memory_order_relaxed);
   taken_.store(0, std::memory_order_relaxed);
   waiting_.store(0, std::memory_order_relaxed);
+  threads_waiting_.store(0, std::memory_order_relaxed);
   {
     const mutex_guard guard(tolerance_lock_);
     tolerance_.forget();

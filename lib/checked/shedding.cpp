@@ -10,9 +10,9 @@
 //
 // Of blocks freed in random order the last few keep most pages, each its own. So while more than max(a quarter of what is
 // used, 12 MiB) is held beyond it, pages that nobody touched yet counted too, slabs of which little is used are thinned
-// each time what is live has fallen to a quarter. The next look comes halfway to there, 4 KiB on at least: a burst must
-// not be over between two looks. What waits in rings is not live, nor what waits in those of other threads, as each said when
-// it last looked.
+// each time what is live has fallen to a quarter. The next look comes halfway to there, where several threads free in as
+// many parts of that, as each looks by itself; 4 KiB on at least: a burst must not be over between two looks. What waits in
+// rings is not live, nor what waits in those of other threads, as each said when it last looked.
 //
 // What is needed again within a second is tolerated (blocks/tolerance.hpp). While verify() or a leak scan reads, nothing
 // is dropped, and nobody waits for it.
@@ -32,6 +32,7 @@ namespace {
 constexpr std::size_t always_kept = std::size_t{8} << 20;
 constexpr std::size_t kept_at_ebb = std::size_t{12} << 20;
 constexpr std::uint64_t least_gap = std::uint64_t{4} << 10;  // bytes freed, from one look to the next
+constexpr int most_threads = 16;  // that share a gap
 constexpr std::size_t worth_thinning = 3;  // slots in use on a page: with more there is hardly a page without
 
 bool is_free(const slab& s, std::size_t index) noexcept
@@ -46,7 +47,9 @@ std::size_t checked_heap::note_waiting(checked_cache& k) noexcept
 {
   std::size_t waiting = 0;
   for (unsigned c = 1; c != class_count; ++c) waiting += k.bins[c].waiting() * slot_size(c);
-  waiting_.fetch_add(waiting - std::exchange(k.waiting, waiting), std::memory_order_relaxed);
+  const std::size_t before = std::exchange(k.waiting, waiting);
+  waiting_.fetch_add(waiting - before, std::memory_order_relaxed);
+  if ((waiting != 0) != (before != 0)) threads_waiting_.fetch_add(waiting != 0 ? 1 : -1, std::memory_order_relaxed);
   return waiting;
 }
 
@@ -82,10 +85,26 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
   }
   const std::size_t waiting = note_waiting(k);
   const std::size_t surplus = waiting - std::min(waiting, rule_.bytes);
-  const bool much = much_is_free(surplus);
-  const bool ebb = is_at_ebb(k);
+  bool much = much_is_free(surplus);
+  bool ebb = is_at_ebb(k);
   if (much || ebb || surplus > always_kept) empty_rings(k);  // else as ever: nobody waits for anybody
-  if ((!much && !ebb) || !scan_lock_.try_lock()) return;
+  while (much || ebb) {
+    if (!scan_lock_.try_lock()) {
+      if (ebb) k.look_after = least_gap;
+      return;
+    }
+    if (ebb) live_before_ebb_.store(live(), std::memory_order_relaxed);
+    thin_slabs(much, ebb);
+    scan_lock_.unlock();
+    if (!ebb) return;
+    note_waiting(k);
+    ebb = is_at_ebb(k);  // others, who found the lock taken, may have freed much in slabs that were passed
+    much = false;
+  }
+}
+
+void checked_heap::thin_slabs(bool much, bool ebb) noexcept
+{
   for (slab* s = slabs(); s != nullptr; s = s->next) {
     const unsigned c = s->size_class;
     const mutex_guard guard(classes_[c].lock);
@@ -94,10 +113,6 @@ void checked_heap::look_for_surplus(checked_cache& k) noexcept
         (ebb && s->idle_slots != 0 && used * page_size < s->held * worth_thinning))
       thin(c, *s, ebb);
   }
-  scan_lock_.unlock();
-  if (!ebb) return;
-  note_waiting(k);
-  live_before_ebb_.store(live(), std::memory_order_relaxed);
 }
 
 // Whether what became free lately, or is about to, is more than is kept for what comes.
@@ -129,7 +144,9 @@ bool checked_heap::is_at_ebb(checked_cache& k) noexcept
   if (!many || live > before) live_before_ebb_.store(live, std::memory_order_relaxed);
   const bool ebb = many && live < before / 4;
   const std::size_t next_ebb = (ebb || live > before ? live : before) / 4;
-  k.look_after = many ? std::clamp<std::uint64_t>((live - next_ebb) / 2, least_gap, usual_gap) : usual_gap;
+  const int threads = std::clamp(threads_waiting_.load(std::memory_order_relaxed), 1, most_threads);
+  const std::uint64_t halfway = (live - next_ebb) / 2 / static_cast<std::uint64_t>(threads);
+  k.look_after = many ? std::clamp(halfway, least_gap, usual_gap) : usual_gap;
   return ebb;
 }
 
