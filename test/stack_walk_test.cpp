@@ -4,13 +4,16 @@
 #include "support/oracle.hpp"
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <thread>
 #include <vector>
 
@@ -90,6 +93,28 @@ walk walk_in_fiber()
   return w;
 }
 
+// What a just-in-time compiler leaves: push %rbp; mov %rsp, %rbp; call *%rdi; pop %rbp; ret.
+class written_code {
+ public:
+  written_code()
+  {
+    constexpr std::array<unsigned char, 8> code = {0x55, 0x48, 0x89, 0xE5, 0xFF, 0xD7, 0x5D, 0xC3};
+    BOOST_TEST_REQUIRE(page_ != MAP_FAILED);
+    std::memcpy(page_, code.data(), code.size());
+    BOOST_TEST_REQUIRE(::mprotect(page_, bytes, PROT_READ | PROT_EXEC) == 0);
+  }
+  ~written_code() { ::munmap(page_, bytes); }
+  written_code(const written_code&) = delete;
+  written_code& operator=(const written_code&) = delete;
+
+  void call(void (*function)()) const { reinterpret_cast<void (*)(void (*)())>(page_)(function); }
+  [[nodiscard]] std::uintptr_t return_address() const { return reinterpret_cast<std::uintptr_t>(page_) + 6; }
+
+ private:
+  static constexpr std::size_t bytes = 4096;
+  void* page_ = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+};
+
 }  // namespace
 
 // __libc_start_call_main, __libc_start_main, _start (glibc since 2.34): the word that leads into the first decides for all
@@ -116,6 +141,19 @@ BOOST_AUTO_TEST_CASE(what_is_below_a_fibers_function_needs_its_word)
   const walk w = walk_in_fiber();
   test_is_right(w);
   BOOST_TEST(w.word_from_end(1) == w.frame_from_end(1));
+}
+
+// Without unwind tables libgcc goes no further, and need not be asked. The code may be another's tomorrow: its stack is not kept.
+BOOST_AUTO_TEST_CASE(code_that_the_program_wrote_ends_the_stack)
+{
+  static walk w;
+  const written_code code;
+  code.call([] { w = walk_here(max_stack_frames); });
+  BOOST_TEST_REQUIRE(w.whole);
+  BOOST_TEST(!w.found.fits);
+  BOOST_TEST(stack(w.found.frames.data(), w.found.frames.data() + w.found.count) == w.expected,
+             boost::test_tools::per_element());
+  BOOST_TEST(w.frame_from_end(1) == code.return_address());
 }
 
 BOOST_AUTO_TEST_CASE(a_stack_that_is_cut_needs_a_word_for_each_frame)

@@ -1,5 +1,7 @@
 #include "trace/code_image.hpp"
 
+#include "base/attributes.hpp"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <gnu/libc-version.h>
@@ -41,8 +43,49 @@ std::uintptr_t bias_of(std::span<const ElfW(Phdr)> segments, std::uintptr_t begi
   return begin;
 }
 
-// Where the modules begin that outlive this code; looked up once, by an address in each. Of a program linked with -static
-// _dl_find_object() knows segments, each as if it were a module.
+// The executable, looked up once where the kernel put it. _dl_find_object() knows its segments, each as if it were a module,
+// where it was linked with -static or has holes between them (-z max-page-size=0x200000): none of them has the tables.
+class executable {
+ public:
+  /// False for what lies elsewhere, and where its file's first bytes are not in memory.
+  bool hold(std::uintptr_t address) noexcept
+  {
+    if (!known_.load(std::memory_order_acquire)) find();
+    return address - begin_.load(std::memory_order_relaxed) < bytes_.load(std::memory_order_relaxed);
+  }
+  code_image image() const noexcept
+  {
+    const std::uintptr_t begin = begin_.load(std::memory_order_relaxed);
+    return {begin, begin + bytes_.load(std::memory_order_relaxed), unwind_header_.load(std::memory_order_relaxed)};
+  }
+
+ private:
+  GPA_COLD void find() noexcept  // several threads may; they find the same
+  {
+    const auto headers = static_cast<std::uintptr_t>(::getauxval(AT_PHDR));
+    const std::uintptr_t begin = headers / first_page * first_page;
+    const auto segments = begin == 0 ? std::span<const ElfW(Phdr)>() : segments_of(begin);
+    if (number(segments.data()) == headers) {
+      const std::uintptr_t bias = bias_of(segments, begin);
+      std::uintptr_t end = begin;
+      for (const ElfW(Phdr) & s : segments) {
+        if (s.p_type == PT_LOAD) end = std::max(end, bias + s.p_vaddr + s.p_memsz);
+        if (s.p_type == PT_GNU_EH_FRAME) unwind_header_.store(bias + s.p_vaddr, std::memory_order_relaxed);
+      }
+      begin_.store(begin, std::memory_order_relaxed);
+      bytes_.store(end - begin, std::memory_order_relaxed);
+    }
+    known_.store(true, std::memory_order_release);
+  }
+
+  std::atomic<std::uintptr_t> begin_ = 0;
+  std::atomic<std::uintptr_t> bytes_ = 0;
+  std::atomic<std::uintptr_t> unwind_header_ = 0;
+  std::atomic<bool> known_ = false;
+};
+constinit executable program;
+
+// Where the modules begin that outlive this code; looked up once, by an address in each.
 class permanent_modules {
  public:
   bool hold(std::uintptr_t begin) noexcept
@@ -66,13 +109,13 @@ class permanent_modules {
   }
 
  private:
-  enum part : std::size_t { program, gpa_itself, c_library, cpp_library, part_count };
+  enum part : std::size_t { executable_file, gpa_itself, c_library, cpp_library, part_count };
 
   void find_once() noexcept  // several threads may; they find the same
   {
     if (known_.load(std::memory_order_acquire)) return;
     std::array<std::uintptr_t, part_count> inside{};
-    inside[program] = static_cast<std::uintptr_t>(::getauxval(AT_ENTRY));
+    inside[executable_file] = static_cast<std::uintptr_t>(::getauxval(AT_ENTRY));
     inside[gpa_itself] = number(this);
     inside[c_library] = number(::gnu_get_libc_version());
     inside[cpp_library] = number(typeid(int).name());
@@ -82,9 +125,9 @@ class permanent_modules {
       begins_[i].store(images[i].begin(), std::memory_order_relaxed);
     }
     const code_image& libc = images[c_library];
-    const bool is_alone = !is_static_program() && libc != images[program] && libc != images[gpa_itself];
+    const bool is_alone = !is_static_program() && libc != images[executable_file] && libc != images[gpa_itself];
     c_library_bytes_.store(is_alone ? libc.end() - libc.begin() : 0, std::memory_order_relaxed);
-    start_.store(inside[program], std::memory_order_relaxed);
+    start_.store(inside[executable_file], std::memory_order_relaxed);
     known_.store(true, std::memory_order_release);
   }
 
@@ -118,6 +161,7 @@ code_image code_image::around(std::uintptr_t pc) noexcept
 {
   dl_find_object found;
   if (::_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0) return {};
+  if (program.hold(pc)) return program.image();
   return {number(found.dlfo_map_start), number(found.dlfo_map_end), number(found.dlfo_eh_frame)};
 }
 

@@ -73,7 +73,8 @@ class unwind_rule {
   std::uint64_t word_ = 0;
 };
 
-/// The rule of the call that returns to `pc`, a return address in `image`. O(log functions + instructions).
+/// The rule of the call that returns to `pc`, a return address in `image`, which is empty for code that a program wrote
+/// itself. O(log functions + instructions).
 [[nodiscard]] unwind_rule read_rule(const code_image& image, std::uintptr_t pc) noexcept;
 
 }  // namespace gpa::detail
