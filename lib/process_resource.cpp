@@ -2,7 +2,8 @@
 //
 // A shared library's finalisers run after the executable's static destructors, and an executable's own after all of
 // its atexit handlers: so end_of_process() below is the last to look. The status the program exits with is known
-// only to handlers of on_exit(), which run before; theirs is remembered.
+// only to handlers of on_exit(), which run before; theirs is remembered. Another one is given last of all, by a handler that is
+// registered at the end: what libraries we depend on still have to do, as flushing std::cout, comes before it.
 #include <gpa/resource.hpp>
 
 #include "front_door.hpp"
@@ -15,6 +16,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+
+extern "C" int __cxa_atexit(void (*)(void*), void*, void*) noexcept;  // glibc's; what atexit() calls
 
 namespace gpa {
 
@@ -33,14 +36,21 @@ void listen_for_status() noexcept
   if (!listening.exchange(true, std::memory_order_relaxed)) ::on_exit(remember_status, nullptr);
 }
 
+// After it nobody flushes standard output.
+void exit_with_demanded_status(void*)
+{
+  std::fflush(nullptr);
+  ::_exit(demanded_status.load(std::memory_order_relaxed));
+}
+
 __attribute__((destructor)) void end_of_process()
 {
   if (core* const c = immortal.load(std::memory_order_acquire); c != nullptr) c->report_at_exit();
   write_all_reports("exit");
-  const int status = demanded_status.load(std::memory_order_relaxed);
-  if (status == 0 || program_status.load(std::memory_order_relaxed) != 0) return;
-  std::fflush(nullptr);
-  ::_exit(status);
+  if (demanded_status.load(std::memory_order_relaxed) == 0) return;
+  if (program_status.load(std::memory_order_relaxed) != 0) return;
+  // Of no module, so that finalisers of none call it: all that was registered before goes first.
+  if (__cxa_atexit(exit_with_demanded_status, nullptr, nullptr) != 0) exit_with_demanded_status(nullptr);
 }
 
 }  // namespace
@@ -51,6 +61,8 @@ void demand_exit_status(int status) noexcept
   listen_for_status();
   demanded_status.store(status, std::memory_order_relaxed);
 }
+
+void forget_demanded_exit_status() noexcept { demanded_status.store(0, std::memory_order_relaxed); }
 
 void watch_exit_status(int status) noexcept
 {

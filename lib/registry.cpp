@@ -3,6 +3,7 @@
 #include "core.hpp"
 #include "default_resource_lock.hpp"
 #include "leak_filter.hpp"
+#include "reporter.hpp"
 
 #include "base/mutex.hpp"
 #include "blocks/sampled_range.hpp"
@@ -82,6 +83,7 @@ void after_fork_in_child() noexcept GPA_THREAD_SAFETY(no_thread_safety_analysis)
   renumber_threads_after_fork();
   keep_only_symbols(symbols);
   unlock_after_fork();
+  if (!inherited_blocks_are_reported()) forget_demanded_exit_status();
   const mutex_guard guard(lock);
   if (cores == nullptr) return;
   for (const auto& [birth, c] : *cores) {

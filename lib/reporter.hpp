@@ -65,6 +65,8 @@ class leak_teller {
 
 /// A process that would return 0 returns `status` instead. 0 is ignored.
 void demand_exit_status(int status) noexcept;
+/// In the child of a fork: what was demanded for the parent's leaks is no affair of its.
+void forget_demanded_exit_status() noexcept;
 /// Asked early, where a resource may demand a status at its end: from then on the program's own status is known.
 void watch_exit_status(int status) noexcept;
 

@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_CASE(the_exit_status_and_buffered_output_are_the_program_s_own)
 
 BOOST_AUTO_TEST_CASE(leak_exit_status_replaces_0_and_no_other_status)
 {
-  for (const char* const way : {"leaky", "quit"}) {
+  for (const char* const way : {"leaky", "quit", "stream"}) {
     for (const int status : {0, 3, 42}) {
       for_each_run({way, std::to_string(status)}, [status](const outcome& o) {
         BOOST_TEST(o.status == (status == 0 ? 42 : status));
@@ -110,6 +110,14 @@ BOOST_AUTO_TEST_CASE(leak_exit_status_replaces_0_and_no_other_status)
       });
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(the_child_of_a_fork_does_not_answer_for_what_its_parent_leaked)
+{
+  for_each_run({"forks"}, [](const outcome& o) {
+    BOOST_TEST(o.status == 42);
+    BOOST_TEST(o.out == "the child's status is 0");
+  });
 }
 
 // Of a status the parent sees eight bits.

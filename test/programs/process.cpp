@@ -6,6 +6,8 @@
 //   process status S     returns S after printing without a newline; leaks; process_resource() asks for nothing
 //   process leaky S      a resource with leak_exit_status = 42 leaks; main returns S
 //   process unsaid S     as leaky, nothing leaks
+//   process stream S     as leaky, and prints with std::cout alone
+//   process forks        as leaky; tells how a child ends that leaks nothing
 //   process asks S       a resource with leak_exit_status = S leaks; main returns 0
 //   process late         leaks after main, in a static destructor
 //   process quit S       as leaky, ends by exit(S) deep inside
@@ -13,11 +15,14 @@
 #include <gpa/resource.hpp>
 
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <memory_resource>
 #include <new>
 #include <string_view>
@@ -92,8 +97,13 @@ int main(int count, char** words)
     forget(1);
     return number;
   }
-  if (what == "leaky" || what == "quit" || what == "unsaid") {
-    std::printf("no newline");
+  if (what == "leaky" || what == "quit" || what == "unsaid" || what == "stream") {
+    if (what == "stream") {
+      std::ios::sync_with_stdio(false);
+      std::cout << "no newline";
+    } else {
+      std::printf("no newline");
+    }
     gpa::resource r({.checks = gpa::checks::always(), .leak_exit_status = 42});
     void* const p = r.allocate(10);
     if (what == "unsaid") r.deallocate(p, 10);
@@ -102,6 +112,17 @@ int main(int count, char** words)
       std::exit(number);
     }
     return number;
+  }
+  if (what == "forks") {
+    {
+      gpa::resource r({.checks = gpa::checks::always(), .leak_exit_status = 42});
+      static_cast<void>(r.allocate(10));
+    }
+    const pid_t child = ::fork();
+    if (child == 0) std::exit(0);
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    std::printf("the child's status is %d", status);
   }
   if (what == "asks") {
     gpa::resource r({.checks = gpa::checks::always(), .leak_exit_status = number});
