@@ -2,6 +2,7 @@
 
 #include "trace/format.hpp"
 #include "trace/frames.hpp"
+#include "trace/names.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -28,20 +29,27 @@ std::string_view last_part(std::string_view path) noexcept
   return path.substr(path.rfind('/') + 1);
 }
 
-// "open" of "cache<int>::open<char>(int) const". An inlined function has but its own name in the debug information, and
-// what is inlined changes with every edit.
+// Of "operator<<", where brackets are none; not of "operator()<int>".
+bool is_symbolic_operator(std::string_view rest) noexcept
+{
+  constexpr std::string_view word = "operator";
+  return rest.starts_with(word) && rest.size() != word.size() && std::string_view("<>-").find(rest[word.size()]) != std::string_view::npos;
+}
+
+// "cache::open" of "void cache<int>::open<char>(int) const": parameters and a return type are not always known of a function that
+// was inlined, and what is inlined changes with every edit.
 void add_function(fnv& hash, const frame& f) noexcept
 {
-  const std::string_view name = suppression_pattern(f);
-  std::size_t begin = 0;
-  for (int pass = 0; pass != 2; ++pass) {
-    int depth = 0;
-    for (std::size_t i = begin; i != name.size(); ++i) {
-      if (name[i] == '<') ++depth;
-      if (pass == 0 && depth == 0 && name[i] == ':') begin = i + 1;
-      if (pass == 1 && depth == 0) hash.add(name[i]);
-      if (name[i] == '>' && depth != 0) --depth;
+  const std::string_view name = f.function.empty() ? last_part(f.module) : function_path(f.function);
+  std::size_t depth = 0;
+  for (std::size_t i = 0; i != name.size(); ++i) {
+    if (depth == 0 && is_symbolic_operator(name.substr(i))) {
+      for (const char c : name.substr(i)) hash.add(c);
+      break;
     }
+    if (name[i] == '<') ++depth;
+    if (depth == 0) hash.add(name[i]);
+    if (name[i] == '>' && depth != 0) --depth;
   }
   hash.end_word();
 }

@@ -43,7 +43,7 @@ core::decided_options decide(const gpa::options& given, build b)
 {
   gpa::options o = given;
   apply_environment(o);
-  if (environment_settings().strict) read_leak_filter();  // it may end the process: better now
+  read_leak_filter();  // a program may leave its directory later, and with strict=1 it may end here
   o.name = printable_name(o.name.empty() ? std::string_view("resource") : shortened_to(o.name, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   const bool usual = o.quarantine_bytes == default_quarantine;

@@ -146,7 +146,11 @@ void write_to_baseline(std::string_view path, std::uint64_t fingerprint, const g
 
 }  // namespace
 
-void read_leak_filter() noexcept { static_cast<void>(environment_filter()); }
+void read_leak_filter() noexcept
+{
+  const settings& s = environment_settings();
+  if (!s.suppressions.empty() || !s.baseline.empty()) static_cast<void>(environment_filter());
+}
 
 void leak_filter_lock() noexcept GPA_ACQUIRE(written_lock)
 {
