@@ -10,6 +10,7 @@
 #pragma once
 
 #include <gpa/export.hpp>
+#include <gpa/receiver.hpp>
 #include <gpa/stack_trace.hpp>
 #include <gpa/tag_scope.hpp>
 
@@ -17,6 +18,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <iosfwd>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -107,7 +109,7 @@ class GPA_EXPORT snapshot {
   snapshot() = default;
 
   /// In no order. O(1).
-  [[nodiscard]] std::span<const site> sites() const noexcept { return sites_; }
+  [[nodiscard]] std::span<const site> sites() const noexcept { return {sites_.get(), sites_ ? count_ : 0}; }
   /// The sum over all sites.
   [[nodiscard]] std::size_t live_bytes() const noexcept;
   [[nodiscard]] std::size_t live_blocks() const noexcept;
@@ -118,11 +120,21 @@ class GPA_EXPORT snapshot {
   [[nodiscard]] bool profiled() const noexcept { return profiled_; }
 
   /// What is live, most bytes first. O(sites * frames).
-  [[nodiscard]] std::vector<snapshot_row> statistics(by key) const;
+  [[nodiscard, gnu::always_inline]] inline std::vector<snapshot_row> statistics(by key) const
+  {
+    std::vector<snapshot_row> all;
+    count(key, nullptr, detail::receiver_into(all));
+    return all;
+  }
 
   /// The same with the differences to an older snapshot, the largest difference in bytes first. Rows of which nothing
   /// is left are there, too. O(sites of both * frames).
-  [[nodiscard]] std::vector<snapshot_row> compare_to(const snapshot& older, by key) const;
+  [[nodiscard, gnu::always_inline]] inline std::vector<snapshot_row> compare_to(const snapshot& older, by key) const
+  {
+    std::vector<snapshot_row> all;
+    count(key, &older, detail::receiver_into(all));
+    return all;
+  }
 
   /// Sites whose place matches one of the include() patterns, if there are any, and none of the exclude() patterns. A
   /// site without debug information has the file "" and matches "*" only. O(sites * frames * patterns).
@@ -130,7 +142,10 @@ class GPA_EXPORT snapshot {
 
  private:
   friend struct detail::snapshot_maker;
-  std::vector<site> sites_ = {};
+  void count(by key, const snapshot* older, detail::receiver<snapshot_row> taker) const;
+
+  std::shared_ptr<const site[]> sites_ = {};  // never changed, so copies share them
+  std::size_t count_ = 0;
   bool estimated_ = false;
   bool profiled_ = false;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gpa/export.hpp>
+#include <gpa/receiver.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -48,12 +49,19 @@ class GPA_EXPORT stack_trace {
 
   /// The named frames, innermost first, inlined functions included. Reads debug information: milliseconds.
   /// Allocates from the global heap; throws std::bad_alloc. Thread-safe.
-  [[nodiscard]] std::vector<stack_frame> frames() const;
+  [[nodiscard, gnu::always_inline]] inline std::vector<stack_frame> frames() const
+  {
+    std::vector<stack_frame> all;
+    name_frames(detail::receiver_into(all));
+    return all;
+  }
 
   /// The depot's number of this stack: equal ids are equal stacks. O(1).
   [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
 
  private:
+  void name_frames(detail::receiver<stack_frame> taker) const;
+
   std::uint32_t id_ = 0;
   std::uint32_t thread_ = 0;
 };

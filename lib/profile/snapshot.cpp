@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace gpa {
 
@@ -73,35 +75,34 @@ class table {
   std::vector<snapshot_row> rows_;
 };
 
+std::shared_ptr<const site[]> shared(std::vector<site>&& all)
+{
+  const auto kept = std::make_shared<const std::vector<site>>(std::move(all));
+  return {kept, kept->data()};
+}
+
 }  // namespace
 
 std::size_t snapshot::live_bytes() const noexcept
 {
   std::size_t sum = 0;
-  for (const site& s : sites_) sum += s.live_bytes;
+  for (const site& s : sites()) sum += s.live_bytes;
   return sum;
 }
 
 std::size_t snapshot::live_blocks() const noexcept
 {
   std::size_t sum = 0;
-  for (const site& s : sites_) sum += s.live_blocks;
+  for (const site& s : sites()) sum += s.live_blocks;
   return sum;
 }
 
-std::vector<snapshot_row> snapshot::statistics(by key) const
+void snapshot::count(by key, const snapshot* older, detail::receiver<snapshot_row> taker) const
 {
   table t(key);
   t.add(*this, false);
-  return std::move(t).sorted(false);
-}
-
-std::vector<snapshot_row> snapshot::compare_to(const snapshot& older, by key) const
-{
-  table t(key);
-  t.add(*this, false);
-  t.add(older, true);
-  return std::move(t).sorted(true);
+  if (older != nullptr) t.add(*older, true);
+  for (snapshot_row& r : std::move(t).sorted(older != nullptr)) taker.take(taker.container, std::move(r));
 }
 
 snapshot snapshot::filter(std::initializer_list<snapshot_filter> filters) const
@@ -110,14 +111,17 @@ snapshot snapshot::filter(std::initializer_list<snapshot_filter> filters) const
   snapshot kept;
   kept.estimated_ = estimated_;
   kept.profiled_ = profiled_;
+  std::vector<site> left;
   detail::places names;
-  for (const site& s : sites_) {
+  for (const site& s : sites()) {
     bool wanted = !listed;
     bool unwanted = false;
     for (const snapshot_filter& f : filters)
       if (names.file_matches(s, f)) (f.keep ? wanted : unwanted) = true;
-    if (wanted && !unwanted) kept.sites_.push_back(s);
+    if (wanted && !unwanted) left.push_back(s);
   }
+  kept.count_ = left.size();
+  kept.sites_ = shared(std::move(left));
   return kept;
 }
 
@@ -138,9 +142,10 @@ snapshot snapshot_maker::make(const list_of<site_counts>& sites, bool estimated,
   snapshot s;
   s.estimated_ = estimated;
   s.profiled_ = profiled;
-  s.sites_.reserve(sites.size());
+  std::vector<site> all;
+  all.reserve(sites.size());
   for (const site_counts& c : sites)
-    s.sites_.push_back({.allocated = gpa::stack_trace(c.trace, 0),
+    all.push_back({.allocated = gpa::stack_trace(c.trace, 0),
                         .tag = tag_name(depot_tag(c.trace)),
                         .size_class = c.size_class,
                         .live_bytes = c.live_bytes,
@@ -153,6 +158,8 @@ snapshot snapshot_maker::make(const list_of<site_counts>& sites, bool estimated,
                         .peak_blocks = c.peak_blocks,
                         .at_peak_bytes = c.at_peak_bytes,
                         .at_peak_blocks = c.at_peak_blocks});
+  s.count_ = all.size();
+  s.sites_ = shared(std::move(all));
   return s;
 }
 

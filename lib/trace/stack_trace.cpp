@@ -21,11 +21,11 @@ std::span<const std::uintptr_t> stack_trace::addresses() const noexcept
   return detail::depot_frames(id_);
 }
 
-std::vector<stack_frame> stack_trace::frames() const
+void stack_trace::name_frames(detail::receiver<stack_frame> taker) const
 {
-  std::vector<stack_frame> result;
   for (const detail::frame& f : detail::symbolize(addresses())) {
-    result.push_back({.address = f.address,
+    taker.take(taker.container,
+               stack_frame{.address = f.address,
                       .function = std::string(f.function),
                       .file = std::string(f.file),
                       .line = f.line,
@@ -35,7 +35,6 @@ std::vector<stack_frame> stack_trace::frames() const
                       .inlined = f.inlined,
                       .library = f.library});
   }
-  return result;
 }
 
 }  // namespace gpa
