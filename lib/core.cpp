@@ -3,6 +3,7 @@
 // and in JSON in report_writing.cpp.
 #include "core.hpp"
 
+#include "base/no_cancellation.hpp"
 #include "base/tools.hpp"
 #include "environment.hpp"
 #include "leak_filter.hpp"
@@ -113,6 +114,7 @@ core::core(front& f, const decided_options& decided, std::pmr::memory_resource* 
 
 core* core::create(front& f, const gpa::options& o, std::pmr::memory_resource* upstream, build b)
 {
+  const no_cancellation steady;
   const decided_options decided = decide(o, b);
   const std::size_t bytes = core_bytes(decided.options.checks);
   void* const place = metadata_allocate(bytes);
@@ -160,6 +162,7 @@ void core::publish_new_id() noexcept { publish_id(new_id()); }
 
 void core::end(const std::pmr::memory_resource& object) noexcept
 {
+  const no_cancellation steady;
   static_cast<void>(deinit(nullptr));
   life_.store(life::dead, std::memory_order_relaxed);
   object_.store(nullptr, std::memory_order_release);
@@ -293,6 +296,7 @@ void core::set_memory_limit(std::size_t bytes) noexcept
 
 void core::tell(gpa::report r) noexcept
 {
+  const no_cancellation steady;
   // A pointer that is no block's has no number; that an old block began there says nothing.
   if (numbered_ && r.kind != mistake::invalid_pointer) r.number = numbers_.of(r.address);
   if (!environment_settings().contents) r.memory = {};
@@ -306,6 +310,7 @@ void core::tell(gpa::report r) noexcept
 check core::deinit(const void* caller) noexcept
 {
   if (life_.load(std::memory_order_relaxed) != life::alive || ending_) return verdict_;
+  const no_cancellation steady;
   ending_ = true;  // until all is told, a handler may use the resource as ever, but not end it again
   const tools_quiet quiet;
   const std::size_t leaked = tell_leaks(caller != nullptr ? leak_occasion::deinit : leak_occasion::destruction);

@@ -1,4 +1,5 @@
 // What a resource tells of leaks: at its end, when asked, at exit.
+#include "base/no_cancellation.hpp"
 #include "base/tools.hpp"
 #include "checked/leak_groups.hpp"
 #include "checked/poison.hpp"
@@ -175,6 +176,7 @@ std::size_t core::tell_leaks(leak_occasion occasion) noexcept
 std::size_t core::detect_leaks() noexcept
 {
   if (life_.load(std::memory_order_relaxed) != life::alive) return 0;
+  const no_cancellation steady;
   return tell_leaks(leak_occasion::scan);
 }
 

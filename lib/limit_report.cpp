@@ -1,6 +1,7 @@
 // What GPA_OPTIONS=report_limit=1 tells when the memory limit refuses an allocation.
 #include "trace/limit_text.hpp"
 
+#include "base/no_cancellation.hpp"
 #include "checked/leak_groups.hpp"
 #include "core.hpp"
 #include "environment.hpp"
@@ -24,6 +25,7 @@ void core::tell_limit(std::size_t bytes, const void* caller) noexcept
 {
   const settings& wishes = environment_settings();
   if (!wishes.report_limit || limits_told_.fetch_add(1, std::memory_order_relaxed) >= wishes.max_reports) return;
+  const no_cancellation steady;
   leak_groups groups;
   checked_.collect_live(groups);
   std::array<limit_site, most_sites> sites;

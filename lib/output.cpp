@@ -1,6 +1,7 @@
 #include "output.hpp"
 
 #include "base/errno_keeper.hpp"
+#include "base/no_cancellation.hpp"
 #include "environment.hpp"
 #include "os/files.hpp"
 #include "path_pattern.hpp"
@@ -54,6 +55,7 @@ void write_out(const text& t, std::string_view resource) noexcept
 
 void write_out(const text& annotations, const text& t, std::string_view resource) noexcept
 {
+  const no_cancellation steady;
   const errno_keeper keeper;
   if (write_to_log(t, resource)) {
     if (!annotations.empty()) annotations.write_to_stderr();

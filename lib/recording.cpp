@@ -1,6 +1,8 @@
 #include "recording.hpp"
 
 #include "base/errno_keeper.hpp"
+#include "base/no_cancellation.hpp"
+#include "os/files.hpp"
 #include "os/threads.hpp"
 
 #include <fcntl.h>
@@ -37,8 +39,9 @@ unsigned forks_so_far()
 recording::recording(std::string_view file) : forks_before_(forks_so_far()), name_(file.begin(), file.end())
 {
   name_.push_back('\0');
+  const no_cancellation steady;
   const mutex_guard guard(lock_);
-  descriptor_ = ::open(name_.data(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  descriptor_ = open_file(name_.data(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
   if (descriptor_ == -1)
     throw std::system_error(errno, std::generic_category(), "gpa::recorder: cannot write " + std::string(file));
   for (const char c : first_bytes) buffer_[filled_++] = static_cast<unsigned char>(c);
@@ -46,6 +49,7 @@ recording::recording(std::string_view file) : forks_before_(forks_so_far()), nam
 
 recording::~recording()
 {
+  const no_cancellation steady;
   const mutex_guard guard(lock_);
   if (descriptor_ != -1) ::close(descriptor_);
 }
@@ -97,6 +101,7 @@ void recording::add_free(const void* p) noexcept
 
 int recording::close() noexcept
 {
+  const no_cancellation steady;
   const errno_keeper keeper;
   const mutex_guard guard(lock_);
   if (descriptor_ != -1) {
@@ -130,6 +135,7 @@ void recording::put(std::uint64_t number) noexcept
 
 void recording::flush() noexcept
 {
+  const no_cancellation steady;
   // Where the file was given up there is no descriptor any more, and what went wrong first is known.
   for (std::size_t done = 0; descriptor_ != -1 && done != filled_;) {
     const ::ssize_t taken = ::write(descriptor_, &buffer_[done], filled_ - done);

@@ -1,6 +1,7 @@
 #include "report_writing.hpp"
 
 #include "base/errno_keeper.hpp"
+#include "base/no_cancellation.hpp"
 #include "baseline.hpp"
 #include "core.hpp"
 #include "environment.hpp"
@@ -98,6 +99,7 @@ int core::put_in_place(new_file& written, const document& d) noexcept
 
 int write_document(document& d, std::string_view path)
 {
+  const no_cancellation steady;
   new_file file(path);
   fill(file, d);
   return file.finish();

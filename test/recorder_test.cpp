@@ -273,6 +273,21 @@ BOOST_AUTO_TEST_CASE(a_file_that_cannot_be_made_is_named_at_once)
   }
 }
 
+// Else what is written to standard error, a report of ours first of all, would go into the recording.
+BOOST_AUTO_TEST_CASE(a_recording_is_never_standard_error)
+{
+  BOOST_TEST(gpa::test::true_in_child([this] {
+    ::close(STDERR_FILENO);
+    gpa::recorder r(file, std::pmr::new_delete_resource());
+    r.deallocate(r.allocate(40), 40);
+    const bool written = ::write(STDERR_FILENO, "a report", 8) == 8;
+    r.close();
+    return !written;
+  }));
+  BOOST_TEST(complaint() == "");
+  BOOST_TEST(!contains(bytes(), "a report"));
+}
+
 BOOST_AUTO_TEST_CASE(a_full_disk_ends_the_recording_and_close_says_so)
 {
   gpa::recorder r("/dev/full", std::pmr::new_delete_resource());

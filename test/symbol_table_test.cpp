@@ -9,6 +9,8 @@
 
 #include <elf.h>
 #include <link.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -96,6 +98,41 @@ BOOST_AUTO_TEST_CASE(a_file_that_is_none_or_ends_too_early_is_an_empty_table)
   wild.replace(0x28, 8, std::string("\xff\xff\xff\xff\xff\xff\xff\x0f", 8));
   wild.replace(0x3C, 2, "\xff\xff");
   BOOST_TEST(symbol_table::of_file(scratch_file(wild).path.c_str()).empty());
+}
+
+// A report names files: opening a pipe would wait for who writes to it.
+BOOST_AUTO_TEST_CASE(what_is_no_regular_file_is_not_waited_for)
+{
+  const scratch_file place("");
+  BOOST_REQUIRE(std::filesystem::remove(place.path));
+  BOOST_REQUIRE(::mkfifo(place.path.c_str(), 0600) == 0);
+  BOOST_TEST(symbol_table::of_file(place.path.c_str()).empty());
+  BOOST_TEST(build_id_of_file(place.path.c_str()).empty());
+  BOOST_TEST(symbol_table::of_file("/dev/zero").empty());
+}
+
+// Each of many notes claims a gigabyte; to have room for one takes a second.
+BOOST_AUTO_TEST_CASE(a_file_gets_no_more_room_than_it_has_bytes)
+{
+  std::string bytes(4096 + 64 * sizeof(ElfW(Phdr)), '\0');
+  ElfW(Ehdr) header = {};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_ident[EI_CLASS] = ELFCLASS64;
+  header.e_phoff = sizeof header;
+  header.e_phentsize = sizeof(ElfW(Phdr));
+  header.e_phnum = 64;
+  std::memcpy(bytes.data(), &header, sizeof header);
+  for (std::size_t i = 0; i != header.e_phnum; ++i) {
+    ElfW(Phdr) note = {};
+    note.p_type = PT_NOTE;
+    note.p_filesz = std::size_t{1} << 30;
+    std::memcpy(bytes.data() + sizeof header + i * sizeof note, &note, sizeof note);
+  }
+  rusage before = {}, after = {};
+  ::getrusage(RUSAGE_SELF, &before);
+  BOOST_TEST(build_id_of_file(scratch_file(bytes).path.c_str()).empty());
+  ::getrusage(RUSAGE_SELF, &after);
+  BOOST_TEST(after.ru_maxrss - before.ru_maxrss < 64 << 10);  // KiB
 }
 
 // As those of a debug file that eu-strip made: its program headers are the ones of the file that it was split from.

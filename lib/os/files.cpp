@@ -1,5 +1,7 @@
 #include "os/files.hpp"
 
+#include "base/no_cancellation.hpp"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -8,27 +10,45 @@
 
 namespace gpa::detail {
 
-bool append_file(text& out, const char* path) noexcept
+int open_file(const char* path, int flags, mode_t mode) noexcept
 {
-  const int file = ::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  if (file < 0) return false;
-  std::array<char, 4096> piece{};
-  ssize_t count = 0;
-  for (std::size_t total = 0; total < longest_file; total += count> 0 ? static_cast<std::size_t>(count) : 0) {
-    count = ::read(file, piece.data(), piece.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) break;
-    out.append({piece.data(), static_cast<std::size_t>(count)});
-  }
+  const int file = ::open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
+  if (file < 0 || file > STDERR_FILENO) return file;
+  const int above = ::fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   const int error = errno;
   ::close(file);
   errno = error;
-  return count >= 0;
+  return above;
+}
+
+bool append_file(text& out, const char* path) noexcept
+{
+  const no_cancellation steady;
+  const int file = open_file(path, O_RDONLY);
+  if (file < 0) return false;
+  std::array<char, 4096> piece{};
+  std::size_t total = 0;
+  int error = 0;
+  while (error == 0) {
+    const ssize_t count = ::read(file, piece.data(), piece.size());
+    if (count == 0) break;
+    if (count < 0) {
+      error = errno == EINTR ? 0 : errno;
+    } else if ((total += static_cast<std::size_t>(count)) > longest_file) {
+      error = EFBIG;
+    } else {
+      out.append({piece.data(), static_cast<std::size_t>(count)});
+    }
+  }
+  ::close(file);
+  errno = error;
+  return error == 0;
 }
 
 bool append_to_file(const char* path, const text& t) noexcept
 {
-  const int file = ::open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+  const no_cancellation steady;
+  const int file = open_file(path, O_WRONLY | O_APPEND | O_CREAT, 0644);
   if (file < 0) return false;
   if (t.write_to(file)) return ::close(file) == 0 || errno == EINTR;  // some file systems tell of no space only here
   const int error = errno;
@@ -39,7 +59,7 @@ bool append_to_file(const char* path, const text& t) noexcept
 
 std::string_view executable_path(std::array<char, 4096>& to) noexcept
 {
-  const ssize_t length = ::readlink("/proc/self/exe", to.data(), to.size());
+  const ssize_t length = ::readlink(own_executable, to.data(), to.size());
   return {to.data(), length > 0 ? static_cast<std::size_t>(length) : 0};
 }
 

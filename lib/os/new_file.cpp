@@ -1,6 +1,7 @@
 #include "os/new_file.hpp"
 
 #include "base/errno_keeper.hpp"
+#include "os/files.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -73,7 +74,7 @@ new_file::new_file(std::string_view path) noexcept
 
 void new_file::open(const text& name, int how, mode_t mode) noexcept
 {
-  descriptor_ = ::open(name.view().data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | how, mode);
+  descriptor_ = open_file(name.view().data(), O_WRONLY | O_CREAT | how, mode);
   if (descriptor_ == -1) error_ = errno;
 }
 

@@ -48,7 +48,7 @@ int open_linked(const libdw_functions& dw, const char* file, const char* link, c
   std::free(real);
   for (const metadata_string& folder : {directory, directory + ".debug/", "/usr/lib/debug" + directory}) {
     const metadata_string candidate = folder + link;
-    const int descriptor = ::open(candidate.c_str(), O_RDONLY | O_CLOEXEC);
+    const int descriptor = ::open(candidate.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (descriptor < 0) continue;
     if (has_build_id(dw, descriptor, wanted)) {
       *found = ::strdup(candidate.c_str());

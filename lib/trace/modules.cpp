@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -34,7 +35,7 @@ void add(module_list& list, const dl_phdr_info& info)
     std::array<char, 4096> path;
     m.path = executable_path(path);
     if (m.path.empty()) m.path = "(program)";
-    m.file = "/proc/self/exe";
+    m.file = own_executable;
   } else {
     m.path = info.dlpi_name;
     m.file = m.path;
@@ -55,6 +56,13 @@ void add(module_list& list, const dl_phdr_info& info)
   list.modules.push_back(std::move(m));
 }
 
+// Without a build id it may be another all the same.
+bool is_file_with_build_id(const char* path, std::string_view id)
+{
+  struct stat s;
+  return ::stat(path, &s) == 0 && S_ISREG(s.st_mode) && in_hex(build_id_of_file(path)) == id;
+}
+
 int on_module(dl_phdr_info* info, std::size_t, void* argument) noexcept
 {
   listing& l = *static_cast<listing*>(argument);
@@ -65,6 +73,14 @@ int on_module(dl_phdr_info* info, std::size_t, void* argument) noexcept
     l.refused = true;
     return 1;
   }
+}
+
+// A library that was built anew, or for which a relative path now leads to another, has wrong names in its file. The
+// executable's is what the kernel has.
+void leave_out_other_files(module_list& list)
+{
+  for (loaded_module& m : list.modules)
+    if (m.file != own_executable && !is_file_with_build_id(m.file.c_str(), m.build_id)) m.file.clear();
 }
 
 // A module that was met, as one of the list. Its file may be another by now.
@@ -78,7 +94,7 @@ loaded_module unloaded_module(const met_module& m)
   gone.build_id = in_hex(m.build_id());
   gone.begin = m.begin;
   gone.end = m.end;
-  if (!gone.build_id.empty() && in_hex(build_id_of_file(gone.path.c_str())) == gone.build_id) gone.file = gone.path;
+  if (!gone.build_id.empty() && is_file_with_build_id(gone.path.c_str(), gone.build_id)) gone.file = gone.path;
   return gone;
 }
 
@@ -174,6 +190,7 @@ module_list list_modules()
   listing l;
   for_each_module(&on_module, &l);
   if (l.refused) throw std::bad_alloc();
+  leave_out_other_files(l.found);
   sort(l.found.segments);
   add_unloaded_modules(l.found);
   return std::move(l.found);

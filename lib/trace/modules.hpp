@@ -26,10 +26,10 @@ struct module_segment {
 
 struct loaded_module {
   metadata_string path = {};  // as people know it
-  metadata_string file = {};  // what to open: /proc/self/exe survives a deleted or moved executable
+  metadata_string file = {};  // what to open: own_executable survives a deleted or moved one; empty if it is another by now
   std::uintptr_t base = 0;    // what the loader added to the addresses in the file
   bool library = false;
-  bool unloaded = false;           // is not there any more; `file` is empty unless it is surely the same still
+  bool unloaded = false;           // is not there any more
   metadata_string build_id = {};   // in hex; empty if there is none, or more than one
   std::uintptr_t begin = 0;        // where it is mapped
   std::uintptr_t end = 0;

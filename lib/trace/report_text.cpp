@@ -162,7 +162,7 @@ class writer {
     } else {
       const std::string_view module(f->module);
       out_.append(module.substr(module.rfind('/') + 1));
-      out_.append(" was compiled without -g, or its debug file was not found");
+      out_.append(" was compiled without -g, its debug file was not found, or the file is another by now");
     }
     out_.append("\n");
   }

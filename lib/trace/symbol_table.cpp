@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +19,14 @@ constexpr std::size_t most_bytes = std::size_t{1} << 30;  // of one section: mor
 
 class elf_file {
  public:
-  explicit elf_file(const char* path) noexcept : descriptor_(::open(path, O_RDONLY | O_CLOEXEC)) {}
+  /// Of a regular file: opening another may wait for ever.
+  explicit elf_file(const char* path) noexcept
+      : descriptor_(::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK))
+  {
+    struct stat s;
+    if (descriptor_ >= 0 && ::fstat(descriptor_, &s) == 0 && S_ISREG(s.st_mode))
+      bytes_ = static_cast<std::size_t>(s.st_size);
+  }
   ~elf_file()
   {
     if (descriptor_ >= 0) ::close(descriptor_);
@@ -28,6 +36,7 @@ class elf_file {
 
   [[nodiscard]] bool read(void* to, std::size_t bytes, std::size_t offset) const noexcept
   {
+    if (!holds(bytes, offset)) return false;
     auto* place = static_cast<char*>(to);
     while (bytes != 0) {
       const ssize_t count = ::pread(descriptor_, place, bytes, static_cast<off_t>(offset));
@@ -44,14 +53,20 @@ class elf_file {
   [[nodiscard]] list_of<Thing> list(std::size_t count, std::size_t offset) const
   {
     list_of<Thing> things;
-    if (count > most_bytes / sizeof(Thing)) return things;
+    if (count > most_bytes / sizeof(Thing) || !holds(count * sizeof(Thing), offset)) return things;
     things.resize(count);
     if (!read(things.data(), count * sizeof(Thing), offset)) things.clear();
     return things;
   }
 
  private:
+  [[nodiscard]] bool holds(std::size_t bytes, std::size_t offset) const noexcept
+  {
+    return offset <= bytes_ && bytes <= bytes_ - offset;
+  }
+
   int descriptor_;
+  std::size_t bytes_ = 0;
 };
 
 const ElfW(Shdr) * section_of(const list_of<ElfW(Shdr)>& sections, unsigned type) noexcept

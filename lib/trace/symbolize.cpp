@@ -1,5 +1,6 @@
 #include "trace/symbolize.hpp"
 
+#include "base/no_cancellation.hpp"
 #include "os/containers.hpp"
 #include "os/own_stack.hpp"
 #include "trace/debug_info.hpp"
@@ -140,6 +141,7 @@ frame_list symbolize(std::span<const std::uintptr_t> return_addresses)
 {
   frame_list frames;
   if (return_addresses.empty()) return frames;
+  const no_cancellation steady;
   on_own_stack([&] {
     const checked_out s;
     s->follow_directory();
