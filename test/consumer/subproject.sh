@@ -10,8 +10,9 @@ project('consumer', 'cpp', default_options: ['cpp_std=c++20', 'buildtype=debug']
 gpa = dependency('gpa', fallback: ['gpa', 'gpa_dep'])
 test('consumer', executable('consumer', 'main.cpp', dependencies: gpa))
 END
-# A gpa that is installed on this machine must not answer in its place. Without the symbolizer, which nothing else builds.
-meson setup build --force-fallback-for=gpa -Dgpa:symbolizer=disabled >"$work/messages" 2>&1
+# A gpa that is installed on this machine must not answer in its place. Without the symbolizer, which nothing else builds, and
+# as a project may wish that builds its subprojects in one unit each.
+meson setup build --force-fallback-for=gpa -Dgpa:symbolizer=disabled --unity=subprojects >"$work/messages" 2>&1
 verdict 'a project with gpa as a subproject configures' $?
 meson introspect build --targets | grep -q '_test"'
 [ $? -ne 0 ]
