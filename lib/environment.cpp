@@ -130,7 +130,9 @@ const char* severity(const settings& s) noexcept
 // `source`: where the words come from.
 void complain_of_key(text& out, const settings& s, std::string_view source, std::string_view name)
 {
-  absl::Format(&out, "gpa: %s: %s has no key \"%s\"; ", severity(s), source, name);
+  absl::Format(&out, "gpa: %s: %s has no key ", severity(s), source);
+  out.append_quoted(name);
+  out.append("; ");
   if (const key* const meant = nearest_key(name); meant != nullptr) {
     absl::Format(&out, "did you mean \"%s\"?\n", meant->name);
   } else {

@@ -30,7 +30,9 @@ suppressions::suppressions(std::string_view words, std::string_view path, text& 
     if (line.starts_with(opening) && line.size() != opening.size()) {
       patterns_.push_back(line.substr(opening.size()));
     } else {
-      absl::Format(&complaints, "gpa: warning: %s:%d: \"%s\" is no suppression; leak:pattern is\n", path, number, line);
+      absl::Format(&complaints, "gpa: warning: %s:%d: ", path, number);
+      complaints.append_quoted(line);
+      complaints.append(" is no suppression; leak:pattern is\n");
     }
   }
 }

@@ -216,6 +216,35 @@ BOOST_AUTO_TEST_CASE(a_file_that_cannot_be_read_or_written_is_one_warning_and_le
   }
 }
 
+BOOST_AUTO_TEST_CASE(files_are_read_with_the_first_resource_from_where_the_program_is_then)
+{
+  const folder f;
+  static_cast<void>(f.file("gpa.supp", "\xEF\xBB\xBFleak:old_leak\n"));  // as some editors begin a file
+  const outcome o = outcome_of([&f] {
+    ::setenv("GPA_OPTIONS", "suppressions=gpa.supp", 1);
+    if (::chdir(f.path.c_str()) != 0) ::_exit(9);
+    gpa::resource r({.checks = gpa::checks::always()});
+    if (::chdir("/") != 0) ::_exit(9);
+    old_leak(r);
+    print(r.deinit());
+  });
+  BOOST_TEST_CONTEXT(o) BOOST_TEST(o.out == "ok");
+  // A wrong name is told before anything leaks.
+  BOOST_TEST(under("suppressions=/nowhere/at/all", [] { const gpa::resource r; }).says("cannot be read"));
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_is_too_long_is_not_believed_in_part)
+{
+  const folder f;
+  const std::string lines(std::size_t{17} << 20, '\n');
+  const outcome o = under("suppressions=" + f.file("gpa.supp", "leak:old_leak\n" + lines), leak_old);
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.says("cannot be read (File too large)"));
+    BOOST_TEST(o.reports().size() == 1u);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(with_strict_such_a_file_and_a_line_that_is_none_end_the_process_before_it_begins)
 {
   const auto work = [] {

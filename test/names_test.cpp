@@ -1,16 +1,20 @@
 #define BOOST_TEST_MODULE names
 #include "trace/names.hpp"
 
+#include "trace/name_size.hpp"
 #include "trace/naming.hpp"
 #include "trace/short_names.hpp"
 
 #include <boost/test/unit_test.hpp>
 
+#include <cstddef>
+#include <map>
 #include <memory_resource>
 #include <string>
 #include <string_view>
 #include <typeinfo>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -124,6 +128,41 @@ BOOST_AUTO_TEST_CASE(a_symbol_of_c_is_its_own_name)
 {
   BOOST_TEST(std::string_view(demangled("main")) == "main");
   BOOST_TEST(std::string_view(demangled("_ZN3app4openEi")) == "app::open(int)");
+}
+
+// f<P<P<int, int>, P<int, int>>> and so on: each level says twice what the one before said.
+BOOST_AUTO_TEST_CASE(a_name_that_would_take_gigabytes_stays_as_it_is_linked)
+{
+  const auto nested = [](std::size_t levels) {
+    constexpr std::string_view digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    std::string name = "_Z1fI1PI";
+    for (std::size_t i = 1; i != levels; ++i) name += "S0_I";  // P
+    name += "iiE";
+    for (std::size_t i = 1; i != levels; ++i) name.append("S").append(digits.substr(i, 1)).append("_E");  // what is inside, again
+    return name + "EvPT_";
+  };
+  BOOST_TEST(std::string_view(demangled(nested(3).c_str())) ==
+             "void f<P<P<P<int, int>, P<int, int> >, P<P<int, int>, P<int, int> > > >(P<P<P<int, int>, P<int, int> >, "
+             "P<P<int, int>, P<int, int> > >*)");
+  const std::string large = nested(32);
+  BOOST_TEST(std::string_view(demangled(large.c_str())) == large);
+}
+
+BOOST_AUTO_TEST_CASE(the_size_of_a_name_is_known_about_before_it_is_written)
+{
+  constexpr std::size_t most = 1 << 20;
+  for (const std::type_info* const type :
+       {&typeid(std::pmr::map<std::pmr::string, std::pmr::vector<std::pmr::string>>),
+        &typeid(std::map<std::pair<int, std::string>, std::vector<std::map<std::string, std::string>>>)}) {
+    const std::string linked = std::string("_Z1f") + type->name();
+    const std::size_t real = demangled(linked.c_str()).size();
+    const std::size_t told = readable_size(linked, most);
+    BOOST_TEST(told > real / 4);
+    BOOST_TEST(told < real * 16);
+  }
+  for (const char* const cut :
+       {"", "_Z", "_Z1", "_Z9999f", "_ZS", "_ZS_", "_ZSZZZZZZZZZZZZZZ_", "_ZT", "_ZT_", "_ZLi", "_ZIE", "EEEE"})
+    BOOST_TEST_CONTEXT(cut) BOOST_TEST(readable_size(cut, most) < 20'000u);
 }
 
 BOOST_AUTO_TEST_CASE(brackets_without_end_cost_no_stack)

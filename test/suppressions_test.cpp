@@ -185,6 +185,16 @@ BOOST_AUTO_TEST_CASE(the_pattern_that_is_proposed_is_the_function_without_its_ar
 
 // ---- fingerprints ----
 
+BOOST_AUTO_TEST_CASE(a_line_that_is_quoted_is_short_and_has_no_control_characters)
+{
+  text complaints;
+  const suppressions s("bad\x1B[31m" + std::string(10'000, 'x') + "\n", "gpa.supp", complaints);
+  const std::string told(complaints.view());
+  BOOST_TEST(told.starts_with("gpa: warning: gpa.supp:1: \"bad?[31mxxx"));
+  BOOST_TEST(told.ends_with("xxx...\" is no suppression; leak:pattern is\n"));
+  BOOST_TEST(told.size() < 200u);
+}
+
 BOOST_AUTO_TEST_CASE(a_fingerprint_outlives_what_edits_and_machines_change)
 {
   const frame_list before =

@@ -10,6 +10,12 @@
 
 namespace gpa::detail {
 
+namespace {
+
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";  // with which some editors begin a file
+
+}  // namespace
+
 int open_file(const char* path, int flags, mode_t mode) noexcept
 {
   const int file = ::open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
@@ -37,7 +43,9 @@ bool append_file(text& out, const char* path) noexcept
     } else if ((total += static_cast<std::size_t>(count)) > longest_file) {
       error = EFBIG;
     } else {
-      out.append({piece.data(), static_cast<std::size_t>(count)});
+      const std::string_view read(piece.data(), static_cast<std::size_t>(count));
+      const bool marked = total == read.size() && read.starts_with(byte_order_mark);
+      out.append(read.substr(marked ? byte_order_mark.size() : 0));
     }
   }
   ::close(file);

@@ -82,6 +82,14 @@ void text::append(std::string_view part) noexcept
   if (!whole) append_cut_mark();
 }
 
+void text::append_quoted(std::string_view words) noexcept
+{
+  constexpr std::size_t most = 100;
+  append(1, '"');
+  for (const char c : shortened_to(words, most)) append(1, printable(c));
+  append(words.size() > most ? "...\"" : "\"");
+}
+
 void text::append(std::size_t count, char c) noexcept
 {
   if (cut_ || count == 0) return;

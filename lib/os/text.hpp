@@ -17,6 +17,17 @@ namespace gpa::detail {
   return static_cast<unsigned char>(c) < ' ' || c == 127 ? '?' : c;
 }
 
+/// The same for a whole name, in place: also the controls that are two bytes in UTF-8 (U+0080 to U+009F).
+template <class String>
+constexpr void make_printable(String& s) noexcept
+{
+  for (std::size_t i = 0; i != s.size(); ++i) {
+    s[i] = printable(s[i]);
+    const bool begins_control = s[i] == '\xC2' && i + 1 != s.size() && static_cast<unsigned char>(s[i + 1]) < 0xA0;
+    if (begins_control) s[i] = s[i + 1] = '?';
+  }
+}
+
 /// The first `most` bytes of a name, or a few less: no character of UTF-8 is cut in two.
 [[nodiscard]] constexpr std::string_view shortened_to(std::string_view name, std::size_t most) noexcept
 {
@@ -36,6 +47,8 @@ class text {
 
   void append(std::string_view part) noexcept;
   void append(std::size_t count, char c) noexcept;
+  /// What somebody wrote, in quotes: not whole if it is long, and no control characters.
+  void append_quoted(std::string_view words) noexcept;
   [[nodiscard]] std::string_view view() const noexcept { return {data_, size_}; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   /// Whether there was no memory for all of it.

@@ -1,5 +1,7 @@
 #include "trace/names.hpp"
 
+#include "trace/name_size.hpp"
+
 #include <cxxabi.h>
 
 #include <array>
@@ -272,6 +274,8 @@ class rewriter {
 
 metadata_string demangled(const char* symbol)
 {
+  constexpr std::size_t most = std::size_t{2} << 20;  // of 186 000 names of libraries none came to half of it
+  if (readable_size(symbol, most) == most) return metadata_string(symbol);
   int status = 0;
   char* const name = abi::__cxa_demangle(symbol, nullptr, nullptr, &status);
   metadata_string result(name != nullptr && status == 0 ? name : symbol);

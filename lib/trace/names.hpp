@@ -15,7 +15,7 @@
 
 namespace gpa::detail {
 
-/// The C++ name of a symbol as it is linked; the symbol itself where it is none.
+/// The C++ name of a symbol as it is linked; the symbol itself where it is none, or one of megabytes (name_size.hpp).
 [[nodiscard]] metadata_string demangled(const char* symbol);
 
 /// See above. What does not look like a C++ name comes back as it was.

@@ -1,5 +1,6 @@
 #include "trace/naming.hpp"
 
+#include "os/text.hpp"
 #include "trace/frames.hpp"
 
 #include <algorithm>
@@ -96,9 +97,13 @@ metadata_string shown_path(std::string_view path, std::string_view directory)
 {
   const std::string_view prefix = current_naming().stripped;
   metadata_string whole = shortened_path(path, {});
-  if (prefix.empty() || whole.size() <= prefix.size() || !whole.starts_with(prefix)) return shortened_path(path, directory);
-  whole.erase(0, prefix.size());
-  whole.erase(0, whole.find_first_not_of('/'));
+  if (prefix.empty() || whole.size() <= prefix.size() || !whole.starts_with(prefix)) {
+    whole = shortened_path(path, directory);
+  } else {
+    whole.erase(0, prefix.size());
+    whole.erase(0, whole.find_first_not_of('/'));
+  }
+  make_printable(whole);
   return whole;
 }
 

@@ -136,7 +136,7 @@ class writer {
       const bool tied = pattern.find("::") == std::string_view::npos;
       if (pattern != "main")  // which is in every stack
         absl::Format(&out_, "; suppress with: leak:%s%s%s", tied ? "^" : "",
-                     tied ? pattern : std::string_view(shortened_pattern(pattern)), tied ? "(" : "");
+                     std::string_view(shortened_pattern(pattern)), tied ? "(" : "");
     }
     out_.append("\n");
   }
