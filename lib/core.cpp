@@ -304,6 +304,7 @@ void core::tell(gpa::report r) noexcept
   if (!reporter_.tell(r)) return;
   // After deinit() only its history is still known: without one, the report of the end says more than another would.
   if (life_.load(std::memory_order_relaxed) == life::alive || profile_.has_value()) write_wanted_report("abort");
+  tools_end_quiet();
   std::abort();
 }
 

@@ -106,8 +106,9 @@ void core::log_line(const char* what, const void* p, std::size_t bytes, std::siz
 void core::log_refusal(std::size_t bytes, std::size_t alignment, std::uint64_t number) noexcept
 {
   text line;
-  absl::Format(&line, "gpa: resource \"%s\": allocate %d bytes aligned to %d refused, allocation no. %d\n",
-               options_.name, bytes, alignment, number);
+  absl::Format(&line, "gpa: resource \"%s\": allocate %d bytes aligned to %d refused", options_.name, bytes, alignment);
+  if (number != 0) absl::Format(&line, ", allocation no. %d", number);
+  line.append("\n");
   write_out(line, options_.name);
 }
 
@@ -154,9 +155,11 @@ bool core::deallocate_unchecked(cache_header& k, void* p, std::size_t bytes, std
 
 void* core::allocate_careful(std::size_t bytes, std::size_t alignment, const void* caller) noexcept
 {
-  if (life_.load(std::memory_order_relaxed) != life::alive)
-    return refuse(mistake::use_after_deinit, bytes, alignment, caller);
-  if (!is_power_of_two(alignment)) return refuse(mistake::invalid_alignment, bytes, alignment, caller);
+  const bool over = life_.load(std::memory_order_relaxed) != life::alive;
+  if (over || !is_power_of_two(alignment)) {
+    if (options_.log_operations) log_refusal(bytes, alignment, 0);
+    return refuse(over ? mistake::use_after_deinit : mistake::invalid_alignment, bytes, alignment, caller);
+  }
   const bool right_thread = check_thread(caller, nullptr, bytes, alignment);
   const std::uint64_t number = numbered_ ? number_allocation(bytes, alignment) : 0;
   const auto refused = [&] {
@@ -317,6 +320,7 @@ void core::late_free(void* p, std::size_t bytes, std::size_t alignment, const vo
       late_blocks_.fetch_add(1, std::memory_order_relaxed);
       late_bytes_.fetch_add(bytes, std::memory_order_relaxed);
     }
+    if (options_.log_operations) log_line("deallocate", p, bytes, alignment, !j.right);
     tell(r);
     if (j.right && life_.load(std::memory_order_relaxed) == life::dead && !may_hold_blocks()) retire();
     return;

@@ -1,6 +1,7 @@
 // What a resource tells of leaks: at its end, when asked, at exit.
 #include "base/no_cancellation.hpp"
 #include "base/tools.hpp"
+#include "checked/fill.hpp"
 #include "checked/leak_groups.hpp"
 #include "checked/poison.hpp"
 #include "core.hpp"
@@ -51,7 +52,8 @@ void core::keep_contents(gpa::report& r) noexcept
   r.memory.count = checked_.copy_live(r.address, place);
   tools_open(place.data(), place.size());  // what the user never wrote is told all the same
   const auto held = std::span(r.memory.bytes).first(r.memory.count);
-  if (std::all_of(held.begin(), held.end(), [](std::uint8_t b) { return b == poison_byte; })) r.memory.count = 0;
+  const auto untouched = [](std::uint8_t b) { return b == poison_byte || b == redzone_byte; };  // of an earlier, smaller block
+  if (std::all_of(held.begin(), held.end(), untouched)) r.memory.count = 0;
 }
 
 gpa::report core::leak_report(const leak_group& g) noexcept
@@ -182,6 +184,7 @@ std::size_t core::detect_leaks() noexcept
 
 void core::report_at_exit() noexcept
 {
+  if (life_.load(std::memory_order_relaxed) != life::alive) return;  // deinit() has told all
   const tools_quiet quiet;
   if (tell_leaks(leak_occasion::exit) != 0) demand_exit_status(options_.leak_exit_status);
   tell_unshown();

@@ -45,7 +45,7 @@ default_resource_guard::~default_resource_guard()
       if (std::pmr::get_default_resource() == chosen_) {
         std::pmr::set_default_resource(before_);
       } else {
-        wrong = "a default_resource_guard ends, but somebody chose another default resource meanwhile; it stays";
+        wrong = "a default_resource_guard ends, but the default resource is another one by now; it stays";
       }
     } else {
       // The guards inside this one will put back what was there before it.

@@ -95,6 +95,14 @@ bool read(std::string_view value, settings& s) noexcept
   return parse(value, s.*Member);
 }
 
+/// The words that the list has for none are none, so that what was set elsewhere can be undone.
+template <auto Member>
+bool read_file(std::string_view value, settings& s) noexcept
+{
+  s.*Member = value == "none" || value == "stderr" ? std::string_view() : value;
+  return true;
+}
+
 template <auto Member, std::uint64_t Most>
 bool read_number(std::string_view value, settings& s) noexcept
 {

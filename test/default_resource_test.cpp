@@ -22,7 +22,7 @@ constexpr std::string_view destroyed =
     "gpa: warning: resource \"mine\" is destroyed while it is the default resource; "
     "new_delete_resource() is the default again\n";
 constexpr std::string_view other_choice =
-    "gpa: warning: a default_resource_guard ends, but somebody chose another default resource meanwhile; it stays\n";
+    "gpa: warning: a default_resource_guard ends, but the default resource is another one by now; it stays\n";
 constexpr std::string_view other_order =
     "gpa: warning: default_resource_guards end in another order than reverse; the newest choice stays\n";
 

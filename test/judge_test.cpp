@@ -169,7 +169,7 @@ std::vector<row> rows_of_places(const fixture& f)
       {"2^63", number(bit(63)), 8, 8, false, wild, foreign, "not memory of any gpa::resource"},
       {"the last address", number(~std::uintptr_t{0}), 8, 8, false, wild, foreign, "not memory of any gpa::resource"},
 
-      {"one byte in", f.live + 1, 40, 8, false, wild, inside, "inside a block, 1 bytes from its start"},
+      {"one byte in", f.live + 1, 40, 8, false, wild, inside, "inside a block, 1 byte from its start"},
       {"16 bytes in", f.live + 16, 24, 8, false, wild, inside, "inside a block, 16 bytes from its start"},
       {"the last byte", f.live + 39, 40, 8, false, wild, inside, "inside a block, 39 bytes from its start"},
       {"past the end", f.live + 40, 40, 8, false, wild, past_end, "one past the end of a block of 40 bytes"},

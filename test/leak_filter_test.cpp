@@ -233,6 +233,19 @@ BOOST_AUTO_TEST_CASE(files_are_read_with_the_first_resource_from_where_the_progr
   BOOST_TEST(under("suppressions=/nowhere/at/all", [] { const gpa::resource r; }).says("cannot be read"));
 }
 
+BOOST_AUTO_TEST_CASE(what_was_set_is_undone_by_the_words_for_no_file)
+{
+  const folder f;
+  const std::string set = "suppressions=" + f.file("gpa.supp", "leak:old_leak\n") + ":log_path=" + f.file("gpa.log");
+  const outcome o = under(set + ":suppressions=none:baseline=none:report_path=none:log_path=stderr", leak_old);
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.reports().size() == 1u);
+    BOOST_TEST(!std::filesystem::exists(f.path / "gpa.log"));
+    BOOST_TEST(!std::filesystem::exists("stderr"));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_file_that_is_too_long_is_not_believed_in_part)
 {
   const folder f;

@@ -1,4 +1,5 @@
 #define BOOST_TEST_MODULE options
+#include "support/outcome.hpp"
 #include "support/child.hpp"
 #include "support/witness.hpp"
 
@@ -235,6 +236,38 @@ BOOST_AUTO_TEST_CASE(a_refused_operation_has_its_line_too)
       BOOST_TEST(lines[i].ends_with(" bytes aligned to 8 refused, allocation no. " + std::to_string(i + 1)));
     BOOST_TEST(starts_with(lines[1], "gpa: resource \"logged\": allocate 140737488289792 bytes"));
     BOOST_TEST(starts_with(lines[2], "gpa: resource \"logged\": allocate 18446744073709551608 bytes"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(wrong_and_late_operations_have_their_lines)
+{
+  const gpa::test::outcome o = gpa::test::outcome_of([] {
+    gpa::resource r({.name = "logged",
+                     .checks = gpa::checks::always(),
+                     .after_mistake = gpa::after_mistake::carry_on,
+                     .log_operations = true});
+    void* const p = r.allocate(40);
+    try {
+      static_cast<void>(r.allocate(10, 24));
+    } catch (const std::bad_alloc&) {
+    }
+    static_cast<void>(r.deinit());
+    r.deallocate(p, 40);
+    r.deallocate(p, 40);
+    try {
+      static_cast<void>(r.allocate(11));
+    } catch (const std::bad_alloc&) {
+    }
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.says("allocate 10 bytes aligned to 24 refused\n"));
+    BOOST_TEST(o.says("allocate 11 bytes aligned to 16 refused\n"));
+    const std::size_t late = o.err.find(": deallocate 40 bytes");
+    BOOST_TEST_REQUIRE(late != std::string::npos);
+    const auto line_at = [&o](std::size_t at) { return o.err.substr(at, o.err.find('\n', at) - at); };
+    BOOST_TEST(!line_at(late).ends_with(", refused"));
+    BOOST_TEST(line_at(o.err.find(": deallocate 40 bytes", late + 1)).ends_with(", refused"));
   }
 }
 

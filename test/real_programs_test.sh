@@ -6,10 +6,9 @@
 #
 # What is not installed here takes no part.
 set -u
-library=$1
+library=$(realpath "$1") || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-[ -e "$library" ] || { echo "$library is not there"; exit 1; }
 export LC_ALL=C
 failed=0 compared=0
 

@@ -130,7 +130,7 @@ BOOST_AUTO_TEST_CASE(an_address_of_no_module_ends_the_stack_and_is_not_kept)
   int local = 0;
   rule_reader rules;
   const unwind_rule rule = rules.rule_of(number(&local));
-  BOOST_TEST((rule.base() == cfa_base::end));
+  BOOST_TEST((rule.base() == cfa_base::lost));
   BOOST_TEST(rule.module() == fleeting_module);
 }
 

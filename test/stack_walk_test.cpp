@@ -154,6 +154,7 @@ BOOST_AUTO_TEST_CASE(code_that_the_program_wrote_ends_the_stack)
   BOOST_TEST(stack(w.found.frames.data(), w.found.frames.data() + w.found.count) == w.expected,
              boost::test_tools::per_element());
   BOOST_TEST(w.frame_from_end(1) == code.return_address());
+  code.call([] { BOOST_TEST(!rest_leads_to_the_end(1)); });  // a signal's frame may be beyond
 }
 
 BOOST_AUTO_TEST_CASE(a_stack_that_is_cut_needs_a_word_for_each_frame)

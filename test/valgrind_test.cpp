@@ -123,3 +123,16 @@ BOOST_AUTO_TEST_CASE(reading_a_freed_large_block_faults_at_once)
     BOOST_TEST(o.says("Invalid read of size 1"));
   }
 }
+
+// A program's own handler of SIGABRT would go unwatched.
+BOOST_TEST_DECORATOR(*boost::unit_test::precondition(is_here))
+BOOST_AUTO_TEST_CASE(after_a_report_of_gpas_errors_are_told_again)
+{
+  const outcome o = on_valgrind({"free-twice", "checked"});
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == -6);
+    BOOST_TEST(o.says("double free"));
+    BOOST_TEST(!o.says("error reporting disabled"));
+  }
+}

@@ -60,7 +60,7 @@ struct court {
 
 std::string inside(std::size_t offset)
 {
-  return "inside a block, " + std::to_string(offset) + " bytes from its start";
+  return "inside a block, " + std::to_string(offset) + (offset == 1 ? " byte" : " bytes") + " from its start";
 }
 
 }  // namespace
@@ -121,12 +121,12 @@ BOOST_AUTO_TEST_CASE(a_pointer_one_past_the_end_or_behind_a_block_is_told_so)
     court c(o);
     for (const std::size_t bytes : {1u, 24u, 61u, 1000u, 32'768u, 200'000u, 5u << 20}) {
       void* const p = obtain(c.r, bytes);
-      const std::string size = std::to_string(bytes);
-      gpa::report t = c.judge(moved(p, bytes), bytes, "one past the end of a block of " + size + " bytes");
+      const std::string size = std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes");
+      gpa::report t = c.judge(moved(p, bytes), bytes, "one past the end of a block of " + size);
       BOOST_TEST(t.offset == bytes);
       BOOST_TEST(shows(t.allocated, "obtain"));
       t = c.judge(moved(p, bytes + 2), bytes,
-                  "behind a block of " + size + " bytes, " + std::to_string(bytes + 2) + " bytes from its start");
+                  "behind a block of " + size + ", " + std::to_string(bytes + 2) + " bytes from its start");
       BOOST_TEST(t.offset == bytes + 2);
       discard(c.r, p, bytes);
     }
@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(a_pointer_into_a_freed_block_is_told_with_both_stacks)
       discard(c.r, p, bytes);
       for (const std::size_t offset : {std::size_t{1}, std::size_t{8}, std::size_t{16}, bytes - 1}) {
         const gpa::report t = c.judge(moved(p, offset), bytes,
-                                      "inside a freed block, " + std::to_string(offset) + " bytes from its start");
+                                      "inside a freed block, " + std::to_string(offset) + (offset == 1 ? " byte" : " bytes") + " from its start");
         BOOST_TEST(t.offset == offset);
         BOOST_TEST(shows(t.allocated, "obtain"));
         BOOST_TEST(shows(t.freed, "discard"));

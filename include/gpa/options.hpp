@@ -24,7 +24,7 @@ inline constexpr build build_of_this_file = build::debug;
 #endif
 }  // namespace
 
-/// No limit; as a quarantine, never reuse an address.
+/// No limit; as a quarantine, a resource reuses no address before release().
 inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 /// Half of the second-level cache of this machine's CPU, 256 KiB at most.
 inline constexpr std::size_t default_quarantine = unlimited - 1;

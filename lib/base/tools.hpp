@@ -116,6 +116,13 @@ class tools_quiet {
   tools_quiet& operator=(const tools_quiet&) = delete;
 };
 
+/// Before the end: whatever is quiet, the program's own handlers of it are not.
+inline void tools_end_quiet() noexcept
+{
+  constexpr int most_nested = 8;  // what is enabled once more than it was disabled stays so
+  for (int i = 0; tools_present() && i != most_nested; ++i) tools_slow::unhush();
+}
+
 /// Whether LeakSanitizer will.
 [[nodiscard]] bool leaks_are_looked_for() noexcept;
 /// It looks for pointers in memory that it knows, and ours it does not: what such a range points at is no leak.

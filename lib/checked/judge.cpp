@@ -4,6 +4,7 @@
 #include "checked/large_record.hpp"
 #include "checked/slab.hpp"
 #include "trace/format.hpp"
+#include "trace/headline.hpp"
 #include "trace/interned.hpp"
 
 namespace gpa::detail {
@@ -101,12 +102,12 @@ std::string_view reason_of(const judgement& j) noexcept
     case pointer_place::null: return "the null pointer";
     case pointer_place::foreign: return "not memory of any gpa::resource";
     case pointer_place::inside:
-      return interned_format("inside a block, %d bytes from its start", j.offset);
-    case pointer_place::past_end: return interned_format("one past the end of a block of %d bytes", j.bytes);
+      return interned_format("inside a block, %d %s from its start", j.offset, bytes_word(j.offset));
+    case pointer_place::past_end: return interned_format("one past the end of a block of %d %s", j.bytes, bytes_word(j.bytes));
     case pointer_place::behind:
-      return interned_format("behind a block of %d bytes, %d bytes from its start", j.bytes, j.offset);
+      return interned_format("behind a block of %d %s, %d bytes from its start", j.bytes, bytes_word(j.bytes), j.offset);
     case pointer_place::inside_freed:
-      return interned_format("inside a freed block, %d bytes from its start", j.offset);
+      return interned_format("inside a freed block, %d %s from its start", j.offset, bytes_word(j.offset));
     case pointer_place::never_handed_out: return "in memory of a gpa::resource that was never handed out";
     case pointer_place::gap: return "in memory of a gpa::resource, behind its last block";
     case pointer_place::fast: return "a block of a resource without checks";

@@ -205,7 +205,7 @@ std::string_view consequence(const report& r) noexcept
       return r.reason == memory_is_gone ? "the free was ignored" : "the block was given back, and no harm done";
     case mistake::wrong_thread:
       return r.reason == resized_from_elsewhere ? "thread_safe = false lets one thread at a time in, so nothing was done"
-                                                : "it was done, but thread_safe = false lets one thread at a time in";
+                                                : "it was carried out as any other call, but thread_safe = false lets one thread at a time in";
     case mistake::invalid_alignment: return "the allocation was refused: alignments are powers of two";
     case mistake::use_after_free: return "the access was stopped";
     case mistake::accidental_default: return "the allocation went on";

@@ -11,7 +11,7 @@ namespace gpa::detail {
 
 /// The reason of a late free of which nothing is known any more.
 inline constexpr std::string_view memory_is_gone =
-    "it is in no memory of this resource any more: that was given back at deinit()";
+    "no memory of this resource holds it: it was given back at deinit(), or was never this resource's";
 
 /// The reason of a call of try_resize() by a thread that the resource does not belong to.
 inline constexpr std::string_view resized_from_elsewhere = "resized where it stands";

@@ -224,7 +224,7 @@ GPA_NO_SANITIZE bool walk_stack(const call_site& from, std::uintptr_t caller, st
     }
     const unwind_rule rule = remembered.rule_of(at.slot, at.pc, rules);
     notes.note_module(at.pc, rule.module());
-    if (rule.base() == cfa_base::end) {
+    if (rule.base() == cfa_base::end || rule.base() == cfa_base::lost) {
       if (!met) return false;
       if (notes.fits()) notes.leave_out_bottom({out.frames.data(), count});
       break;

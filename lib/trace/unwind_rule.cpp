@@ -147,7 +147,7 @@ unwind_rule rule_without_tables(const code_image& image, std::uintptr_t pc) noex
   const auto code = image.readable_from(pc);
   if (code.size() < signal_return.size()) return {};
   if (std::memcmp(code.data(), signal_return.data(), signal_return.size()) == 0) return {};
-  return {cfa_base::end, 0};
+  return {cfa_base::lost, 0};
 }
 
 // Of code that no module contains. Tables that libgcc has for it may lie anywhere, and are left to libgcc. It looks at one byte
@@ -157,7 +157,7 @@ GPA_NO_SANITIZE unwind_rule rule_of_written_code(std::uintptr_t pc) noexcept
   if (registered_entry(pc - 1) != std::uintptr_t{0}) return {};
   const auto* const code = reinterpret_cast<const unsigned char*>(pc);
   for (std::size_t i = 0; i != signal_return.size(); ++i)
-    if (code[i] != signal_return[i]) return {cfa_base::end, 0};
+    if (code[i] != signal_return[i]) return {cfa_base::lost, 0};
   return {};
 }
 

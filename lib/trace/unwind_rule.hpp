@@ -20,7 +20,8 @@ namespace gpa::detail {
 
 enum class cfa_base : std::uint8_t {
   unknown,  // ask libgcc
-  end,      // no caller: the outermost frame, or code without tables, where libgcc ends too
+  end,      // no caller: the outermost frame
+  lost,     // code without tables: libgcc ends there, too, and nobody knows what is beyond
   sp,       // CFA = rsp + offset
   bp,       // CFA = rbp + offset
   at_bp,    // CFA = the word at rbp + offset

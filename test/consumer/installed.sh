@@ -64,7 +64,8 @@ library=$libdir/libgpa.so
 nm -DC --defined-only "$library" | grep -vE ' [VWu] | (typeinfo|vtable)( name)? for gpa::| gpa::| gpa_on_mistake$' >"$work/messages"
 [ ! -s "$work/messages" ]
 verdict 'libgpa.so exports gpa:: names and gpa_on_mistake alone' $?
-nm -DC --defined-only "$library" | grep 'gpa::detail' | grep -v 'gpa::detail::afterlife' >"$work/messages"
+nm -DC --defined-only "$library" | grep -E ' [A-Za-z] ((typeinfo|vtable)( name)? for )?gpa::detail' |
+  grep -v 'gpa::detail::afterlife' >"$work/messages"
 [ ! -s "$work/messages" ]
 verdict 'libgpa.so exports no other internal than afterlife' $?
 

@@ -5,6 +5,7 @@
 //   under_tools read-slack  KIND          reads the byte behind a block
 //   under_tools read-unset  KIND          decides on a byte nobody wrote
 //   under_tools leak        KIND          forgets a block
+//   under_tools free-twice  KIND          frees a block twice: gpa's own mistake, which aborts
 //   under_tools looked-for  KIND          has gpa look for leaks among blocks that nobody wrote
 //   under_tools holds       KIND          ends with strings of new's that only blocks of gpa's hold
 //   under_tools held        KIND          the same, and frees those blocks, so that nobody holds them
@@ -125,5 +126,6 @@ int main(int count, char** words)
   if (what == "read-slack") sink = hidden[bytes];
   if (what == "read-unset" && hidden[50] == 'a') std::puts("a");
   if (what != "leak") r.deallocate(p, bytes);
+  if (what == "free-twice") r.deallocate(p, bytes);
   return 0;
 }

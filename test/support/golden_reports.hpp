@@ -374,13 +374,13 @@ inline std::vector<golden_case> golden_cases()
       {"use_after_deinit.given_back", changed(wrong_free(mistake::use_after_deinit),
                                               [](auto& r) {
                                                 r.allocated = {};
-                                                r.reason = "it is in no memory of this resource any more: that was given back at deinit()";
+                                                r.reason = "no memory of this resource holds it: it was given back at deinit(), or was never this resource's";
                                               })},
       {"use_after_deinit.unknown_resource", changed(wrong_free(mistake::use_after_deinit),
                                                     [](auto& r) {
                                                       r.resource = {};
                                                       r.allocated = {};
-                                                      r.reason = "it is in no memory of this resource any more: that was given back at deinit()";
+                                                      r.reason = "no memory of this resource holds it: it was given back at deinit(), or was never this resource's";
                                                     })},
       {"invalid_pointer.null", changed(wrong_free(mistake::invalid_pointer),
                                        [](auto& r) {
