@@ -12,6 +12,7 @@
 #include "sampling.hpp"
 #include "trace/format.hpp"
 #include "trace/headline.hpp"
+#include "trace/interned.hpp"
 
 namespace gpa::detail {
 
@@ -357,7 +358,9 @@ void core::ignore(const void* p, const void* caller) noexcept
   if (region_of(p) != nullptr && !options_.checks.is_always()) return;
   gpa::report r = report_of(judge(p, 0, 1, this), *this, p, 0, 0);
   r.kind = mistake::invalid_pointer;
-  if (r.reason.empty()) r.reason = "no live block, so there is nothing to ignore";
+  if (r.reason.empty())
+    r.reason = r.owner.empty() ? "no live block, so there is nothing to ignore"
+                               : interned_format("memory of resource \"%s\"", r.owner);
   r.here = gpa::stack_trace(capture(caller), this_thread_number());
   tell(r);
 }

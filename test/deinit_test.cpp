@@ -200,7 +200,9 @@ BOOST_AUTO_TEST_CASE(ignoring_what_is_no_live_block_is_an_invalid_pointer)
 {
   witness w;
   gpa::resource r(w.listening());
-  gpa::resource other(w.listening());
+  gpa::options named = w.listening();
+  named.name = "other";
+  gpa::resource other(named);
   int local = 0;
   void* const block = r.allocate(64);
   void* const freed = r.allocate(64);
@@ -214,6 +216,7 @@ BOOST_AUTO_TEST_CASE(ignoring_what_is_no_live_block_is_an_invalid_pointer)
     BOOST_TEST(reports[0].kind == gpa::mistake::invalid_pointer);
     BOOST_TEST(reports[0].address == p);
     BOOST_TEST(!reports[0].reason.empty());
+    if (p == others) BOOST_TEST(reports[0].reason == "memory of resource \"other\"");
   }
   BOOST_TEST(r.detect_leaks() == 1u);
   r.deallocate(block, 64);

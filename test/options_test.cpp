@@ -247,8 +247,9 @@ BOOST_AUTO_TEST_CASE(wrong_and_late_operations_have_their_lines)
                      .after_mistake = gpa::after_mistake::carry_on,
                      .log_operations = true});
     void* const p = r.allocate(40);
+    const volatile std::size_t no_power_of_two = 24;  // the compiler would say so, too
     try {
-      static_cast<void>(r.allocate(10, 24));
+      static_cast<void>(r.allocate(10, no_power_of_two));
     } catch (const std::bad_alloc&) {
     }
     static_cast<void>(r.deinit());
