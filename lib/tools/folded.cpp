@@ -1,5 +1,5 @@
 // One line a stack, outermost function first: `main;parse(char const*);Cache::open(int) 697`. The same stack stands
-// there once. The format has no escapes: a `;` in a name becomes `:`, an end of line a space.
+// there once. The format has no escapes: a `;` in a name becomes `:`.
 
 #include "tools/exports.hpp"
 
@@ -19,7 +19,7 @@ std::string to_folded(const document& d, measure what)
     for (auto c = calls.rbegin(); c != calls.rend(); ++c) {
       if (!line.empty()) line += ';';
       for (const char letter : (*c)->function.empty() ? std::string("??") : (*c)->function)
-        line += letter == ';' ? ':' : letter == '\n' ? ' ' : letter;
+        line += letter == ';' ? ':' : letter;
     }
     lines[line] += bytes_of(s, what);
   }

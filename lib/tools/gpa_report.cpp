@@ -3,12 +3,12 @@
 #include "tools/command_line.hpp"
 #include "tools/exports.hpp"
 #include "tools/input.hpp"
+#include "tools/plain_text.hpp"
 #include "tools/read_document.hpp"
 #include "tools/watch.hpp"
 
 #include <unistd.h>
 
-#include <cstdio>
 #include <exception>
 
 namespace {
@@ -36,7 +36,7 @@ document load_for(command& c, const std::string& path)
 
 void tell_useless_files(const std::vector<const document*>& reports, const symbol_files& where)
 {
-  for (const std::string& note : useless_files(reports, where)) std::fprintf(stderr, "gpa-report: note: %s\n", note.c_str());
+  for (const std::string& note : useless_files(reports, where)) tell("note: " + note);
 }
 
 std::string converted(const command& c, const document& d)
@@ -76,7 +76,7 @@ int run(command& c)
 int main(int count, char** arguments)
 {
   const auto fails = [](const char* why, int status) {
-    std::fprintf(stderr, "gpa-report: %s\n", why);
+    tell(why);
     return status;
   };
   command c;

@@ -1,5 +1,6 @@
 #include "tools/input.hpp"
 
+#include "tools/plain_text.hpp"
 #include "tools/read_document.hpp"
 
 #include <unistd.h>
@@ -38,7 +39,7 @@ std::string contents_of(const std::string& path)
 // How far it is, on a terminal alone. Gone when it is no longer true, be it for a refusal.
 class progress_line {
  public:
-  progress_line(const std::string& path, bool wanted) : path_(path), shown_(wanted && ::isatty(STDERR_FILENO) != 0) {}
+  progress_line(const std::string& path, bool wanted) : path_(without_controls(path)), shown_(wanted && ::isatty(STDERR_FILENO) != 0) {}
   ~progress_line() { clear(); }
   progress_line(const progress_line&) = delete;
   progress_line& operator=(const progress_line&) = delete;
@@ -54,7 +55,7 @@ class progress_line {
   }
 
  private:
-  const std::string& path_;
+  std::string path_;
   bool shown_;
 };
 
@@ -69,7 +70,7 @@ document load(const std::string& path, const symbol_files& symbols, notes told)
     line.clear();
     const std::vector<std::string> unnamed = look_up_symbols(d, symbols);
     if (told == notes::to_stderr)
-      for (const std::string& note : unnamed) std::fprintf(stderr, "gpa-report: note: %s\n", note.c_str());
+      for (const std::string& note : unnamed) tell("note: " + note);
     shorten_paths(d);
     name_unknown_frames(d);
     return d;

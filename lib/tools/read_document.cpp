@@ -1,5 +1,6 @@
 #include "tools/read_document.hpp"
 
+#include "tools/plain_text.hpp"
 #include "trace/modules.hpp"
 
 #include <nlohmann/json.hpp>
@@ -64,7 +65,7 @@ class object {
   {
     if (!has(key)) return {};
     if (!value_[key].is_string()) fail(key, "is no string");
-    return value_[key].get<std::string>();
+    return without_controls(value_[key].get_ref<const std::string&>());
   }
 
   // Estimates may be written as fractions.
@@ -285,7 +286,7 @@ document read_document(std::string_view text, const progress& tell)
   d.executable = process.text("executable");
   for (const json& argument : process.list("arguments")) {
     if (!argument.is_string()) process.fail("arguments", "has an element that is no string");
-    d.arguments.push_back(argument.get<std::string>());
+    d.arguments.push_back(without_controls(argument.get_ref<const std::string&>()));
   }
   d.start = process.text("start");
   d.time = process.text("time");

@@ -1,5 +1,7 @@
 #include "tools/sources.hpp"
 
+#include "tools/plain_text.hpp"
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -12,16 +14,10 @@ constexpr std::uintmax_t largest_file = std::uintmax_t{8} << 20;
 
 bool is_utf8(std::string_view text) noexcept
 {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const std::size_t more = byte < 0x80             ? 0
-                             : (byte & 0xE0) == 0xC0 ? 1
-                             : (byte & 0xF0) == 0xE0 ? 2
-                             : (byte & 0xF8) == 0xF0 ? 3
-                                                     : 9;
-    if (more == 9 || i + more >= text.size()) return false;
-    for (std::size_t k = 0; k != more; ++k)
-      if ((static_cast<unsigned char>(text[++i]) & 0xC0) != 0x80) return false;
+  while (!text.empty()) {
+    const std::size_t length = character_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
   }
   return true;
 }

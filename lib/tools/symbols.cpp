@@ -1,5 +1,6 @@
 #include "tools/symbols.hpp"
 
+#include "tools/plain_text.hpp"
 #include "tools/read_document.hpp"
 #include "trace/debug_info.hpp"
 #include "trace/frames.hpp"
@@ -76,8 +77,9 @@ std::vector<call> named(debug_info& info, const module_list& list, std::size_t m
   for (detail::frame& f : frames) {
     f.function = detail::readable_name(f.function);
     f.module = list.modules[module].path;
-    calls.push_back({.function = std::string(f.function),
-                     .file = std::string(f.file),
+    // Files may say anything, too.
+    calls.push_back({.function = without_controls(f.function),
+                     .file = without_controls(f.file),
                      .line = f.line,
                      .column = f.column,
                      .inlined = f.inlined,

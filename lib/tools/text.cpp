@@ -1,6 +1,7 @@
 // For people: the totals, the rows with their stacks, the mistakes.
 
 #include "tools/exports.hpp"
+#include "tools/plain_text.hpp"
 #include "tools/read_document.hpp"
 
 #include <algorithm>
@@ -106,6 +107,14 @@ std::string profile_note(const site& s, bool several)
     text += lived.data();
   }
   return text + "\n";
+}
+
+// At most that many bytes, and no part of a character.
+std::string_view end_of(std::string_view text, std::size_t most)
+{
+  text.remove_prefix(text.size() - std::min(most, text.size()));
+  while (!text.empty() && character_length(text) == 0) text.remove_prefix(1);
+  return text;
 }
 
 void append_left_out(std::string& out, std::size_t shown, std::size_t all)
@@ -234,7 +243,7 @@ std::string to_table(const document& d, const text_request& request, std::size_t
     // The end of a path says more than its beginning.
     const std::size_t used = std::string_view(numbers.data()).size();
     const std::size_t room = width > used + 4 ? width - used : 4;
-    out += place.size() <= room ? text : numbers.data() + ("..." + place.substr(place.size() - room + 3));
+    out += place.size() <= room ? text : numbers.data() + ("..." + std::string(end_of(place, room - 3)));
     out += '\n';
   };
   line(name_of(request.what), "share", "blocks", "average", "place");
