@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,6 +47,13 @@ struct module {
 
 using call_stack = std::vector<std::size_t>;
 
+/// Both together, or the most that a signed number holds: so differences of sums are numbers, too.
+[[nodiscard]] constexpr std::uint64_t sum_of(std::uint64_t a, std::uint64_t b) noexcept
+{
+  constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+  return a >= most || b >= most - a ? most : a + b;
+}
+
 struct site {
   std::size_t trace = 0;
   std::string tag = {};
@@ -61,16 +69,17 @@ struct site {
   /// The numbers, that is: two sites of one stack.
   void add(const site& other) noexcept
   {
-    live_bytes += other.live_bytes;
-    live_blocks += other.live_blocks;
-    peak_bytes += other.peak_bytes;
-    peak_blocks += other.peak_blocks;
-    at_peak_bytes += other.at_peak_bytes;
-    at_peak_blocks += other.at_peak_blocks;
-    total_bytes += other.total_bytes;
-    total_blocks += other.total_blocks;
-    temporary += other.temporary;
-    lifetime_sum += other.lifetime_sum;
+    const auto add_to = [](std::uint64_t& sum, std::uint64_t more) { sum = sum_of(sum, more); };
+    add_to(live_bytes, other.live_bytes);
+    add_to(live_blocks, other.live_blocks);
+    add_to(peak_bytes, other.peak_bytes);
+    add_to(peak_blocks, other.peak_blocks);
+    add_to(at_peak_bytes, other.at_peak_bytes);
+    add_to(at_peak_blocks, other.at_peak_blocks);
+    add_to(total_bytes, other.total_bytes);
+    add_to(total_blocks, other.total_blocks);
+    add_to(temporary, other.temporary);
+    add_to(lifetime_sum, other.lifetime_sum);
   }
 };
 

@@ -21,7 +21,8 @@ std::string to_folded(const document& d, measure what)
       for (const char letter : (*c)->function.empty() ? std::string("??") : (*c)->function)
         line += letter == ';' ? ':' : letter;
     }
-    lines[line] += bytes_of(s, what);
+    std::uint64_t& sum = lines[line];
+    sum = sum_of(sum, bytes_of(s, what));
   }
   std::string out;
   for (const auto& [line, bytes] : lines) out += line + " " + std::to_string(bytes) + "\n";

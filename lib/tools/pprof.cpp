@@ -12,6 +12,7 @@
 #include "tools/protobuf.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -149,10 +150,11 @@ class writer {
     for (std::size_t i = 0; i != d_.frames.size(); ++i) add_location(i);
     const std::int64_t from = seconds_of(d_.start);
     const std::int64_t to = seconds_of(d_.time);
-    constexpr std::uint64_t nanoseconds = 1'000'000'000;
-    if (to >= 0) out_.number(profile::time_nanos, static_cast<std::uint64_t>(to) * nanoseconds);
-    if (from >= 0 && to > from)
-      out_.number(profile::duration_nanos, static_cast<std::uint64_t>(to - from) * nanoseconds);
+    constexpr std::int64_t nanoseconds = 1'000'000'000;
+    constexpr std::int64_t latest = std::numeric_limits<std::int64_t>::max() / nanoseconds;  // in the year 2262
+    if (to >= 0 && to <= latest) out_.number(profile::time_nanos, static_cast<std::uint64_t>(to * nanoseconds));
+    if (from >= 0 && to > from && to <= latest)
+      out_.number(profile::duration_nanos, static_cast<std::uint64_t>((to - from) * nanoseconds));
     const std::uint64_t inuse_space = number_of("inuse_space");
     if (d_.estimated) out_.number(profile::comment, number_of("estimated from one in " + std::to_string(d_.one_in)));
     out_.number(profile::drop_frames, number_of(dropped_frames(d_)));

@@ -54,6 +54,9 @@ class told_iterator {
 // An object of the document, and where it stands, for the error text.
 class object {
  public:
+  // Far beyond what any memory holds, and so small that differences, too, fit into 64 bits.
+  static constexpr std::uint64_t largest_number = std::uint64_t{1} << 62;
+
   object(const json& value, std::string_view list, std::size_t index = none) : value_(value), list_(list), index_(index)
   {
     if (!value_.is_object()) fail("", "is no object");
@@ -68,22 +71,36 @@ class object {
     return without_controls(value_[key].get_ref<const std::string&>());
   }
 
-  // Estimates may be written as fractions.
+  // An amount. Estimates may be written as fractions.
   [[nodiscard]] std::uint64_t number(const char* key) const
   {
     if (!has(key)) return 0;
     const json& v = value_[key];
-    if (v.is_number_unsigned()) return v.get<std::uint64_t>();
-    if (!v.is_number_float() || !(v.get<double>() >= 0) || v.get<double>() >= 0x1p63)
-      fail(key, "is no number from 0 up");
+    if (v.is_number_unsigned()) return whole(key, largest_number);
+    if (!v.is_number_float() || !(v.get<double>() >= 0)) fail(key, "is no number from 0 up");
+    if (v.get<double>() > static_cast<double>(largest_number)) fail(key, "is too large");
     return static_cast<std::uint64_t>(std::llround(v.get<double>()));
+  }
+
+  // What counts or tells which: there is no half of it.
+  [[nodiscard]] std::uint64_t whole(const char* key, std::uint64_t most) const
+  {
+    if (!has(key)) return 0;
+    if (!value_[key].is_number_unsigned()) fail(key, "is no whole number from 0 up");
+    const auto n = value_[key].get<std::uint64_t>();
+    if (n > most) fail(key, "is too large");
+    return n;
   }
 
   [[nodiscard]] std::uint32_t small_number(const char* key) const
   {
-    const std::uint64_t n = number(key);
-    if (n > std::numeric_limits<std::uint32_t>::max()) fail(key, "is too large");
-    return static_cast<std::uint32_t>(n);
+    return static_cast<std::uint32_t>(whole(key, std::numeric_limits<std::uint32_t>::max()));
+  }
+
+  // What a caller asked for, however wrong it was. Nobody adds it up.
+  [[nodiscard]] std::uint64_t as_given(const char* key) const
+  {
+    return whole(key, std::numeric_limits<std::uint64_t>::max());
   }
 
   [[nodiscard]] bool flag(const char* key) const
@@ -96,7 +113,7 @@ class object {
   // "0x7f31c2a00240", or a number.
   [[nodiscard]] std::uint64_t address(const char* key) const
   {
-    if (!has(key) || !value_[key].is_string()) return number(key);
+    if (!has(key) || !value_[key].is_string()) return as_given(key);
     const auto& text = value_[key].get_ref<const std::string&>();
     std::uint64_t parsed = 0;
     const char* const end = text.data() + text.size();
@@ -109,8 +126,7 @@ class object {
   [[nodiscard]] std::size_t index(const char* key, std::size_t count, std::string_view what) const
   {
     if (!has(key)) return none;
-    if (value_[key].is_number_integer() && !value_[key].is_number_unsigned()) return none;  // -1 says so, too
-    const std::uint64_t n = number(key);
+    const std::uint64_t n = as_given(key);
     if (n >= count)
       fail(key, "is " + std::to_string(n) + ", but there are " + std::to_string(count) + " " + std::string(what));
     return static_cast<std::size_t>(n);
@@ -214,17 +230,17 @@ mistake read_mistake(const object& o, std::size_t traces)
             .reason = o.text("reason"),
             .address = o.text("address"),
             .fingerprint = o.text("fingerprint"),
-            .bytes = o.number("bytes"),
-            .alignment = o.number("alignment"),
-            .blocks = o.has("blocks") ? o.number("blocks") : 1,
-            .total_bytes = o.has("total_bytes") ? o.number("total_bytes") : o.number("bytes")};
+            .bytes = o.as_given("bytes"),
+            .alignment = o.as_given("alignment"),
+            .blocks = o.has("blocks") ? o.as_given("blocks") : 1,
+            .total_bytes = o.as_given(o.has("total_bytes") ? "total_bytes" : "bytes")};
   const object roles = o.inner("traces");
   for (const char* role : {"here", "freed", "allocated"})
     if (const std::size_t index = roles.index(role, traces, "traces"); index != none)
       m.traces.emplace_back(role, index);
   const object threads = o.inner("threads");
   for (const char* role : {"here", "freed", "allocated"})
-    if (const std::uint64_t number = threads.number(role); number != 0) m.threads.emplace_back(role, number);
+    if (const std::uint64_t number = threads.as_given(role); number != 0) m.threads.emplace_back(role, number);
   return m;
 }
 
@@ -251,6 +267,9 @@ void give_every_site_a_stack(document& d)
 
 json parse(std::string_view text, const progress& tell)
 {
+  // The parser would take it for the end of the text, and pass over what follows.
+  if (const std::size_t at = text.find('\0'); at != std::string_view::npos)
+    throw refusal("not a report of gpa: byte " + std::to_string(at + 1) + " is a NUL");
   try {
     const char* const end = text.data() + text.size();
     return json::parse(told_iterator(text.data(), text, &tell), told_iterator(end, text, &tell));
@@ -273,16 +292,19 @@ document read_document(std::string_view text, const progress& tell)
   if (!parsed.is_object() || !parsed.contains("gpa_report"))
     throw refusal("not a report of gpa: it has no key \"gpa_report\"");
   const object root(parsed, "");
-  const std::uint64_t version = root.number("gpa_report");
+  const std::uint64_t version = root.as_given("gpa_report");
   if (version > document_version)
     throw refusal("a report of version " + std::to_string(version) + ", and this gpa-report reads version " +
                   std::to_string(document_version) + ": take the gpa-report of the gpa that wrote it");
   if (version == 0) root.fail("gpa_report", "is no version");
+  for (const char* const key : {"sites", "tool", "process", "resource", "estimated", "profiled", "totals", "modules",
+                                "frames", "traces", "mistakes"})
+    if (!root.has(key)) root.fail(key, "is missing");
 
   document d;
   d.tool_version = root.inner("tool").text("version");
   const object process = root.inner("process");
-  d.pid = process.number("pid");
+  d.pid = process.whole("pid", object::largest_number);
   d.executable = process.text("executable");
   for (const json& argument : process.list("arguments")) {
     if (!argument.is_string()) process.fail("arguments", "has an element that is no string");
@@ -295,7 +317,7 @@ document read_document(std::string_view text, const progress& tell)
   const object resource = root.inner("resource");
   d.resource = resource.text("name");
   d.checks = resource.text("checks");
-  d.one_in = resource.number("one_in");
+  d.one_in = resource.whole("one_in", object::largest_number);
   d.estimated = root.flag("estimated");
   d.profiled = root.flag("profiled");
   const object totals = root.inner("totals");
@@ -312,7 +334,6 @@ document read_document(std::string_view text, const progress& tell)
   });
   for_each(root, "frames", [&](const object& o) { d.frames.push_back(read_frame(o, d.modules.size())); });
   read_traces(d, root);
-  if (!root.has("sites")) root.fail("sites", "is missing");
   for_each(root, "sites", [&](const object& o) { d.sites.push_back(read_site(o, d.traces.size())); });
   for_each(root, "mistakes", [&](const object& o) { d.mistakes.push_back(read_mistake(o, d.traces.size())); });
   d.mistakes_not_listed = root.number("mistakes_not_listed");

@@ -1,8 +1,9 @@
 // From the bytes of a file to a document, or to one line that says why not.
 //
 // No text of a document has control characters: they become '?', so that whatever is made of it can be shown.
-// Unknown keys are passed over: a later library of the same version may write more. Numbers and strings that are not
-// there are 0 and empty, except those without which nothing can be shown. Sites without a call stack get one of a
+// Unknown keys are passed over: a later library of the same version may write more. Of the document itself
+// every key that the schema requires must be there; inside of its parts, numbers and strings that are not are 0 and
+// empty. Sites without a call stack get one of a
 // single call, "(no call stack)"; frames nobody could name get a call that says module and offset.
 #pragma once
 

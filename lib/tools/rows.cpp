@@ -11,6 +11,7 @@ namespace {
 constexpr std::array measure_names = {"live", "peak", "total"};
 constexpr std::array<std::string_view, 6> by_names = {"line", "file", "function", "stack", "size_class", "tag"};
 
+// Sums stop where a signed number does, so there is always one.
 std::int64_t difference(std::uint64_t after, std::uint64_t before)
 {
   return static_cast<std::int64_t>(after) - static_cast<std::int64_t>(before);
@@ -45,8 +46,10 @@ class table {
         ++r.sites;
       }
       if (bytes == 0 && blocks == 0) continue;
-      (when == age::newer ? r.bytes : r.bytes_before) += bytes;
-      (when == age::newer ? r.blocks : r.blocks_before) += blocks;
+      std::uint64_t& sum_of_bytes = when == age::newer ? r.bytes : r.bytes_before;
+      std::uint64_t& sum_of_blocks = when == age::newer ? r.blocks : r.blocks_before;
+      sum_of_bytes = sum_of(sum_of_bytes, bytes);
+      sum_of_blocks = sum_of(sum_of_blocks, blocks);
       const bool replaces_gone = when == age::newer && r.is_gone;
       if (r.trace == none || replaces_gone || (bytes > r.largest && r.is_gone == (when == age::older))) {
         r.trace = s.trace;

@@ -73,7 +73,7 @@ class writer {
     json_.end_list().key("weights").begin_list();
     for (const site& s : d_.sites) {
       json_.value(bytes_of(s, what));
-      sum += bytes_of(s, what);
+      sum = sum_of(sum, bytes_of(s, what));
     }
     json_.end_list().member("endValue", sum).end_object();
   }

@@ -23,7 +23,7 @@ std::string share_text(std::uint64_t part, std::uint64_t whole)
 std::uint64_t total_of(const document& d, measure what)
 {
   std::uint64_t sum = 0;
-  for (const site& s : d.sites) sum += bytes_of(s, what);
+  for (const site& s : d.sites) sum = sum_of(sum, bytes_of(s, what));
   return sum;
 }
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True  # nothing is left beside the sources
-from tool_checks import as_bytes, check, finish, refused, report, run, with_changes
+from tool_checks import as_bytes, check, finish, here, refused, report, run, with_changes
 
 demo = report("demo.json")
 
@@ -71,5 +71,75 @@ for digits in range(1, 4):
         check("a cut place", "...\u00e9" in output.decode(), output.decode())
     except UnicodeDecodeError as e:
         check("a cut place is UTF-8", False, e)
+
+# ---- damaged documents ----
+
+text = as_bytes(demo)
+at = text.index(b'"modules"')
+refused(1, f"-: not a report of gpa: byte {len(text) + 1} is a NUL", "-", stdin=text + b"\0 garbage {{{")
+refused(1, f"-: not a report of gpa: byte {at + 1} is a NUL", "-", stdin=text[:at] + b"\0" + text[at:])
+refused(1, "-: not a report of gpa: byte 1 is a NUL", "-", stdin=b"\0" * 100)
+
+# Every key that the schema requires of a document.
+schema = json.loads((here.parent.parent / "lib" / "report_schema.json").read_text())
+check("the schema's keys", len(schema["required"]) == 12, schema["required"])
+for key in schema["required"]:
+    words = 'it has no key "gpa_report"' if key == "gpa_report" else f"-: damaged: {key} is missing"
+    refused(1, words, "-", stdin=as_bytes({k: v for k, v in demo.items() if k != key}))
+    refused(1, "is missing" if key != "gpa_report" else "", "-", stdin=with_changes(demo, **{key: None}))
+
+for version in (0.6, 1.0, 1.4, -1, "1", True):
+    refused(1, "damaged: gpa_report is no whole number from 0 up", "-", stdin=with_changes(demo, gpa_report=version))
+refused(1, "damaged: gpa_report is no version", "-", stdin=with_changes(demo, gpa_report=0))
+
+
+def with_site(**changes):
+    return with_changes(demo, sites=[dict(demo["sites"][0], **changes), *demo["sites"][1:]])
+
+
+def with_frame(**changes):
+    return with_changes(demo, frames=[dict(demo["frames"][0], **changes), *demo["frames"][1:]])
+
+
+def with_mistake(**changes):
+    return with_changes(demo, mistakes=[dict(demo["mistakes"][0], **changes)])
+
+
+for index in (0.49, 1.0, -1, "0", 1e300):
+    refused(1, "damaged: sites[0].trace is no whole number from 0 up", "-", stdin=with_site(trace=index))
+    refused(1, "damaged: frames[0].module is no whole number from 0 up", "-", stdin=with_frame(module=index))
+    refused(1, "here is no whole number from 0 up", "-", stdin=with_mistake(traces={"here": index}))
+check("null is no module", run("-", stdin=with_frame(module=None))[0] == 0)
+refused(1, "line is no whole number from 0 up", "-",
+        stdin=with_frame(calls=[{"function": "f", "line": 1.5}]))
+
+# ---- numbers beyond all memory ----
+
+most = 1 << 62
+for number in (most + 1, 1 << 64, 4.7e18, 1e300):
+    refused(1, "damaged: sites[0].live_bytes is too large", "-", stdin=with_site(live_bytes=number))
+refused(1, "damaged: sites[0].live_bytes is no number from 0 up", "-", stdin=with_site(live_bytes=-1))
+refused(1, "damaged: totals.peak_bytes is too large", "-", stdin=with_changes(demo, totals=dict(demo["totals"], peak_bytes=most + 1)))
+# What a mistaken call asked for may be any number.
+check("a mistake's numbers", run("-", stdin=with_mistake(bytes=(1 << 64) - 1, alignment=1 << 63))[0] == 0)
+
+keys = [key for key in demo["sites"][0] if key.endswith(("_bytes", "_blocks"))] + ["temporary", "lifetime_sum"]
+huge = dict(demo, sites=[dict(site, **dict.fromkeys(keys, most)) for site in demo["sites"]] * 5)
+end_of_sums = (1 << 63) - 1
+with tempfile.TemporaryDirectory() as folder:
+    folder = pathlib.Path(folder)
+    (folder / "huge.json").write_bytes(as_bytes(huge))
+    (folder / "small.json").write_bytes(as_bytes(demo))
+    rows = run("huge.json", "--by=tag", "--limit=0", cwd=folder)[1].decode()
+    check("sums stop", f"size={(1 << 63) >> 40} TiB, count={end_of_sums}," in rows, rows)
+    both = [run("diff", *names, "--by=tag", cwd=folder)[1].decode() for names in (("small.json", "huge.json"), ("huge.json", "small.json"))]
+    for shown, sign in zip(both, "+-"):
+        check(f"differences keep their sign: {sign}", f"({sign}8388608 TiB)" in shown and f"({sign}92233720368547" in shown, shown)
+    folded = run("huge.json", "--to=folded", cwd=folder)[1].decode().splitlines()
+    check("folded sums stop", folded and {int(line.rsplit(" ", 1)[1]) for line in folded} == {end_of_sums}, folded)
+    chart = json.loads(run("huge.json", "--to=speedscope", cwd=folder)[1])["profiles"][0]
+    check("speedscope's end is its sum's", chart["endValue"] == end_of_sums, chart["endValue"])
+    dhat = json.loads(run("huge.json", "--to=dhat", cwd=folder)[1])
+    check("DHAT's sums stop", {point["tb"] for point in dhat["pps"]} == {end_of_sums}, dhat["pps"])
 
 finish()

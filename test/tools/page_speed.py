@@ -56,7 +56,8 @@ def make_report():
             "total_blocks": blocks * 9, "temporary": blocks, "lifetime_sum": blocks * 1000})
     traces = [library + stack[::-1] for stack in stacks[1:]]
     totals = {key: sum(site[key] for site in sites) for key in ("live_bytes", "live_blocks", "total_bytes", "total_blocks", "peak_bytes")}
-    return {"gpa_report": 1, "profiled": True, "totals": totals, "frames": frames, "traces": traces, "sites": sites}
+    return {"gpa_report": 1, "tool": {}, "process": {}, "resource": {}, "estimated": False, "profiled": True, "totals": totals,
+            "modules": [], "frames": frames, "traces": traces, "sites": sites, "mistakes": []}
 
 
 # Words typed letter by letter, taken away again, patterns; with every kind of row, zoomed in, and sorted by a text.

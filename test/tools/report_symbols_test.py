@@ -33,6 +33,13 @@ main = int(re.search(r"^([0-9a-f]+) T main$", text_of("nm", program), re.M)[1], 
 build_id = re.search(r"Build ID: ([0-9a-f]+)", text_of("readelf", "-n", program))[1]
 report = {
     "gpa_report": 1,
+    "tool": {"name": "gpa", "version": "0.1.0"},
+    "process": {},
+    "resource": {"name": "default"},
+    "estimated": False,
+    "profiled": False,
+    "totals": {"live_bytes": 16, "live_blocks": 1},
+    "mistakes": [],
     "modules": [{"path": "/nowhere/bin/" + program.name, "build_id": build_id, "base": hex(base)}],
     "frames": [{"pc": hex(base + main + 4), "module": 0, "rel": hex(main + 4), "calls": []}],
     "traces": [[0]],

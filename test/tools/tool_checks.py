@@ -20,7 +20,7 @@ def check(name, is_true, detail=""):
 def run(*arguments, stdin=b"", cwd=reports, **more):
     """Exit status, output, errors. A tool that hangs fails the test."""
     done = subprocess.run([tool, *arguments], cwd=cwd, input=stdin, capture_output=True, timeout=60, **more)
-    return done.returncode, done.stdout, done.stderr.decode()
+    return done.returncode, done.stdout, done.stderr.decode(errors="backslashreplace")
 
 
 def refused(status, words, *arguments, stdin=b""):
