@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <exception>
+#include <new>
 
 namespace {
 
@@ -87,6 +88,8 @@ int main(int count, char** arguments)
   }
   try {
     return run(c);
+  } catch (const std::bad_alloc&) {
+    return fails("there is not enough memory to write that", 1);
   } catch (const std::exception& e) {
     return fails(e.what(), 1);
   }

@@ -2,20 +2,23 @@
 
 #include "tools/plain_text.hpp"
 #include "tools/read_document.hpp"
+#include "tools/stack_sizes.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <new>
 
 namespace gpa::tools {
 
 namespace {
 
 constexpr std::size_t large_file = std::size_t{8} << 20;
+constexpr std::size_t largest_file = std::size_t{2} << 30;  // five million sites; read, it takes ten times as much
 
 struct closer {
   void operator()(std::FILE* f) const noexcept
@@ -24,15 +27,43 @@ struct closer {
   }
 };
 
+[[noreturn]] void refuse_size()
+{
+  throw refusal("larger than " + size_text(static_cast<double>(largest_file)) + ", as no report is");
+}
+
+void check_kind(const struct stat& s)
+{
+  if (S_ISDIR(s.st_mode)) throw refusal(std::strerror(EISDIR));
+  // A device may have no end.
+  if (!S_ISREG(s.st_mode) && !S_ISFIFO(s.st_mode)) throw refusal("neither a file nor a pipe");
+  if (S_ISREG(s.st_mode) && static_cast<std::size_t>(s.st_size) > largest_file) refuse_size();
+}
+
+std::unique_ptr<std::FILE, closer> opened(const std::string& path)
+{
+  if (path == "-") return std::unique_ptr<std::FILE, closer>(stdin);
+  // Looked at before, since to open a device may already do something, and after, since by then it may be another.
+  struct stat s {};
+  if (::stat(path.c_str(), &s) != 0) throw refusal(std::strerror(errno));
+  check_kind(s);
+  std::unique_ptr<std::FILE, closer> file(std::fopen(path.c_str(), "rbe"));
+  if (!file || ::fstat(::fileno(file.get()), &s) != 0) throw refusal(std::strerror(errno));
+  check_kind(s);
+  return file;
+}
+
 std::string contents_of(const std::string& path)
 {
-  const std::unique_ptr<std::FILE, closer> file(path == "-" ? stdin : std::fopen(path.c_str(), "rbe"));
+  const std::unique_ptr<std::FILE, closer> file = opened(path);
   std::string text;
   std::string piece(std::size_t{1} << 20, '\0');
   std::size_t count = 0;
-  if (file)
-    while ((count = std::fread(piece.data(), 1, piece.size(), file.get())) != 0) text.append(piece, 0, count);
-  if (!file || std::ferror(file.get()) != 0) throw refusal(std::strerror(errno));
+  while ((count = std::fread(piece.data(), 1, piece.size(), file.get())) != 0) {
+    text.append(piece, 0, count);
+    if (text.size() > largest_file) refuse_size();
+  }
+  if (std::ferror(file.get()) != 0) throw refusal(std::strerror(errno));
   return text;
 }
 
@@ -73,9 +104,12 @@ document load(const std::string& path, const symbol_files& symbols, notes told)
       for (const std::string& note : unnamed) tell("note: " + note);
     shorten_paths(d);
     name_unknown_frames(d);
+    check_stacks(d, text.size());
     return d;
   } catch (const refusal& r) {
     throw refusal(path + ": " + r.what());
+  } catch (const std::bad_alloc&) {
+    throw refusal(path + ": there is not enough memory to read it");
   }
 }
 

@@ -40,6 +40,20 @@ bool can_look_up()
 #endif
 }
 
+// A pipe would be waited for, and a device may do anything.
+bool is_regular(const std::string& path)
+{
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(path, ignored);
+}
+
+// Empty where there is none.
+detail::metadata_string build_id_in(const std::string& path)
+{
+  if (!is_regular(path)) return {};
+  return detail::in_hex(detail::build_id_of_file(path.c_str()));
+}
+
 std::vector<std::string> candidates_for(const module& m, const symbol_files& where)
 {
   std::vector<std::string> paths = where.binaries;
@@ -61,11 +75,11 @@ std::optional<std::string> file_of(const module& m, const symbol_files& where)
   // Without a build id nothing tells one build from another: only a file given by its name is believed.
   if (m.build_id.empty()) {
     for (const std::string& path : where.binaries)
-      if (file_name(path) == file_name(m.path)) return path;
+      if (file_name(path) == file_name(m.path) && is_regular(path)) return path;
     return std::nullopt;
   }
   for (std::string& path : candidates_for(m, where))
-    if (detail::in_hex(detail::build_id_of_file(path.c_str())) == std::string_view(m.build_id)) return std::move(path);
+    if (build_id_in(path) == std::string_view(m.build_id)) return std::move(path);
   return std::nullopt;
 }
 
@@ -148,7 +162,7 @@ std::vector<std::string> useless_files(const std::vector<const document*>& repor
     return std::filesystem::is_directory(path, ignored);
   };
   for (const std::string& path : where.binaries) {
-    const detail::metadata_string id = detail::in_hex(detail::build_id_of_file(path.c_str()));
+    const detail::metadata_string id = build_id_in(path);
     const auto is_of = [&](const document* d) {
       return std::any_of(d->modules.begin(), d->modules.end(), [&](const module& m) {
         return m.build_id.empty() ? file_name(path) == file_name(m.path) : std::string_view(id) == m.build_id;
@@ -158,6 +172,8 @@ std::vector<std::string> useless_files(const std::vector<const document*>& repor
       notes.push_back("--binary=" + path + ": " + std::strerror(errno));
     } else if (is_directory(path)) {
       notes.push_back("--binary=" + path + ": it is a folder; that is --debug-dir");
+    } else if (!is_regular(path)) {
+      notes.push_back("--binary=" + path + ": it is no regular file");
     } else if (std::none_of(reports.begin(), reports.end(), is_of)) {
       notes.push_back("--binary=" + path + ": " +
                       (id.empty() ? "it has no build id" : "no module of the report has its build id, " + std::string(id)));

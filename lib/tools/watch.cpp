@@ -159,7 +159,8 @@ struct version {
 version version_of(const std::string& path)
 {
   struct stat s {};
-  if (::stat(path.c_str(), &s) != 0) return {};
+  // A pipe of that name is nothing the library wrote, and would be waited for.
+  if (::stat(path.c_str(), &s) != 0 || !S_ISREG(s.st_mode)) return {};
   return {s.st_ino, s.st_mtim, s.st_size};
 }
 

@@ -9,11 +9,13 @@ import json
 import os
 import pathlib
 import re
+import resource
+import subprocess
 import sys
 import tempfile
 
 sys.dont_write_bytecode = True  # nothing is left beside the sources
-from tool_checks import as_bytes, check, finish, here, refused, report, run, with_changes
+from tool_checks import as_bytes, check, finish, here, refused, report, run, tool, with_changes
 
 demo = report("demo.json")
 
@@ -141,5 +143,59 @@ with tempfile.TemporaryDirectory() as folder:
     check("speedscope's end is its sum's", chart["endValue"] == end_of_sums, chart["endValue"])
     dhat = json.loads(run("huge.json", "--to=dhat", cwd=folder)[1])
     check("DHAT's sums stop", {point["tb"] for point in dhat["pps"]} == {end_of_sums}, dhat["pps"])
+
+# ---- more than fits: a few kilobytes that come to terabytes, what has no end, what nobody answers ----
+
+
+def with_stacks(calls, frames, traces, sites=1):
+    return with_changes(
+        demo, mistakes=[], frames=[{"pc": "0x1", "rel": "0x1", "calls": [{"function": "f" * 100}] * calls}],
+        traces=[[0] * frames] * traces, sites=[{"trace": t, "live_bytes": 1, "live_blocks": 1} for t in range(traces)] * sites)
+
+
+most_calls = 64 * 256
+check("a stack of the most calls", run("-", "--limit=1", stdin=with_stacks(256, 64, 1))[0] == 0)
+for format in ("text", "html", "folded", "dhat", "speedscope", "pprof", "sarif"):
+    refused(1, f"-: damaged: traces[0] has more than {most_calls} calls", "-", f"--to={format}", stdin=with_stacks(2000, 100000, 1))
+refused(1, f"-: damaged: traces[0] has more than {most_calls} calls", "top", "-", stdin=with_stacks(1, most_calls + 1, 1))
+refused(1, "-: damaged: its call stacks come to more than ", "-", stdin=with_stacks(256, 64, 200))
+refused(1, "-: damaged: its call stacks come to more than ", "-", "--to=speedscope", stdin=with_stacks(256, 64, 1, 8000))
+
+
+def limit_memory():
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29))
+
+
+with tempfile.TemporaryDirectory() as folder:
+    folder = pathlib.Path(folder)
+    with open(folder / "sparse.json", "wb") as file:
+        file.truncate((2 << 30) + 1)
+    os.mkfifo(folder / "nobody")
+    refused(1, "sparse.json: larger than 2048 MiB, as no report is", folder / "sparse.json")
+    refused(1, "/dev/zero: neither a file nor a pipe", "/dev/zero")
+    refused(1, f"{folder}: Is a directory", folder)
+    check("-", run("-", stdin=text)[0] == 0)
+    check("/dev/stdin, a pipe", run("/dev/stdin", stdin=text)[0] == 0)
+    (folder / "report.json").write_bytes(text)
+    there = subprocess.run(["bash", "-c", '"$0" <(cat report.json) && "$0" /dev/stdin <report.json && "$0" - <report.json', tool],
+                           cwd=folder, capture_output=True, timeout=60)
+    check("process substitution, a file as standard input", there.returncode == 0 and there.stdout.count(b'resource "default"') == 3, there)
+    if b"__asan_init" not in tool.read_bytes():  # which would not start
+        (folder / "long.json").write_bytes(text + b" " * (1 << 28))
+        status, output, errors = run(folder / "long.json", preexec_fn=limit_memory)
+        check("memory that ends", status == 1 and errors.endswith("long.json: there is not enough memory to read it\n"), errors)
+
+    # Whoever opened such a pipe would wait for its writer.
+    pipe = str(folder / "nobody")
+    status, _, errors = run("-", f"--binary={pipe}", stdin=text)
+    check("a pipe given as a binary", status == 0 and f"note: --binary={pipe}: it is no regular file\n" in errors, errors)
+    os.mkfifo(folder / "demo")
+    status, _, errors = run("-", f"--debug-dir={folder}", stdin=text)
+    check("a pipe in a folder of debug files", status == 0, errors)
+    nameless = [dict(frame, calls=[], module=0) for frame in demo["frames"]]
+    for path in (pipe, "/dev/zero", str(folder)):
+        modules = [dict(module, path=path, build_id="db2c72a4") for module in demo["modules"]]
+        status, _, errors = run("-", stdin=with_changes(demo, frames=nameless, modules=modules))
+        check(f"{path} as a module", status == 0 and f"of {path}: no file with build id db2c72a4" in errors, errors)
 
 finish()
