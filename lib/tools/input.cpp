@@ -18,7 +18,7 @@ namespace gpa::tools {
 namespace {
 
 constexpr std::size_t large_file = std::size_t{8} << 20;
-constexpr std::size_t largest_file = std::size_t{2} << 30;  // five million sites; read, it takes ten times as much
+constexpr std::size_t largest_file = std::size_t{2} << 30;  // five million sites
 
 struct closer {
   void operator()(std::FILE* f) const noexcept

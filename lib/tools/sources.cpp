@@ -1,16 +1,23 @@
 #include "tools/sources.hpp"
 
+#include "tools/document.hpp"
 #include "tools/plain_text.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <filesystem>
-#include <fstream>
+#include <sstream>
+#include <string_view>
 
 namespace gpa::tools {
 
 namespace {
 
-constexpr std::uintmax_t largest_file = std::uintmax_t{8} << 20;
+constexpr std::size_t largest_file = std::size_t{8} << 20;
 
 bool is_utf8(std::string_view text) noexcept
 {
@@ -22,14 +29,44 @@ bool is_utf8(std::string_view text) noexcept
   return true;
 }
 
+// Whoever wrote the report chose its paths, and the page may be passed on: what is no source of C or C++ has no place
+// in it. Headers of a standard library have no suffix.
+bool is_source(std::string_view path) noexcept
+{
+  constexpr std::array<std::string_view, 22> suffixes = {".c",   ".cc",  ".cpp", ".cxx", ".c++", ".C",   ".h",   ".hh",
+                                                         ".hpp", ".hxx", ".h++", ".inl", ".ipp", ".tcc", ".tpp", ".inc",
+                                                         ".cu",  ".cuh", ".ixx", ".cppm", ".mm", ".m"};
+  const std::string_view name = file_name(path);
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return path.find("/include/c++/") != std::string_view::npos;
+  return std::find(suffixes.begin(), suffixes.end(), name.substr(dot)) != suffixes.end();
+}
+
+// Empty where it is no file to show.
+std::string text_of(const std::string& path)
+{
+  // A link has the name of what it leads to.
+  std::error_code error;
+  const std::string real = std::filesystem::canonical(path, error).native();
+  if (error || !is_source(real)) return {};
+  // A pipe would be waited for, and a device is none to read from.
+  const int file = ::open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
+  if (file < 0) return {};
+  struct stat s {};
+  std::string text;
+  if (::fstat(file, &s) == 0 && S_ISREG(s.st_mode) && static_cast<std::size_t>(s.st_size) <= largest_file) {
+    text.resize(static_cast<std::size_t>(s.st_size));
+    const ssize_t count = ::read(file, text.data(), text.size());
+    text.resize(count < 0 ? 0 : static_cast<std::size_t>(count));
+  }
+  ::close(file);
+  return text;
+}
+
 std::vector<std::string> read_lines(const std::string& path)
 {
-  std::error_code error;
   std::vector<std::string> lines;
-  // A pipe or a device of that name would never end.
-  if (!std::filesystem::is_regular_file(path, error) || std::filesystem::file_size(path, error) > largest_file)
-    return lines;
-  std::ifstream in(path);
+  std::istringstream in(text_of(path));
   for (std::string line; std::getline(in, line);) {
     if (line.size() > source_lines::longest_line) {
       std::size_t end = source_lines::longest_line;

@@ -1,4 +1,5 @@
-// Lines of source files around the places that a page shows, as far as the files are here and there is room.
+// Lines of source files around the places that a page shows, as far as the files are here, have the suffix of a C or
+// C++ source, and there is room.
 //
 // Not thread-safe.
 #pragma once

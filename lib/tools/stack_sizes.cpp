@@ -33,11 +33,12 @@ void check_stacks(const document& d, std::size_t bytes)
   frames.reserve(d.frames.size());
   for (const frame& f : d.frames) frames.push_back(size_of(f));
 
-  std::size_t room = always_allowed + usual_growth * bytes;
+  const std::size_t most = always_allowed + usual_growth * bytes;
+  std::size_t room = most;
   const auto take = [&](std::size_t text) {
     if (text > room)
-      throw refusal("damaged: its call stacks come to more than " +
-                    size_text(static_cast<double>(always_allowed + usual_growth * bytes)) + " when they are written out");
+      throw refusal("damaged: its call stacks come to more than " + size_text(static_cast<double>(most)) +
+                    " when they are written out");
     room -= text;
   };
   std::vector<size> stacks;

@@ -198,4 +198,27 @@ with tempfile.TemporaryDirectory() as folder:
         status, _, errors = run("-", stdin=with_changes(demo, frames=nameless, modules=modules))
         check(f"{path} as a module", status == 0 and f"of {path}: no file with build id db2c72a4" in errors, errors)
 
+# ---- the page shows lines of sources, and of no other file that a report names ----
+
+with tempfile.TemporaryDirectory() as folder:
+    folder = pathlib.Path(folder)
+    (folder / "include" / "c++" / "12").mkdir(parents=True)
+    shown = ["app.cpp", "app.C", "a.b.h++", "kernel.cu", "module.cppm", "include/c++/12/vector", "link.cpp", "spaced name.inl"]
+    hidden = ["secret", "shadow.txt", "app.cpp.orig", ".cpp.swp", "app.CPP~", "id_rsa.pem", "lying.cpp", "pipe.cpp", "folder.cpp",
+              "include/c++/12/../../../secret", "include/c++/12/lying"]
+    for name in [*shown, *hidden[:6]]:
+        if name != "link.cpp":
+            (folder / name).write_text("the line to show\n")
+    (folder / "link.cpp").symlink_to("app.cpp")
+    (folder / "lying.cpp").symlink_to("secret")
+    (folder / "include/c++/12/lying").symlink_to(folder / "secret")
+    (folder / "folder.cpp").mkdir()
+    os.mkfifo(folder / "pipe.cpp")
+    for name, is_shown in [*((n, True) for n in shown), *((n, False) for n in hidden)]:
+        for path in (name, f"{folder}/{name}"):
+            frames = [dict(frame, calls=[{"function": "f", "file": path, "line": 1}]) for frame in demo["frames"]]
+            status, output, errors = run("-", "--to=html", cwd=folder, stdin=with_changes(demo, frames=frames))
+            name_of_check = f"{path} is {'' if is_shown else 'not '}in the page"
+            check(name_of_check, status == 0 and (b"the line to show" in output) == is_shown, errors)
+
 finish()
