@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -78,7 +79,7 @@ void check_number(const absl::CommandLineFlag& flag, const std::string& as_given
   const char* const end = value.data() + value.size();
   const auto [rest, error] =
       is_whole ? std::from_chars(value.data(), end, whole) : std::from_chars(value.data(), end, number);
-  if (value.empty() || error != std::errc{} || rest != end || number < 0)
+  if (value.empty() || error != std::errc{} || rest != end || number < 0 || !std::isfinite(number))
     throw refusal(as_given + " takes a number, not \"" + value + "\"");
 }
 

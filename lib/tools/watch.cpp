@@ -1,20 +1,19 @@
 #include "tools/watch.hpp"
 
 #include "tools/input.hpp"
+#include "tools/process_info.hpp"
 #include "tools/read_document.hpp"
 
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <thread>
 
 namespace gpa::tools {
@@ -28,14 +27,6 @@ constexpr auto start_of_process = 2s;
 
 volatile std::sig_atomic_t interrupted = 0;
 
-std::string file_text(const std::string& path)
-{
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
 pid_t parse_pid(const std::string& text)
 {
   pid_t pid = 0;
@@ -44,15 +35,6 @@ pid_t parse_pid(const std::string& text)
       error != std::errc{} || rest != end || pid <= 0)
     throw refusal("no process id: " + text);
   return pid;
-}
-
-// What /proc says after `key` in the status of a process; empty where there is none.
-std::string status_of(pid_t pid, std::string_view key)
-{
-  std::istringstream status(file_text("/proc/" + std::to_string(pid) + "/status"));
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with(key)) return line.substr(std::min(line.size(), line.find_first_not_of(" \t", key.size())));
-  return {};
 }
 
 // One that has ended stays until its parent asks for it.
@@ -84,63 +66,6 @@ void require_handler(pid_t pid)
   if (!catches_signal(pid))
     throw refusal(name + " does not catch SIGUSR2, so it would die of it: start it with " +
                   "GPA_OPTIONS=report_path=FILE:report_signal=1");
-}
-
-// report_path as the process was told it; quotes stand around values with colons.
-std::string path_in_options(const std::string& options)
-{
-  constexpr std::string_view key = "report_path=";
-  std::size_t at = 0;
-  std::string path;
-  while (at < options.size()) {
-    const bool is_it = options.compare(at, key.size(), key) == 0;
-    std::string value;
-    char quote = 0;
-    for (; at < options.size() && (quote != 0 || options[at] != ':'); ++at) {
-      const char c = options[at];
-      if (quote == 0 && (c == '"' || c == '\'')) {
-        quote = c;
-      } else if (c == quote) {
-        quote = 0;
-      } else {
-        value += c;
-      }
-    }
-    ++at;
-    if (is_it) path = value.substr(key.size());  // the last one counts
-  }
-  return path;
-}
-
-std::string with_replaced(std::string text, std::string_view what, const std::string& by)
-{
-  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
-    text.replace(at, what.size(), by);
-  return text;
-}
-
-std::string path_of(pid_t pid, const std::string& given, const std::string& resource)
-{
-  const std::string process = "/proc/" + std::to_string(pid);
-  std::string path = given;
-  if (path.empty()) {
-    const std::string environment = file_text(process + "/environ");
-    for (std::size_t at = 0; at < environment.size(); at = environment.find('\0', at) + 1) {
-      const std::string entry = environment.substr(at, environment.find('\0', at) - at);
-      if (entry.starts_with("GPA_OPTIONS=")) path = path_in_options(entry.substr(12));
-      if (environment.find('\0', at) == std::string::npos) break;
-    }
-    if (path.empty())
-      throw refusal("process " + std::to_string(pid) +
-                    " has no report_path in its GPA_OPTIONS: name the file with --file");
-    if (path.front() != '/') path = process + "/cwd/" + path;
-  }
-  path = with_replaced(path, "%p", std::to_string(pid));
-  if (path.find("%n") == std::string::npos) return path;
-  if (resource.empty()) throw refusal(path + " is one file for each resource: choose one with --resource=NAME");
-  std::string name = resource;
-  std::replace(name.begin(), name.end(), '/', '_');
-  return with_replaced(path, "%n", name);
 }
 
 // What changes when the file is written anew, or replaced by another.
@@ -237,7 +162,7 @@ int watch(const command& c)
   std::signal(SIGTERM, [](int) { interrupted = 1; });
   await_handler(pid);
   require_handler(pid);
-  const std::string path = path_of(pid, c.watched_file, c.resource);
+  const std::string path = report_path_of(pid, c.watched_file, c.resource);
   const bool on_terminal = ::isatty(STDOUT_FILENO) != 0;
   for (std::uint64_t look = 0; interrupted == 0 && (c.times == 0 || look != c.times); ++look) {
     if (look != 0) sleep_for(c.interval);

@@ -4,8 +4,7 @@
 // its report there whenever SIGUSR2 comes. A process that does not catch SIGUSR2 would die of it: it is refused
 // instead.
 //
-// What is read is found in the process's GPA_OPTIONS, or told by --file; `%p` in it stands for the process id, `%n` for
-// the resource.
+// What is read is found in the process's GPA_OPTIONS, or told by --file.
 #pragma once
 
 #include "tools/command_line.hpp"

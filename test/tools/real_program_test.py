@@ -34,7 +34,8 @@ def run(*arguments):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    options = f"profile=1:report_signal=1:report_path={folder}/%p-%n.json"
+    # In every way the library takes it, as watch has to read it, too.
+    options = f"profile=1, report_signal=1\treport_path='{folder}/%e: %%p %p-%n.json'"
     child = subprocess.Popen([program, megabytes], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                              env={**os.environ, "GPA_OPTIONS": options})
     said = [child.stdout.readline() for _ in range(3)]
@@ -46,7 +47,7 @@ with tempfile.TemporaryDirectory() as folder:
 
     table = run("watch", str(child.pid), "--times=1", "--resource=tree", "--by=function")
     print(table)
-    report = pathlib.Path(folder) / f"{child.pid}-tree.json"
+    report = pathlib.Path(folder) / f"{pathlib.Path(program).name}: %p {child.pid}-tree.json"
     document = json.loads(report.read_text())
     live = {}
     for site in document["sites"]:
