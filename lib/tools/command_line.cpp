@@ -12,8 +12,6 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 
 // Names as users write them, but for the dashes that C++ does not allow.
 ABSL_FLAG(std::string, to, "text", "");
@@ -58,7 +56,8 @@ Shows what gpa::resource::write_report() wrote, and turns it into what other pro
   --times=N         watch: how many looks; default: until interrupted
   --help, --version
 
-Exit status: 0 done, 1 the input cannot be read or has not what is asked for, 2 wrong usage.
+Exit status: 0 done, 1 the input cannot be read or has not what is asked for, or the output cannot be written,
+2 wrong usage.
 )";
 
 const absl::CommandLineFlag& flag_of(const std::string& name, const std::string& as_given)
@@ -88,8 +87,9 @@ std::vector<std::string> given;
 
 bool was_given(std::string_view name) { return std::find(given.begin(), given.end(), name) != given.end(); }
 
-// `--debug-dir` as Abseil knows it, and what is wrong in one line of ours: Abseil's own errors are paragraphs.
-void prepare(std::vector<std::string>& arguments)
+// `--debug-dir` as Abseil knows it, and what is wrong in one line of ours: Abseil's own errors are paragraphs. Returns
+// what is to be said instead of doing anything.
+std::string prepare(std::vector<std::string>& arguments)
 {
   for (std::size_t i = 1; i < arguments.size() && arguments[i] != "--"; ++i) {
     std::string& a = arguments[i];
@@ -100,14 +100,8 @@ void prepare(std::vector<std::string>& arguments)
     std::replace(a.begin() + static_cast<std::ptrdiff_t>(name_at), a.begin() + static_cast<std::ptrdiff_t>(end), '-',
                  '_');
     const std::string name = a.substr(name_at, end - name_at);
-    if (name == "help" || name == "h") {
-      std::fputs(help, stdout);
-      std::exit(0);
-    }
-    if (name == "version") {
-      std::printf("gpa-report %s\n", GPA_VERSION);
-      std::exit(0);
-    }
+    if (name == "help" || name == "h") return help;
+    if (name == "version") return "gpa-report " GPA_VERSION "\n";
     const absl::CommandLineFlag& flag = flag_of(name, as_given);
     given.push_back(name);
     if (end != a.size()) {
@@ -118,6 +112,7 @@ void prepare(std::vector<std::string>& arguments)
       throw refusal(as_given + " needs a value; see --help");
     }
   }
+  return {};
 }
 
 void take_files(command& c, const std::vector<std::string>& words)
@@ -159,7 +154,7 @@ void refuse_what_does_nothing(const command& c)
 command parse_command_line(int count, char** arguments)
 {
   std::vector<std::string> texts(arguments, arguments + count);
-  prepare(texts);
+  if (std::string words = prepare(texts); !words.empty()) return {.action = action::say, .words = std::move(words)};
   std::vector<char*> prepared;
   for (std::string& t : texts) prepared.push_back(t.data());
   std::vector<std::string> words;

@@ -9,10 +9,11 @@
 
 namespace gpa::tools {
 
-enum class action { convert, diff, top, watch };
+enum class action { convert, diff, top, watch, say };
 
 struct command {
   gpa::tools::action action = action::convert;
+  std::string words = {};  // of action::say: the help, or the version
   std::vector<std::string> files = {};
   std::string pid = {};
   std::string to = {};      // text, html, ...
@@ -26,7 +27,7 @@ struct command {
   std::uint64_t times = 0;  // looks; 0 = until it is interrupted
 };
 
-/// Throws refusal. Prints the help and exits 0 where that is asked for.
+/// Throws refusal.
 [[nodiscard]] command parse_command_line(int count, char** arguments);
 
 }  // namespace gpa::tools

@@ -40,6 +40,15 @@ void tell_useless_files(const std::vector<const document*>& reports, const symbo
   for (const std::string& note : useless_files(reports, where)) tell("note: " + note);
 }
 
+// Rather than write over what was to be read.
+void keep_inputs(const command& c)
+{
+  if (c.output.empty()) return;
+  for (const std::vector<std::string>* const paths : {&c.files, &c.symbols.binaries})
+    for (const std::string& path : *paths)
+      if (is_same_file(path, c.output)) throw refusal("-o " + c.output + " is " + path + " itself, and would overwrite it");
+}
+
 std::string converted(const command& c, const document& d)
 {
   if (c.to == "html") return to_html(d, nullptr, c.request.what);
@@ -53,6 +62,10 @@ std::string converted(const command& c, const document& d)
 
 int run(command& c)
 {
+  if (c.action == action::say) {
+    store({}, c.words);
+    return 0;
+  }
   if (c.action == action::watch) return watch(c);
   if (c.to == "pprof" && c.output.empty() && ::isatty(STDOUT_FILENO) != 0)
     throw refusal("pprof's format is not for terminals: -o FILE");
@@ -83,6 +96,7 @@ int main(int count, char** arguments)
   command c;
   try {
     c = parse_command_line(count, arguments);
+    keep_inputs(c);
   } catch (const std::exception& e) {
     return fails(e.what(), 2);
   }

@@ -113,6 +113,15 @@ document load(const std::string& path, const symbol_files& symbols, notes told)
   }
 }
 
+bool is_same_file(const std::string& input, const std::string& output)
+{
+  struct stat in {};
+  struct stat out {};
+  const bool is_there = input == "-" ? ::fstat(STDIN_FILENO, &in) == 0 : ::stat(input.c_str(), &in) == 0;
+  return is_there && ::stat(output.c_str(), &out) == 0 && S_ISREG(out.st_mode) && in.st_dev == out.st_dev &&
+         in.st_ino == out.st_ino;
+}
+
 void store(const std::string& path, const std::string& text)
 {
   std::FILE* const file = path.empty() ? stdout : std::fopen(path.c_str(), "wbe");
