@@ -1,5 +1,5 @@
-// oneTBB's scalable allocator: one heap for the process, with caches for each thread. It refuses a block of 0 bytes, which
-// a recording may ask for, so its scalable_memory_resource() does, too: this is the same but for that.
+// oneTBB's scalable allocator: one heap for the process, with caches for each thread. It refuses blocks of 0 bytes,
+// which a recording may have, and its scalable_memory_resource() does, too: this is the same but for that.
 #include "contenders/contenders.hpp"
 
 #if GPA_BENCH_HAVE_TBB

@@ -70,7 +70,9 @@ std::string contents_of(const std::string& path)
 // How far it is, on a terminal alone. Gone when it is no longer true, be it for a refusal.
 class progress_line {
  public:
-  progress_line(const std::string& path, bool wanted) : path_(without_controls(path)), shown_(wanted && ::isatty(STDERR_FILENO) != 0) {}
+  progress_line(const std::string& path, bool wanted)
+      : path_(without_controls(path)), shown_(wanted && ::isatty(STDERR_FILENO) != 0)
+  {}
   ~progress_line() { clear(); }
   progress_line(const progress_line&) = delete;
   progress_line& operator=(const progress_line&) = delete;

@@ -118,7 +118,8 @@ std::string report_path_of(pid_t pid, const std::string& given, const std::strin
 {
   const std::string pattern = given.empty() ? path_in(options_of(pid)) : given;
   if (pattern.empty())
-    throw refusal("process " + std::to_string(pid) + " has no report_path in its GPA_OPTIONS: name the file with --file");
+    throw refusal("process " + std::to_string(pid) +
+                  " has no report_path in its GPA_OPTIONS: name the file with --file");
   bool has_resource = false;
   std::string path = filled_in(pattern, pid, resource, has_resource);
   if (has_resource && resource.empty())

@@ -1,7 +1,7 @@
 // What /proc tells of a process that is watched: its state, and the file that it writes its reports to.
 //
-// GPA_OPTIONS is read as the library reads it: settings are separated by colons, commas or white space, a value that has
-// those stands in quotes, the last one counts. In a path `%p` is the process id, `%e` the program's name, `%n` the
+// GPA_OPTIONS is read as the library reads it: settings are separated by colons, commas or white space, a value that
+// has those stands in quotes, the last one counts. In a path `%p` is the process id, `%e` the program's name, `%n` the
 // resource's, `%%` a percent sign.
 //
 // Thread-safe.

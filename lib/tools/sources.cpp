@@ -33,9 +33,9 @@ bool is_utf8(std::string_view text) noexcept
 // in it. Headers of a standard library have no suffix.
 bool is_source(std::string_view path) noexcept
 {
-  constexpr std::array<std::string_view, 22> suffixes = {".c",   ".cc",  ".cpp", ".cxx", ".c++", ".C",   ".h",   ".hh",
-                                                         ".hpp", ".hxx", ".h++", ".inl", ".ipp", ".tcc", ".tpp", ".inc",
-                                                         ".cu",  ".cuh", ".ixx", ".cppm", ".mm", ".m"};
+  constexpr std::array<std::string_view, 22> suffixes = {
+      ".c",   ".cc",  ".cpp", ".cxx", ".c++", ".C",  ".h",   ".hh",  ".hpp",  ".hxx", ".h++",
+      ".inl", ".ipp", ".tcc", ".tpp", ".inc", ".cu", ".cuh", ".ixx", ".cppm", ".mm",  ".m"};
   const std::string_view name = file_name(path);
   const std::size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return path.find("/include/c++/") != std::string_view::npos;

@@ -1,6 +1,7 @@
 // A recording may ask for any size, so each contender of the benchmark has to take it: TBB's refuses 0 bytes.
 #include "contenders/contenders.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdio>
 #include <new>
@@ -9,8 +10,8 @@ int main()
 {
   const auto heap = gpa::bench::tbb_scalable()();
   std::pmr::memory_resource& r = heap->resource();
-  for (const std::size_t bytes : {0, 1, 24, 100'000}) {
-    for (const std::size_t alignment : {1, 16, 4096}) {
+  for (const std::size_t bytes : std::array<std::size_t, 4>{0, 1, 24, 100'000}) {
+    for (const std::size_t alignment : std::array<std::size_t, 3>{1, 16, 4096}) {
       try {
         void* const p = r.allocate(bytes, alignment);
         void* const other = r.allocate(bytes, alignment);
