@@ -11,40 +11,13 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 export LC_ALL=C
 failed=0 compared=0
-
-seq 1 60000 | sed 's/.*/& some words of line &/' >"$work/lines"
-cat >"$work/program.cpp" <<'END'
-#include <map>
-#include <string>
-int main()
-{
-  std::map<std::string, int> m;
-  for (int i = 0; i != 100; ++i) m[std::to_string(i)] = i;
-  return m.size() == 100 ? 0 : 1;
-}
-END
-cat >"$work/program.py" <<'END'
-import json, random, subprocess, threading
-def work(k):
-    rows = {str(i * k): [random.random() for _ in range(4)] for i in range(15000)}
-    assert json.loads(json.dumps(rows)) == rows
-    assert subprocess.run(["/bin/echo", str(k)], capture_output=True).stdout == b"%d\n" % k
-threads = [threading.Thread(target=work, args=(k,)) for k in range(1, 4)]
-for t in threads: t.start()
-for t in threads: t.join()
-print("done")
-END
-cat >"$work/program.pl" <<'END'
-my %h;
-for (1..60000) { $h{"k$_"} = [1..3]; delete $h{"k".int($_/2)} if $_ % 3 == 0 }
-print join(",", scalar(keys %h), map { "$_=@{$h{$_}}" } (sort keys %h)[0..9]), "\n";
-END
+. "$(dirname "$0")/support/real_programs.sh"
+make_work "$work" 1 || exit 1
 
 # Runs a command, once as it is and once for each kind of checks, and compares what it prints and how it ends.
 compare() {
-  local checks name
-  name=$(basename "$1")
-  command -v "$1" >/dev/null || { echo "not compared: $name (not installed)"; return; }
+  local checks name=$1
+  shift
   "$@" >"$work/expected" 2>&1
   printf '\nexit status %s\n' $? >>"$work/expected"
   if ! grep -qax 'exit status 0' "$work/expected"; then
@@ -69,18 +42,7 @@ compare() {
   done
 }
 
-compare g++ -std=c++20 -O1 -S -o - "$work/program.cpp"
-compare clang++ -std=c++20 -O1 -S -o - "$work/program.cpp"
-compare python3 "$work/program.py"
-compare perl "$work/program.pl"
-compare sort --parallel=2 -k 3 -r "$work/lines"
-compare xz -T2 -c "$work/lines"
-if command -v git >/dev/null; then
-  repository=$work/repository
-  git init -q "$repository" && cp "$work/lines" "$work/program.py" "$repository" && git -C "$repository" add . &&
-    git -C "$repository" -c user.name=gpa -c user.email=gpa@example.org commit -qm 'Lines' || exit 1
-fi
-compare git -C "${repository-}" log -p --stat
+for_each_program "$work" compare
 
 echo "compared: $compared runs of real programs"
 [ $compared -ge 12 ] && [ $failed -eq 0 ]
