@@ -29,27 +29,57 @@ std::string_view last_part(std::string_view path) noexcept
   return path.substr(path.rfind('/') + 1);
 }
 
-// Of "operator<<", where brackets are none; not of "operator()<int>".
-bool is_symbolic_operator(std::string_view rest) noexcept
+// Behind the group that opens at `at`; inside of it others may stand.
+std::size_t behind_group(std::string_view name, std::size_t at, char open, char close) noexcept
 {
-  constexpr std::string_view word = "operator";
-  return rest.starts_with(word) && rest.size() != word.size() && std::string_view("<>-").find(rest[word.size()]) != std::string_view::npos;
+  std::size_t depth = 0;
+  for (; at != name.size(); ++at) {
+    if (name[at] == open) ++depth;
+    if (name[at] == close && --depth == 0) return at + 1;
+  }
+  return at;
 }
 
-// "cache::open" of "void cache<int>::open<char>(int) const": parameters and a return type are not always known of a function that
-// was inlined, and what is inlined changes with every edit.
+// "operator()", "operator<<", "operator bool": up to template arguments or parameters.
+std::size_t behind_operator(std::string_view name, std::size_t at) noexcept
+{
+  constexpr std::string_view word = "operator";
+  at += word.size();
+  if (name.substr(at).starts_with("()")) return at + 2;
+  while (at != name.size() && std::string_view("<>-").find(name[at]) != std::string_view::npos) ++at;
+  std::size_t end = std::min(name.find_first_of("<(", at), name.size());
+  while (name[end - 1] == ' ') --end;
+  return end;
+}
+
+// "cache::open" of "void cache<int>::open<char>(int) const", "run::{lambda(int)#1}::operator()" of
+// "run(cache&)::{lambda(int)#1}::operator()(int) const": parameters and a return type are not always known of a
+// function that was inlined, and what is inlined changes with every edit.
 void add_function(fnv& hash, const frame& f) noexcept
 {
-  const std::string_view name = f.function.empty() ? last_part(f.module) : function_path(f.function);
-  std::size_t depth = 0;
-  for (std::size_t i = 0; i != name.size(); ++i) {
-    if (depth == 0 && is_symbolic_operator(name.substr(i))) {
-      for (const char c : name.substr(i)) hash.add(c);
+  constexpr std::string_view unnamed = "(anonymous namespace)";
+  std::string_view name = f.function.empty() ? last_part(f.module) : std::string_view(f.function);
+  if (const std::string_view path = function_path(name); !path.empty())  // which begins behind a return type
+    name.remove_prefix(static_cast<std::size_t>(path.data() - name.data()));
+  for (std::size_t at = 0; at != name.size();) {
+    const std::string_view here = name.substr(at);
+    std::size_t end = at + 1;
+    bool counts = true;
+    if (here.starts_with(unnamed)) {
+      end = at + unnamed.size();
+    } else if (here.starts_with("operator") && (at == 0 || name[at - 1] == ':')) {
+      end = behind_operator(name, at);
+    } else if (here.front() == '{') {
+      end = behind_group(name, at, '{', '}');
+    } else if (here.front() == '<' || here.front() == '(') {
+      end = behind_group(name, at, here.front(), here.front() == '<' ? '>' : ')');
+      counts = false;
+    } else if (here.front() == ' ' || here.front() == '[') {  // "const", "[clone .cold]"
       break;
     }
-    if (name[i] == '<') ++depth;
-    if (depth == 0) hash.add(name[i]);
-    if (name[i] == '>' && depth != 0) --depth;
+    if (counts)
+      for (const char c : name.substr(at, end - at)) hash.add(c);
+    at = end;
   }
   hash.end_word();
 }

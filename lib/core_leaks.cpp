@@ -52,7 +52,9 @@ void core::keep_contents(gpa::report& r) noexcept
   r.memory.count = checked_.copy_live(r.address, place);
   tools_open(place.data(), place.size());  // what the user never wrote is told all the same
   const auto held = std::span(r.memory.bytes).first(r.memory.count);
-  const auto untouched = [](std::uint8_t b) { return b == poison_byte || b == redzone_byte; };  // of an earlier, smaller block
+  const auto untouched = [](std::uint8_t b) {
+    return b == poison_byte || b == redzone_byte;
+  };  // of an earlier, smaller block
   if (std::all_of(held.begin(), held.end(), untouched)) r.memory.count = 0;
 }
 

@@ -95,11 +95,12 @@ bool read(std::string_view value, settings& s) noexcept
   return parse(value, s.*Member);
 }
 
-/// The words that the list has for none are none, so that what was set elsewhere can be undone.
-template <auto Member>
+/// The word that the list has for no file is none, so that what was set elsewhere can be undone.
+template <auto Member, char FirstOfNone = 'n'>
 bool read_file(std::string_view value, settings& s) noexcept
 {
-  s.*Member = value == "none" || value == "stderr" ? std::string_view() : value;
+  constexpr std::string_view none = FirstOfNone == 'n' ? "none" : "stderr";
+  s.*Member = value == none ? std::string_view() : value;
   return true;
 }
 

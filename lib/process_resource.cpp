@@ -2,8 +2,8 @@
 //
 // A shared library's finalisers run after the executable's static destructors, and an executable's own after all of
 // its atexit handlers: so end_of_process() below is the last to look. The status the program exits with is known
-// only to handlers of on_exit(), which run before; theirs is remembered. Another one is given last of all, by a handler that is
-// registered at the end: what libraries we depend on still have to do, as flushing std::cout, comes before it.
+// only to handlers of on_exit(), which run before; theirs is remembered. Another one is given last of all, by a handler
+// that is registered at the end: what libraries we depend on still have to do, as flushing std::cout, comes before it.
 #include <gpa/resource.hpp>
 
 #include "front_door.hpp"
@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
 #include <new>
 
@@ -36,11 +35,11 @@ void listen_for_status() noexcept
   if (!listening.exchange(true, std::memory_order_relaxed)) ::on_exit(remember_status, nullptr);
 }
 
-// After it nobody flushes standard output.
+// From within an exit() glibc goes on with that one, and its status is the new one: what it does last, for files that
+// are open, it does as ever.
 void exit_with_demanded_status(void*)
 {
-  std::fflush(nullptr);
-  ::_exit(demanded_status.load(std::memory_order_relaxed));
+  std::exit(demanded_status.load(std::memory_order_relaxed));
 }
 
 __attribute__((destructor)) void end_of_process()
@@ -62,7 +61,10 @@ void demand_exit_status(int status) noexcept
   demanded_status.store(status, std::memory_order_relaxed);
 }
 
-void forget_demanded_exit_status() noexcept { demanded_status.store(0, std::memory_order_relaxed); }
+void forget_demanded_exit_status() noexcept
+{
+  demanded_status.store(0, std::memory_order_relaxed);
+}
 
 void watch_exit_status(int status) noexcept
 {

@@ -6,6 +6,7 @@
 #include "reporter.hpp"
 
 #include "base/mutex.hpp"
+#include "base/short_sleep.hpp"
 #include "blocks/sampled_range.hpp"
 #include "os/containers.hpp"
 #include "os/loader.hpp"
@@ -19,7 +20,6 @@
 
 #include <array>
 #include <atomic>
-#include <ctime>
 #include <new>
 #include <utility>
 
@@ -182,7 +182,7 @@ pinned_core::pinned_core(std::uint64_t birth) noexcept
         return;
       }
     }
-    ::usleep(20);
+    short_sleep(20'000);
   }
 }
 
@@ -211,7 +211,6 @@ try {
 core* enter_core(std::uint64_t birth, std::string_view& busy) noexcept
 {
   constexpr int tries = 10'000;
-  constexpr timespec moment{0, 100'000};
   for (int i = 0;; ++i) {
     {
       const mutex_guard guard(lock);
@@ -226,7 +225,7 @@ core* enter_core(std::uint64_t birth, std::string_view& busy) noexcept
         return nullptr;
       }
     }
-    ::nanosleep(&moment, nullptr);
+    short_sleep(100'000);
   }
 }
 

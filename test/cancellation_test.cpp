@@ -1,5 +1,6 @@
 #define BOOST_TEST_MODULE cancellation
 // Neither allocating nor freeing is a cancellation point (pthread_cancel), whatever gpa writes meanwhile.
+#include <gpa/default_resource.hpp>
 #include <gpa/recorder.hpp>
 #include <gpa/resource.hpp>
 
@@ -12,6 +13,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,7 +22,8 @@ namespace {
 using gpa::test::outcome;
 using gpa::test::outcome_of;
 
-// Runs it in a thread that somebody wants to end already. It is to come to its end, and the thread to be cancelled there.
+// Runs it in a thread that somebody wants to end already. It is to come to its end, and the thread to be cancelled
+// there.
 outcome in_a_doomed_thread(std::function<void()> work)
 {
   return outcome_of([&work] {
@@ -64,6 +67,38 @@ BOOST_AUTO_TEST_CASE(a_mistake_is_told)
   {
     BOOST_TEST(o.status == 0);
     BOOST_TEST(o.reports() == (std::vector<std::string>{"double-free", "leak"}), boost::test_tools::per_element());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_report_is_made_a_text_with_its_source_lines)
+{
+  gpa::report kept;
+  gpa::options wishes = checked();
+  wishes.on_report = [&kept](const gpa::report& r) { kept = r; };
+  gpa::resource r(wishes);
+  void* const p = r.allocate(40);
+  r.deallocate(p, 40);
+  r.deallocate(p, 40);
+  const outcome o = in_a_doomed_thread([&kept] {
+    if (gpa::to_string(kept).find("double free") == std::string::npos) ::_exit(5);
+  });
+  BOOST_TEST_CONTEXT(o) BOOST_TEST(o.status == 0);
+}
+
+BOOST_AUTO_TEST_CASE(warnings_are_written)
+{
+  const outcome o = in_a_doomed_thread([] {
+    gpa::resource r(checked());
+    auto outer = std::make_unique<gpa::default_resource_guard>(&r);
+    const gpa::default_resource_guard inner(&r);
+    outer.reset();  // in another order than reverse
+    const gpa::recorder full("/dev/full", &r);
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.says("in another order than reverse"));
+    BOOST_TEST(o.says("/dev/full is not complete"));
   }
 }
 

@@ -156,8 +156,9 @@ BOOST_AUTO_TEST_CASE(an_upstream_has_everything_back_at_deinit_and_the_report_sa
     const std::vector<std::string> expected{"leak", "use-after-deinit", "use-after-deinit"};
     BOOST_TEST(o.reports() == expected, boost::test_tools::per_element());
     BOOST_TEST(o.says("a block of 24 bytes"));
-    BOOST_TEST(o.says("no memory of this resource holds it: it was given back at deinit(), or was never this resource's\n"
-                      "    resource \"resource\": the free was ignored;"));
+    BOOST_TEST(
+        o.says("no memory of this resource holds it: it was given back at deinit(), or was never this resource's\n"
+               "    resource \"resource\": the free was ignored;"));
   }
 }
 

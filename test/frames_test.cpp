@@ -126,8 +126,9 @@ BOOST_AUTO_TEST_CASE(paths_are_shown_as_short_as_they_can_be_opened)
 BOOST_AUTO_TEST_CASE(a_shown_path_has_no_control_characters)
 {
   BOOST_TEST(std::string_view(shown_path("/src/a\n\x1B[31mb\x7F.cpp", "/src")) == "a??[31mb?.cpp");
-  BOOST_TEST(std::string_view(shown_path("/src/\xC2\x9B" "31m/gr\xC3\xBC\xC3\x9F.cpp", "/src")) ==
-             "??31m/gr\xC3\xBC\xC3\x9F.cpp");
+  BOOST_TEST(std::string_view(shown_path("/src/\xC2\x9B"
+                                         "31m/gr\xC3\xBC\xC3\x9F.cpp",
+                                         "/src")) == "??31m/gr\xC3\xBC\xC3\x9F.cpp");
 }
 
 BOOST_AUTO_TEST_CASE(the_current_directory_is_absolute)

@@ -1,6 +1,6 @@
 #define BOOST_TEST_MODULE options
-#include "support/outcome.hpp"
 #include "support/child.hpp"
+#include "support/outcome.hpp"
 #include "support/witness.hpp"
 
 #include <gpa/resource.hpp>

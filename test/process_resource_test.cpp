@@ -7,6 +7,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <filesystem>
 #include <memory_resource>
 #include <string>
 #include <thread>
@@ -118,6 +119,25 @@ BOOST_AUTO_TEST_CASE(the_child_of_a_fork_does_not_answer_for_what_its_parent_lea
     BOOST_TEST(o.status == 42);
     BOOST_TEST(o.out == "the child's status is 0");
   });
+}
+
+// Whose thread holds the lock of that stream.
+BOOST_AUTO_TEST_CASE(leak_exit_status_waits_for_no_thread)
+{
+  for_each_run({"waits"}, [](const outcome& o) { BOOST_TEST(o.status == 42); });
+}
+
+// The kernel has the loader for the program then.
+BOOST_AUTO_TEST_CASE(a_program_that_was_started_through_the_loader_is_named_from_its_own_file)
+{
+  const std::string loader = "/lib64/ld-linux-x86-64.so.2";
+  if (gpa::test::sanitized || !std::filesystem::exists(loader)) return;
+  const outcome o = outcome_of_program({loader, beside_this("programs/process"), "leak", "1"});
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == 0);
+    BOOST_TEST(o.says("forget(int)"));
+  }
 }
 
 // Of a status the parent sees eight bits.

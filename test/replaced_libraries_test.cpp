@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 namespace {
 
@@ -136,13 +137,14 @@ BOOST_AUTO_TEST_CASE(a_file_that_became_another_names_nothing)
 // It was built anew while the program runs. What it exports the loader knows.
 BOOST_AUTO_TEST_CASE(a_library_whose_file_became_another_is_named_by_what_it_exports)
 {
-  for (const bool is_pipe : {false, true}) {
-    const auto o = answer_of([is_pipe] {
+  for (const auto& [is_pipe, is_later] : {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
+    const auto o = answer_of([is_pipe = is_pipe, is_later = is_later] {
       const folder f;
       const std::string plugin = f.path / "plugin.so";
       std::filesystem::copy_file(small_frame, plugin);
       void* const library = ::dlopen(plugin.c_str(), RTLD_NOW | RTLD_LOCAL);
       if (library == nullptr) return std::string("no library");
+      if (is_later) static_cast<void>(named(reinterpret_cast<std::uintptr_t>(&take_stack) + 1));  // of the program
       std::filesystem::remove(plugin);
       if (is_pipe) {
         if (::mkfifo(plugin.c_str(), 0600) != 0) return std::string("no pipe");

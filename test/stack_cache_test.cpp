@@ -276,7 +276,8 @@ BOOST_FIXTURE_TEST_CASE(where_a_handler_may_run_a_full_half_stays_full, fixture)
   };
   cache = std::make_unique<stack_cache>();
   s.walked.cut = true;
-  s.walked.rest = {s.place(16), reinterpret_cast<std::uintptr_t>(&s), s.place(20)};  // code of no module: no rule leads on
+  s.walked.rest = {s.place(16), reinterpret_cast<std::uintptr_t>(&s),
+                   s.place(20)};  // code of no module: no rule leads on
   std::uintptr_t remembered = 0;
   while (remembered != 5'000) {
     const stack_cache::key k = stand(remembered);

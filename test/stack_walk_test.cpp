@@ -143,7 +143,8 @@ BOOST_AUTO_TEST_CASE(what_is_below_a_fibers_function_needs_its_word)
   BOOST_TEST(w.word_from_end(1) == w.frame_from_end(1));
 }
 
-// Without unwind tables libgcc goes no further, and need not be asked. The code may be another's tomorrow: its stack is not kept.
+// Without unwind tables libgcc goes no further, and need not be asked. The code may be another's tomorrow: its stack is
+// not kept.
 BOOST_AUTO_TEST_CASE(code_that_the_program_wrote_ends_the_stack)
 {
   static walk w;
@@ -181,6 +182,13 @@ BOOST_AUTO_TEST_CASE(the_rest_of_a_signal_handlers_stack_does_not)
   BOOST_TEST_REQUIRE(::sigaction(SIGUSR1, &act, nullptr) == 0);
   BOOST_TEST_REQUIRE(::raise(SIGUSR1) == 0);
   BOOST_TEST((rest_led_from_handler == led::no));
+}
+
+// The last word of a stack that somebody made by hand may be anything.
+BOOST_AUTO_TEST_CASE(a_rest_that_leads_out_of_all_code_is_not_followed)
+{
+  const auto* const frame = static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
+  BOOST_TEST(!leads_to_the_end({stack_layout::sp_of(frame), 0xDEAD'BEEF, frame[0]}));
 }
 
 BOOST_AUTO_TEST_CASE(a_rest_that_is_very_long_is_not_walked)

@@ -214,18 +214,35 @@ BOOST_AUTO_TEST_CASE(a_fingerprint_outlives_what_edits_and_machines_change)
 BOOST_AUTO_TEST_CASE(a_fingerprint_does_not_change_when_a_function_is_inlined)
 {
   const std::uint64_t known = fingerprint_of(stack_of({frame_of("cache::open", "cache.cpp")}));
-  for (const char* const name : {"cache::open(int) const", "cache<a::b>::open<c::d>(int)", "void cache::open<e f>(int)"})
+  for (const char* const name :
+       {"cache::open(int) const", "cache<a::b>::open<c::d>(int)", "void cache::open<e f>(int)"})
     BOOST_TEST_CONTEXT(name) BOOST_TEST(fingerprint_of(stack_of({frame_of(name, "cache.cpp")})) == known);
+  const auto of = [](const char* name) { return fingerprint_of(stack_of({frame_of(name, "cache.cpp")})); };
+  BOOST_TEST(of("out& operator<< <int>(out&, int)") == of("operator<<"));
+  BOOST_TEST(of("out& operator<< <long>(out&, long)") == of("operator<<"));
+  BOOST_TEST(of("run(cache&)::{lambda(auto:1)#1}::operator()<int>(int) const") ==
+             of("run::{lambda(auto:1)#1}::operator()"));
 }
 
 // Else a new leak would be taken for the old one.
 BOOST_AUTO_TEST_CASE(functions_of_one_name_have_a_fingerprint_each)
 {
   std::set<std::uint64_t> all;
-  const std::array<const char*, 11> names = {
-      "open()", "cache::open()", "parser::open()", "(anonymous namespace)::open()", "cache::parser::open()",
-      "main::{lambda()#1}::operator()() const", "main::{lambda()#2}::operator()() const", "cache::operator<(int)",
-      "cache::operator<<(int)", "cache::operator->()", "cache::operator>(int)"};
+  const std::array<const char*, 15> names = {"open()",
+                                             "cache::open()",
+                                             "parser::open()",
+                                             "(anonymous namespace)::open()",
+                                             "cache::parser::open()",
+                                             "main::{lambda()#1}::operator()() const",
+                                             "main::{lambda()#2}::operator()() const",
+                                             "cache::operator<(int)",
+                                             "cache::operator<<(int)",
+                                             "cache::operator->()",
+                                             "cache::operator>(int)",
+                                             "run(cache&, int)::{lambda()#1}::operator()() const",
+                                             "run(cache&, int)::{lambda()#2}::operator()() const",
+                                             "run(cache&, int)::local::open()",
+                                             "cache::operator bool() const"};
   for (const char* const name : names) all.insert(fingerprint_of(stack_of({frame_of(name, "cache.cpp")})));
   BOOST_TEST(all.size() == names.size());
 }

@@ -277,8 +277,8 @@ BOOST_AUTO_TEST_CASE(code_without_tables_ends_the_stack_unless_it_returns_from_a
   BOOST_TEST(read_rule(m.image(), m.address(after + 1)) == lost);
 }
 
-// What code of no module is (a just-in-time compiler wrote it) is asked of libgcc, and so is that of a module whose tables the
-// linker did not list (g++ -static). Tables of the former may be anywhere.
+// What code of no module is (a just-in-time compiler wrote it) is asked of libgcc, and so is that of a module whose
+// tables the linker did not list (g++ -static). Tables of the former may be anywhere.
 BOOST_AUTO_TEST_CASE(tables_that_are_not_listed_are_libgccs_affair)
 {
   module_file m({.unlisted = true});

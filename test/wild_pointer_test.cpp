@@ -141,8 +141,9 @@ BOOST_AUTO_TEST_CASE(a_pointer_into_a_freed_block_is_told_with_both_stacks)
       void* const p = obtain(c.r, bytes);
       discard(c.r, p, bytes);
       for (const std::size_t offset : {std::size_t{1}, std::size_t{8}, std::size_t{16}, bytes - 1}) {
-        const gpa::report t = c.judge(moved(p, offset), bytes,
-                                      "inside a freed block, " + std::to_string(offset) + (offset == 1 ? " byte" : " bytes") + " from its start");
+        const gpa::report t = c.judge(
+            moved(p, offset), bytes,
+            "inside a freed block, " + std::to_string(offset) + (offset == 1 ? " byte" : " bytes") + " from its start");
         BOOST_TEST(t.offset == offset);
         BOOST_TEST(shows(t.allocated, "obtain"));
         BOOST_TEST(shows(t.freed, "discard"));

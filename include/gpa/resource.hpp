@@ -69,8 +69,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   /// `options::checks` leaves open. They ask nothing of the upstream before the first allocation. Throw std::bad_alloc.
   /// O(1).
   resource(build b = build_of_this_file);
-  /// Takes user memory from `upstream` (null = gpa::page_resource()), in multiples of 64 KiB aligned to 64 KiB at least. It must
-  /// outlive this object. Whatever it throws becomes std::bad_alloc.
+  /// Takes user memory from `upstream` (null = gpa::page_resource()), in multiples of 64 KiB aligned to 64 KiB at
+  /// least. It must outlive this object. Whatever it throws becomes std::bad_alloc.
   explicit resource(std::pmr::memory_resource* upstream, build b = build_of_this_file);
   /// `o` is copied. A quarantine (1 TiB at most), a frame count, poison or a name beyond its range is brought into it: see
   /// options().
@@ -91,7 +91,8 @@ class GPA_EXPORT resource final : private detail::afterlife, public std::pmr::me
   static void* operator new(std::size_t bytes);
   static void* operator new(std::size_t bytes, const std::nothrow_t& nothrow) noexcept;
   static void* operator new(std::size_t /*bytes*/, void* place) noexcept { return place; }
-  /// Any other form, with an alignment or of the program's own if that is declared before this header, is the global one.
+  /// Any other form, with an alignment or of the program's own if that is declared before this header, is the global
+  /// one.
   template <class First, class... Rest>
   static void* operator new(std::size_t bytes, First&& first, Rest&&... rest)
   {

@@ -1,6 +1,6 @@
 // While one lives, the calling thread is not cancelled (pthread_cancel). Opening, reading and writing files are
-// cancellation points, and allocating and freeing are none: a thread that another one wants to end still tells its mistake,
-// and ends at its own next point.
+// cancellation points, and allocating and freeing are none: a thread that another one wants to end still tells its
+// mistake, and ends at its own next point.
 #pragma once
 
 #include <pthread.h>

@@ -1,12 +1,12 @@
 #include "checked/claim.hpp"
 
 #include "base/errno_keeper.hpp"
+#include "base/short_sleep.hpp"
 #include "os/barrier.hpp"
 
-#include <ctime>
 #include <sched.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+#include <ctime>
 
 #include <atomic>
 
@@ -26,8 +26,7 @@ void wait_while(Condition holds) noexcept
     if (tries < 64) {
       ::sched_yield();
     } else {
-      constexpr timespec moment{0, 50'000};  // the other may have a lower priority than we
-      ::syscall(SYS_nanosleep, &moment, nullptr);  // the function would be a place to cancel the thread
+      short_sleep(50'000);  // the other may have a lower priority than we
     }
   }
 }

@@ -103,9 +103,11 @@ std::string_view reason_of(const judgement& j) noexcept
     case pointer_place::foreign: return "not memory of any gpa::resource";
     case pointer_place::inside:
       return interned_format("inside a block, %d %s from its start", j.offset, bytes_word(j.offset));
-    case pointer_place::past_end: return interned_format("one past the end of a block of %d %s", j.bytes, bytes_word(j.bytes));
+    case pointer_place::past_end:
+      return interned_format("one past the end of a block of %d %s", j.bytes, bytes_word(j.bytes));
     case pointer_place::behind:
-      return interned_format("behind a block of %d %s, %d bytes from its start", j.bytes, bytes_word(j.bytes), j.offset);
+      return interned_format("behind a block of %d %s, %d bytes from its start", j.bytes, bytes_word(j.bytes),
+                             j.offset);
     case pointer_place::inside_freed:
       return interned_format("inside a freed block, %d %s from its start", j.offset, bytes_word(j.offset));
     case pointer_place::never_handed_out: return "in memory of a gpa::resource that was never handed out";

@@ -1,6 +1,7 @@
 #include "os/text.hpp"
 
 #include "base/errno_keeper.hpp"
+#include "base/no_cancellation.hpp"
 #include "os/metadata.hpp"
 
 #include <unistd.h>
@@ -20,6 +21,7 @@ static_assert(cut_mark.size() < first_capacity, "the mark always fits once anyth
 
 bool write_all(int descriptor, std::string_view rest) noexcept
 {
+  const no_cancellation steady;
   while (!rest.empty()) {
     const ssize_t written = ::write(descriptor, rest.data(), rest.size());
     if (written > 0) {

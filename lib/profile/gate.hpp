@@ -4,9 +4,10 @@
 // first, and waits until nobody is inside. Any thread may enter and leave.
 #pragma once
 
+#include "base/short_sleep.hpp"
+
 #include <atomic>
 #include <cstdint>
-#include <ctime>
 
 namespace gpa::detail {
 
@@ -37,8 +38,7 @@ class gate {
   void leave_in(state s) noexcept
   {
     if (!has_ended()) state_.store(s);  // in one order with inside_: who is not seen here sees it closed
-    constexpr timespec moment{0, 100'000};
-    while (inside_.load() != 0) ::nanosleep(&moment, nullptr);
+    while (inside_.load() != 0) short_sleep(100'000);
   }
 
   std::atomic<int> inside_{0};

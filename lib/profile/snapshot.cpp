@@ -146,18 +146,18 @@ snapshot snapshot_maker::make(const list_of<site_counts>& sites, bool estimated,
   all.reserve(sites.size());
   for (const site_counts& c : sites)
     all.push_back({.allocated = gpa::stack_trace(c.trace, 0),
-                        .tag = tag_name(depot_tag(c.trace)),
-                        .size_class = c.size_class,
-                        .live_bytes = c.live_bytes,
-                        .live_blocks = c.live_blocks,
-                        .peak_bytes = c.peak_bytes,
-                        .total_bytes = c.total_bytes,
-                        .total_blocks = c.total_blocks,
-                        .temporary = c.temporary,
-                        .lifetime_sum = c.lifetime_sum,
-                        .peak_blocks = c.peak_blocks,
-                        .at_peak_bytes = c.at_peak_bytes,
-                        .at_peak_blocks = c.at_peak_blocks});
+                   .tag = tag_name(depot_tag(c.trace)),
+                   .size_class = c.size_class,
+                   .live_bytes = c.live_bytes,
+                   .live_blocks = c.live_blocks,
+                   .peak_bytes = c.peak_bytes,
+                   .total_bytes = c.total_bytes,
+                   .total_blocks = c.total_blocks,
+                   .temporary = c.temporary,
+                   .lifetime_sum = c.lifetime_sum,
+                   .peak_blocks = c.peak_blocks,
+                   .at_peak_bytes = c.at_peak_bytes,
+                   .at_peak_blocks = c.at_peak_blocks});
   s.count_ = all.size();
   s.sites_ = shared(std::move(all));
   return s;

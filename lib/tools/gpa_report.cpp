@@ -46,7 +46,8 @@ void keep_inputs(const command& c)
   if (c.output.empty()) return;
   for (const std::vector<std::string>* const paths : {&c.files, &c.symbols.binaries})
     for (const std::string& path : *paths)
-      if (is_same_file(path, c.output)) throw refusal("-o " + c.output + " is " + path + " itself, and would overwrite it");
+      if (is_same_file(path, c.output))
+        throw refusal("-o " + c.output + " is " + path + " itself, and would overwrite it");
 }
 
 std::string converted(const command& c, const document& d)

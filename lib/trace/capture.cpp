@@ -2,6 +2,7 @@
 
 #include "base/attributes.hpp"
 #include "trace/depot.hpp"
+#include "trace/registered_tables.hpp"
 #include "trace/stack_cache.hpp"
 #include "trace/stack_walk.hpp"
 
@@ -49,6 +50,9 @@ _Unwind_Reason_Code step(_Unwind_Context* context, void* argument) noexcept
 
 GPA_COLD std::uint32_t unwind_with_libgcc(const call_site& from, std::uintptr_t caller, std::size_t limit) noexcept
 {
+  // Before a program that is linked with -static has registered its tables, libgcc ends the process when it is asked.
+  if (registered_entry(reinterpret_cast<std::uintptr_t>(&unwind_with_libgcc) + 1) == std::uintptr_t{0})
+    return depot_intern({&caller, 1});
   unwinding u;
   u.limit = limit;
   u.first = from.pc;

@@ -43,8 +43,9 @@ std::uintptr_t bias_of(std::span<const ElfW(Phdr)> segments, std::uintptr_t begi
   return begin;
 }
 
-// The executable, looked up once where the kernel put it. _dl_find_object() knows its segments, each as if it were a module,
-// where it was linked with -static or has holes between them (-z max-page-size=0x200000): none of them has the tables.
+// The executable, looked up once where the kernel put it. _dl_find_object() knows its segments, each as if it were a
+// module, where it was linked with -static or has holes between them (-z max-page-size=0x200000): none of them has the
+// tables.
 class executable {
  public:
   /// False for what lies elsewhere, and where its file's first bytes are not in memory.
@@ -161,7 +162,10 @@ code_image code_image::around(std::uintptr_t pc) noexcept
 {
   dl_find_object found;
   if (::_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0) return {};
-  if (program.hold(pc)) return program.image();
+  const auto is_library = [](const link_map* m) {
+    return m != nullptr && m->l_name != nullptr && m->l_name[0] != '\0';
+  };
+  if (program.hold(pc) && !is_library(found.dlfo_link_map)) return program.image();  // one may lie in a hole of it
   return {number(found.dlfo_map_start), number(found.dlfo_map_end), number(found.dlfo_eh_frame)};
 }
 

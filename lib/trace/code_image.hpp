@@ -1,8 +1,8 @@
 // A loaded module as the unwinder needs it: its unwind tables, what of it may be read, and its build id.
 //
-// Found with _dl_find_object(), which takes no lock and allocates nothing, unlike dl_iterate_phdr(); the executable, of which
-// it may know pieces only, where the kernel says it is. The address asked about is a return address on the caller's own
-// stack, so its module cannot go away meanwhile.
+// Found with _dl_find_object(), which takes no lock and allocates nothing, unlike dl_iterate_phdr(); the executable, of
+// which it may know pieces only, where the kernel says it is. The address asked about is a return address on the
+// caller's own stack, so its module cannot go away meanwhile.
 //
 // Immutable.
 #pragma once

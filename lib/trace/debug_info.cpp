@@ -4,6 +4,8 @@
 #include "trace/libdw.hpp"
 #include "trace/unit_reader.hpp"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <new>
 #include <string_view>
@@ -67,9 +69,12 @@ struct debug_info::opened {
     if (m.asked || session == nullptr) return m;
     m.asked = true;
     const loaded_module& loaded = modules.modules[index];
+    const int file = open_file_of(loaded);
+    if (file < 0) return m;
     dw.dwfl_report_begin_add(session);
-    m.handle = dw.dwfl_report_elf(session, loaded.path.c_str(), loaded.file.c_str(), -1, loaded.base, false);
+    m.handle = dw.dwfl_report_elf(session, loaded.path.c_str(), loaded.file.c_str(), file, loaded.base, false);
     dw.dwfl_report_end(session, nullptr, nullptr);
+    if (m.handle == nullptr) ::close(file);  // else it is the module's, and goes with it
     Dwarf_Addr bias = 0;
     if (Dwarf* const all = m.handle == nullptr ? nullptr : dw.dwfl_module_getdwarf(m.handle, &bias); all != nullptr)
       dw.dwarf_new_oom_handler(all, &refuse_memory);

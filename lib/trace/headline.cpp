@@ -204,8 +204,9 @@ std::string_view consequence(const report& r) noexcept
       if (r.address == nullptr) return "the allocation was refused";
       return r.reason == memory_is_gone ? "the free was ignored" : "the block was given back, and no harm done";
     case mistake::wrong_thread:
-      return r.reason == resized_from_elsewhere ? "thread_safe = false lets one thread at a time in, so nothing was done"
-                                                : "it was carried out as any other call, but thread_safe = false lets one thread at a time in";
+      return r.reason == resized_from_elsewhere
+                 ? "thread_safe = false lets one thread at a time in, so nothing was done"
+                 : "it was carried out as any other call, but thread_safe = false lets one thread at a time in";
     case mistake::invalid_alignment: return "the allocation was refused: alignments are powers of two";
     case mistake::use_after_free: return "the access was stopped";
     case mistake::accidental_default: return "the allocation went on";

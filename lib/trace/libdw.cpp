@@ -1,5 +1,7 @@
 #include "trace/libdw.hpp"
 
+#include "base/short_sleep.hpp"
+
 #if GPA_HAVE_LIBDW
 
 #include "os/loader.hpp"
@@ -32,7 +34,7 @@ class loading_scope {
   loading_scope() noexcept
   {
     for (int others = 0; !loading.compare_exchange_weak(others, others + 1);)
-      for (; others == forking; others = loading.load()) ::usleep(100);
+      for (; others == forking; others = loading.load()) short_sleep(100'000);
   }
   ~loading_scope()
   {
@@ -143,7 +145,8 @@ std::string_view why_no_libdw() noexcept
 void libdw_before_fork() noexcept
 {
   int nobody = 0;
-  for (int i = 0; i != 100'000 && !loading.compare_exchange_strong(nobody, forking); ++i, nobody = 0) ::usleep(100);
+  for (int i = 0; i != 100'000 && !loading.compare_exchange_strong(nobody, forking); ++i, nobody = 0)
+    short_sleep(100'000);
 }
 
 void libdw_after_fork() noexcept

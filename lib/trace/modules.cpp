@@ -3,13 +3,17 @@
 #include "os/files.hpp"
 #include "os/loader.hpp"
 #include "trace/code_image.hpp"
+#include "trace/frames.hpp"
 #include "trace/libdw.hpp"
 #include "trace/met_modules.hpp"
 #include "trace/symbol_table.hpp"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <link.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -25,6 +29,13 @@ struct listing {
   module_list found = {};
   bool refused = false;  // the loader's frames in between know nothing of exceptions
 };
+
+bool is_file_of(const loaded_module& m)
+{
+  const int file = open_file_of(m);
+  if (file >= 0) ::close(file);
+  return file >= 0;
+}
 
 void add(module_list& list, const dl_phdr_info& info)
 {
@@ -43,24 +54,20 @@ void add(module_list& list, const dl_phdr_info& info)
   }
   for (std::size_t i = 0; i != info.dlpi_phnum; ++i) {
     const auto& segment = info.dlpi_phdr[i];
+    if (segment.p_type == PT_NOTE && m.build_id.empty()) {
+      const auto* const notes = reinterpret_cast<const std::byte*>(info.dlpi_addr + segment.p_vaddr);
+      m.build_id = in_hex(find_build_id({notes, segment.p_filesz}));
+    }
     if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
     const std::uintptr_t begin = info.dlpi_addr + segment.p_vaddr;
     if (m.end == 0) {
       const code_image image = code_image::around(begin);
       m.begin = image.begin();
       m.end = image.end();
-      m.build_id = in_hex(image.build_id());
     }
     list.segments.push_back({begin, begin + segment.p_memsz, static_cast<std::uint32_t>(list.modules.size())});
   }
   list.modules.push_back(std::move(m));
-}
-
-// Without a build id it may be another all the same.
-bool is_file_with_build_id(const char* path, std::string_view id)
-{
-  struct stat s;
-  return ::stat(path, &s) == 0 && S_ISREG(s.st_mode) && in_hex(build_id_of_file(path)) == id;
 }
 
 int on_module(dl_phdr_info* info, std::size_t, void* argument) noexcept
@@ -75,12 +82,20 @@ int on_module(dl_phdr_info* info, std::size_t, void* argument) noexcept
   }
 }
 
-// A library that was built anew, or for which a relative path now leads to another, has wrong names in its file. The
-// executable's is what the kernel has.
-void leave_out_other_files(module_list& list)
+// A program that was started through the loader (ld.so ./program) is what the loader was told; the kernel knows the
+// loader.
+void find_executable(module_list& list)
 {
-  for (loaded_module& m : list.modules)
-    if (m.file != own_executable && !is_file_with_build_id(m.file.c_str(), m.build_id)) m.file.clear();
+  if (list.modules.empty()) return;
+  loaded_module& program = list.modules.front();
+  if (program.build_id.empty() || is_file_of(program)) return;
+  const auto* const named = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+  if (named == nullptr) return;
+  loaded_module other = program;
+  other.file = named;
+  if (!is_file_of(other)) return;
+  program.file = program.path =
+      shortened_path(*named == '/' ? metadata_string(named) : current_directory() + "/" + named, {});
 }
 
 // A module that was met, as one of the list. Its file may be another by now.
@@ -94,7 +109,7 @@ loaded_module unloaded_module(const met_module& m)
   gone.build_id = in_hex(m.build_id());
   gone.begin = m.begin;
   gone.end = m.end;
-  if (!gone.build_id.empty() && is_file_with_build_id(gone.path.c_str(), gone.build_id)) gone.file = gone.path;
+  if (!gone.build_id.empty()) gone.file = gone.path;
   return gone;
 }
 
@@ -190,10 +205,23 @@ module_list list_modules()
   listing l;
   for_each_module(&on_module, &l);
   if (l.refused) throw std::bad_alloc();
-  leave_out_other_files(l.found);
+  find_executable(l.found);
   sort(l.found.segments);
   add_unloaded_modules(l.found);
   return std::move(l.found);
+}
+
+int open_file_of(const loaded_module& m)
+{
+  if (m.file.empty()) return -1;
+  const int file = ::open(m.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (file < 0) return -1;
+  struct stat s;
+  if (::fstat(file, &s) == 0 && S_ISREG(s.st_mode) &&
+      (m.build_id.empty() || in_hex(build_id_of_file(file)) == m.build_id))
+    return file;
+  ::close(file);
+  return -1;
 }
 
 std::uint64_t module_generation() noexcept

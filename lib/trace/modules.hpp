@@ -26,7 +26,7 @@ struct module_segment {
 
 struct loaded_module {
   metadata_string path = {};  // as people know it
-  metadata_string file = {};  // what to open: own_executable survives a deleted or moved one; empty if it is another by now
+  metadata_string file = {};  // for open_file_of(): own_executable survives a deleted or moved one
   std::uintptr_t base = 0;    // what the loader added to the addresses in the file
   bool library = false;
   bool unloaded = false;           // is not there any more
@@ -46,6 +46,10 @@ struct module_list {
 
 /// Throws std::bad_alloc.
 [[nodiscard]] module_list list_modules();
+
+/// The file of a module, to be closed; -1 if it cannot be read or is another by now, by its build id: a library that
+/// was built anew, or to which a relative path no longer leads, would give wrong names. Throws std::bad_alloc.
+[[nodiscard]] int open_file_of(const loaded_module& m);
 
 /// Changes whenever a module is loaded or unloaded. Never throws. O(1).
 [[nodiscard]] std::uint64_t module_generation() noexcept;

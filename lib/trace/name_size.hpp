@@ -1,7 +1,8 @@
 // How long the readable form of a linked name is, about: what a name repeats is said once and referred to afterwards
 // (Itanium C++ ABI, 5.1.10), so some hundred bytes may stand for gigabytes, and no demangler can be told to stop.
 //
-// An estimate, by the parts that matter for it: names, template arguments and references. Pure.
+// An estimate, within a factor of four where the grammar is followed; what is inside expressions is not looked at.
+// Pure.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // Unwind tables of code that has none where the linker puts them, as libgcc knows them (__register_frame).
 //
-// Of programs that g++ links with -static, whose start-up code registers them, and of code that a program writes itself:
-// LLVM registers tables for it, V8's and Java's compilers do not.
+// Of programs that g++ links with -static, whose start-up code registers them, and of code that a program writes
+// itself: LLVM registers tables for it, V8's and Java's compilers do not.
 //
 // Thread-safe. libgcc takes a lock of its own if there are any such tables, as it does when it walks a stack itself.
 #pragma once

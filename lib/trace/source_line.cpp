@@ -1,5 +1,7 @@
 #include "trace/source_line.hpp"
 
+#include "base/no_cancellation.hpp"
+
 #include "trace/format.hpp"
 
 #include <fcntl.h>
@@ -49,6 +51,7 @@ class input {
     descriptor_ = -1;
   }
 
+  no_cancellation steady_;
   int descriptor_;
   std::size_t total_ = 0;
   std::array<char, 16'384> buffer_;

@@ -24,16 +24,15 @@ std::span<const std::uintptr_t> stack_trace::addresses() const noexcept
 void stack_trace::name_frames(detail::receiver<stack_frame> taker) const
 {
   for (const detail::frame& f : detail::symbolize(addresses())) {
-    taker.take(taker.container,
-               stack_frame{.address = f.address,
-                      .function = std::string(f.function),
-                      .file = std::string(f.file),
-                      .line = f.line,
-                      .column = f.column,
-                      .module = std::string(f.module),
-                      .offset = f.offset,
-                      .inlined = f.inlined,
-                      .library = f.library});
+    taker.take(taker.container, stack_frame{.address = f.address,
+                                            .function = std::string(f.function),
+                                            .file = std::string(f.file),
+                                            .line = f.line,
+                                            .column = f.column,
+                                            .module = std::string(f.module),
+                                            .offset = f.offset,
+                                            .inlined = f.inlined,
+                                            .library = f.library});
   }
 }
 

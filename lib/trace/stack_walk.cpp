@@ -1,6 +1,7 @@
 #include "trace/stack_walk.hpp"
 
 #include "base/attributes.hpp"
+#include "trace/code_image.hpp"
 #include "trace/rule_cache.hpp"
 
 #include <atomic>
@@ -243,6 +244,9 @@ GPA_NO_SANITIZE bool leads_to_the_end(const call_site& rest) noexcept
   no_survey none;
   walker at(rest);
   for (std::size_t frames = 0; frames != very_far; ++frames) {
+    // Beyond what is kept nobody has gone so far: the last word of a fiber's stack may be anything, and is not looked
+    // at.
+    if (code_image::around(at.pc).empty()) return false;
     const unwind_rule rule = rules.rule_of(at.pc);
     if (rule.base() == cfa_base::end) return true;
     if (!at.go_out(rule, none)) return false;

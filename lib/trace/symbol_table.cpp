@@ -13,15 +13,18 @@
 
 namespace gpa::detail {
 
-namespace {
-
-constexpr std::size_t most_bytes = std::size_t{1} << 30;  // of one section: more is no file of this world
+// Of one section: more is no file of this world.
+constexpr std::size_t most_section = std::size_t{1} << 30;
 
 class elf_file {
  public:
   /// Of a regular file: opening another may wait for ever.
-  explicit elf_file(const char* path) noexcept
-      : descriptor_(::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK))
+  explicit elf_file(const char* path) noexcept : elf_file(::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK))
+  {
+    owned_ = true;
+  }
+  /// Of one that is open, and stays so.
+  explicit elf_file(int descriptor) noexcept : descriptor_(descriptor)
   {
     struct stat s;
     if (descriptor_ >= 0 && ::fstat(descriptor_, &s) == 0 && S_ISREG(s.st_mode))
@@ -29,7 +32,7 @@ class elf_file {
   }
   ~elf_file()
   {
-    if (descriptor_ >= 0) ::close(descriptor_);
+    if (owned_ && descriptor_ >= 0) ::close(descriptor_);
   }
   elf_file(const elf_file&) = delete;
   elf_file& operator=(const elf_file&) = delete;
@@ -53,7 +56,7 @@ class elf_file {
   [[nodiscard]] list_of<Thing> list(std::size_t count, std::size_t offset) const
   {
     list_of<Thing> things;
-    if (count > most_bytes / sizeof(Thing) || !holds(count * sizeof(Thing), offset)) return things;
+    if (count > most_section / sizeof(Thing) || !holds(count * sizeof(Thing), offset)) return things;
     things.resize(count);
     if (!read(things.data(), count * sizeof(Thing), offset)) things.clear();
     return things;
@@ -66,8 +69,11 @@ class elf_file {
   }
 
   int descriptor_;
+  bool owned_ = false;
   std::size_t bytes_ = 0;
 };
+
+namespace {
 
 const ElfW(Shdr) * section_of(const list_of<ElfW(Shdr)>& sections, unsigned type) noexcept
 {
@@ -86,29 +92,39 @@ bool read_header(const elf_file& file, ElfW(Ehdr)& header) noexcept
 
 symbol_table symbol_table::of_file(const char* path)
 {
-  symbol_table table;
-  const elf_file file(path);
+  return symbol_table(elf_file(path));
+}
+
+symbol_table symbol_table::of_file(int descriptor)
+{
+  return symbol_table(elf_file(descriptor));
+}
+
+symbol_table::symbol_table(const elf_file& file)
+{
   ElfW(Ehdr) header;
-  if (!read_header(file, header) || header.e_shentsize != sizeof(ElfW(Shdr))) return table;
+  if (!read_header(file, header) || header.e_shentsize != sizeof(ElfW(Shdr))) return;
   const auto sections = file.list<ElfW(Shdr)>(header.e_shnum, header.e_shoff);
   const ElfW(Shdr)* symbols = section_of(sections, SHT_SYMTAB);
   if (symbols == nullptr) symbols = section_of(sections, SHT_DYNSYM);
-  if (symbols == nullptr || symbols->sh_link >= sections.size()) return table;
+  if (symbols == nullptr || symbols->sh_link >= sections.size()) return;
   const ElfW(Shdr)& names = sections[symbols->sh_link];
-  table.names_ = file.list<char>(names.sh_size, names.sh_offset);
-  if (table.names_.empty() || table.names_.back() != '\0') return {};
+  names_ = file.list<char>(names.sh_size, names.sh_offset);
+  if (names_.empty() || names_.back() != '\0') {
+    names_.clear();
+    return;
+  }
   for (const ElfW(Sym) & s : file.list<ElfW(Sym)>(symbols->sh_size / sizeof(ElfW(Sym)), symbols->sh_offset)) {
     const unsigned type = ELF64_ST_TYPE(s.st_info);
-    if ((type != STT_FUNC && type != STT_GNU_IFUNC) || s.st_shndx == SHN_UNDEF || s.st_name >= table.names_.size())
-      continue;
-    table.functions_.push_back({s.st_value, static_cast<std::uint32_t>(s.st_size), s.st_name});
+    if ((type != STT_FUNC && type != STT_GNU_IFUNC) || s.st_shndx == SHN_UNDEF || s.st_name >= names_.size()) continue;
+    functions_.push_back({s.st_value, static_cast<std::uint32_t>(s.st_size), s.st_name});
   }
   // Of several names at one address the first in the alphabet, so that the same file always gives the same name.
-  const char* const words = table.names_.data();
-  std::sort(table.functions_.begin(), table.functions_.end(), [words](const function& a, const function& b) {
+  const char* const words = names_.data();
+  std::sort(functions_.begin(), functions_.end(), [words](const function& a, const function& b) {
     return a.begin != b.begin ? a.begin < b.begin : std::strcmp(words + a.name, words + b.name) < 0;
   });
-  return table;
+  return;
 }
 
 std::string_view symbol_table::function_at(std::uintptr_t address) const noexcept
@@ -123,9 +139,10 @@ std::string_view symbol_table::function_at(std::uintptr_t address) const noexcep
   return around == after ? std::string_view() : std::string_view(names_.data() + around->name);
 }
 
-list_of<std::byte> build_id_of_file(const char* path)
+namespace {
+
+list_of<std::byte> build_id_of(const elf_file& file)
 {
-  const elf_file file(path);
   ElfW(Ehdr) header;
   list_of<std::byte> found;
   if (!read_header(file, header)) return found;
@@ -143,6 +160,18 @@ list_of<std::byte> build_id_of_file(const char* path)
     for (const ElfW(Shdr) & s : file.list<ElfW(Shdr)>(header.e_shnum, header.e_shoff))
       if (s.sh_type == SHT_NOTE && is_in(s.sh_size, s.sh_offset)) return found;
   return found;
+}
+
+}  // namespace
+
+list_of<std::byte> build_id_of_file(const char* path)
+{
+  return build_id_of(elf_file(path));
+}
+
+list_of<std::byte> build_id_of_file(int descriptor)
+{
+  return build_id_of(elf_file(descriptor));
 }
 
 }  // namespace gpa::detail

@@ -11,6 +11,8 @@
 #include "trace/naming.hpp"
 #include "trace/symbol_table.hpp"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <memory>
@@ -68,13 +70,22 @@ class session {
     return frames;
   }
 
+  static symbol_table table_of(const loaded_module& m)
+  {
+    const int file = open_file_of(m);
+    if (file < 0) return {};
+    symbol_table table = symbol_table::of_file(file);
+    ::close(file);
+    return table;
+  }
+
   // What the loader knows are exported names only; of the user's own modules the file's symbol table knows all.
   metadata_string linked_name(const loaded_module& m, std::size_t index, std::uintptr_t address)
   {
     std::string_view name;
     if (!m.library) {
       auto table = tables_.find(index);
-      if (table == tables_.end()) table = tables_.emplace(index, symbol_table::of_file(m.file.c_str())).first;
+      if (table == tables_.end()) table = tables_.emplace(index, table_of(m)).first;
       name = table->second.function_at(address - m.base);
     }
     if (name.empty() && !m.unloaded) name = exported_name(address);

@@ -150,8 +150,8 @@ unwind_rule rule_without_tables(const code_image& image, std::uintptr_t pc) noex
   return {cfa_base::lost, 0};
 }
 
-// Of code that no module contains. Tables that libgcc has for it may lie anywhere, and are left to libgcc. It looks at one byte
-// after the other, too: where the first differs, the next may be on a page that cannot be read.
+// Of code that no module contains. Tables that libgcc has for it may lie anywhere, and are left to libgcc. It looks at
+// one byte after the other, too: where the first differs, the next may be on a page that cannot be read.
 GPA_NO_SANITIZE unwind_rule rule_of_written_code(std::uintptr_t pc) noexcept
 {
   if (registered_entry(pc - 1) != std::uintptr_t{0}) return {};
@@ -166,7 +166,10 @@ lookup find_registered_entry(std::uintptr_t pc, std::uintptr_t& entry) noexcept
   const auto found = registered_entry(pc);
   if (!found) return lookup::unreadable;
   entry = *found;
-  return entry == 0 ? lookup::none : lookup::found;
+  if (entry != 0) return lookup::found;
+  // Where our own code has no tables, the program has not registered any yet.
+  const auto own = registered_entry(reinterpret_cast<std::uintptr_t>(&find_registered_entry) + 1);
+  return own == std::uintptr_t{0} ? lookup::unreadable : lookup::none;
 }
 
 }  // namespace
@@ -177,8 +180,7 @@ unwind_rule read_rule(const code_image& image, std::uintptr_t pc) noexcept
   note_module(image, pc);
   const std::uintptr_t call = pc - 1;  // inside the call instruction: the next one may belong to another function
   std::uintptr_t address = 0;
-  const lookup l =
-      image.unwind_header() == 0 ? find_registered_entry(call, address) : find_entry(image, call, address);
+  const lookup l = image.unwind_header() == 0 ? find_registered_entry(call, address) : find_entry(image, call, address);
   if (l == lookup::unreadable) return {};
   if (l == lookup::none) return rule_without_tables(image, pc);
 

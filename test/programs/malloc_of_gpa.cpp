@@ -1,10 +1,11 @@
-// malloc and its kin on one gpa::resource, to be preloaded into programs that know nothing of it: real_programs_test.sh.
+// malloc and its kin on one gpa::resource, to be preloaded into programs that know nothing of it:
+// real_programs_test.sh.
 //
 //   GPA_TEST_CHECKS   always (what it is without), never, or n for one in n
 //   GPA_TEST_TOTALS   a file that gets "BLOCKS MISTAKES", all there were, a line for each process that ends in exit()
 //
-// free() is told no size, so each block has a head in front of what the program sees. What the resource's constructor and
-// reports allocate meanwhile comes from an array.
+// free() is told no size, so each block has a head in front of what the program sees. What the resource's constructor
+// and reports allocate meanwhile comes from an array.
 #include <gpa/resource.hpp>
 
 #include <fcntl.h>
@@ -131,7 +132,10 @@ void* make(std::size_t bytes, std::size_t alignment) noexcept
 
 extern "C" {
 
-void* malloc(std::size_t bytes) { return make(bytes, least_alignment); }
+void* malloc(std::size_t bytes)
+{
+  return make(bytes, least_alignment);
+}
 
 void free(void* p)
 {
@@ -187,9 +191,18 @@ void* reallocarray(void* p, std::size_t count, std::size_t bytes)
   return nullptr;
 }
 
-void* aligned_alloc(std::size_t alignment, std::size_t bytes) { return make(bytes, alignment); }
-void* memalign(std::size_t alignment, std::size_t bytes) { return make(bytes, alignment); }
-void* valloc(std::size_t bytes) { return make(bytes, 4096); }
+void* aligned_alloc(std::size_t alignment, std::size_t bytes)
+{
+  return make(bytes, alignment);
+}
+void* memalign(std::size_t alignment, std::size_t bytes)
+{
+  return make(bytes, alignment);
+}
+void* valloc(std::size_t bytes)
+{
+  return make(bytes, 4096);
+}
 
 int posix_memalign(void** p, std::size_t alignment, std::size_t bytes)
 {
@@ -202,5 +215,8 @@ int posix_memalign(void** p, std::size_t alignment, std::size_t bytes)
   return 0;
 }
 
-std::size_t malloc_usable_size(void* p) { return p == nullptr ? 0 : head_of(p).bytes; }
+std::size_t malloc_usable_size(void* p)
+{
+  return p == nullptr ? 0 : head_of(p).bytes;
+}
 }

@@ -7,6 +7,7 @@
 //   process leaky S      a resource with leak_exit_status = 42 leaks; main returns S
 //   process unsaid S     as leaky, nothing leaks
 //   process stream S     as leaky, and prints with std::cout alone
+//   process waits        as leaky, while another thread waits for standard input
 //   process forks        as leaky; tells how a child ends that leaks nothing
 //   process asks S       a resource with leak_exit_status = S leaks; main returns 0
 //   process late         leaks after main, in a static destructor
@@ -26,6 +27,7 @@
 #include <memory_resource>
 #include <new>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -112,6 +114,14 @@ int main(int count, char** words)
       std::exit(number);
     }
     return number;
+  }
+  if (what == "waits") {
+    std::array<int, 2> ends{};
+    if (::pipe(ends.data()) != 0 || ::dup2(ends[0], STDIN_FILENO) != STDIN_FILENO) return 1;
+    std::thread([] { static_cast<void>(std::getchar()); }).detach();
+    ::usleep(20'000);
+    gpa::resource r({.checks = gpa::checks::always(), .leak_exit_status = 42});
+    static_cast<void>(r.allocate(10));
   }
   if (what == "forks") {
     {

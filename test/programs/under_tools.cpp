@@ -9,7 +9,8 @@
 //   under_tools looked-for  KIND          has gpa look for leaks among blocks that nobody wrote
 //   under_tools holds       KIND          ends with strings of new's that only blocks of gpa's hold
 //   under_tools held        KIND          the same, and frees those blocks, so that nobody holds them
-// KIND is checked, fast, sampled, upstream (new_delete, or for `holds` and `held` page_resource()), large, huge, aligned.
+// KIND is checked, fast, sampled, upstream (new_delete, or for `holds` and `held` page_resource()), large, huge,
+// aligned.
 #include <gpa/default_resource.hpp>
 #include <gpa/resource.hpp>
 

@@ -1,5 +1,5 @@
-// Whether a walk by unwind rules comes to the end of a stack, and finds what libgcc's unwinder finds, where a program is
-// linked in an unusual way.
+// Whether a walk by unwind rules comes to the end of a stack, and finds what libgcc's unwinder finds, where a program
+// is linked in an unusual way.
 //
 //   walks    exit status 1 and a line for each stack that had to be left to libgcc, or differs
 #include "trace/stack_walk.hpp"

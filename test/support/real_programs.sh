@@ -8,6 +8,7 @@
 
 make_work() {
   local work=$1 size=$2
+  export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1  # nobody's wish to sign, say
   seq 1 $((60000 * size)) | sed 's/.*/& some words of line &/' >"$work/lines"
   cat >"$work/program.cpp" <<'END'
 #include <map>
