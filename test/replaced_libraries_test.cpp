@@ -10,15 +10,22 @@
 #include "trace/depot.hpp"
 
 #include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -80,6 +87,38 @@ std::string in_words(std::uintptr_t return_address)
   if (!f.file.empty()) words.append(" in ").append(f.file.substr(f.file.rfind('/') + 1));
   if (!f.build_id.empty()) words.append(", ").append(std::to_string(f.build_id.size())).append(" digits");
   return words;
+}
+
+// As tools that edit ELF files leave them: the program headers at the file's end, in a segment of their own.
+void move_headers_to_the_end(const std::string& from, const std::string& to)
+{
+  std::ifstream in(from, std::ios::binary);
+  std::string bytes(std::istreambuf_iterator<char>(in), {});
+  ElfW(Ehdr) file;
+  std::memcpy(&file, bytes.data(), sizeof file);
+  std::vector<ElfW(Phdr)> headers(file.e_phnum);
+  std::memcpy(headers.data(), bytes.data() + file.e_phoff, headers.size() * sizeof(ElfW(Phdr)));
+  constexpr std::size_t page = 4096;
+  const auto whole_pages = [](std::size_t n) { return (n + page - 1) / page * page; };
+  ElfW(Phdr) own = {};
+  own.p_type = PT_LOAD;
+  own.p_flags = PF_R;
+  own.p_align = page;
+  own.p_offset = whole_pages(bytes.size());
+  own.p_filesz = own.p_memsz = (headers.size() + 1) * sizeof own;
+  auto last = headers.begin();
+  for (auto h = headers.begin(); h != headers.end(); ++h)
+    if (h->p_type == PT_LOAD) {
+      own.p_vaddr = own.p_paddr = whole_pages(h->p_vaddr + h->p_memsz);
+      last = h;
+    }
+  headers.insert(last + 1, own);
+  bytes.resize(own.p_offset);
+  bytes.append(reinterpret_cast<const char*>(headers.data()), headers.size() * sizeof own);
+  file.e_phoff = own.p_offset;
+  file.e_phnum = static_cast<ElfW(Half)>(headers.size());
+  std::memcpy(bytes.data(), &file, sizeof file);
+  std::ofstream(to, std::ios::binary) << bytes;
 }
 
 // In a process of its own: where libraries were is remembered. The child only answers.
@@ -155,4 +194,20 @@ BOOST_AUTO_TEST_CASE(a_library_whose_file_became_another_is_named_by_what_it_exp
     });
     BOOST_TEST_CONTEXT(o) BOOST_TEST(o.out == "call_back of plugin.so, 40 digits");
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_library_whose_headers_stand_at_its_end_is_named_as_any_other,
+                     *boost::unit_test::precondition(lines_are_known))
+{
+  const auto o = answer_of([] {
+    const folder f;
+    const std::string plugin = f.path / "plugin.so";
+    move_headers_to_the_end(small_frame, plugin);
+    void* const library = ::dlopen(plugin.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) return std::string(::dlerror());
+    int calls = 0;
+    reinterpret_cast<void (*)(void (*)(), int*)>(::dlsym(library, "call_back"))(take_stack, &calls);
+    return in_words(depot_frames(stack_inside).front());
+  });
+  BOOST_TEST_CONTEXT(o) BOOST_TEST(o.out == "call_back of plugin.so in calls_back.cpp");
 }

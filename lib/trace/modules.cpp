@@ -129,10 +129,11 @@ loaded_module either_of(const loaded_module& one, const loaded_module& other)
   return m;
 }
 
+// Of a library whose headers are not in its first page the id was not read when it was met.
 bool is_same(const loaded_module& a, const loaded_module& b) noexcept
 {
-  return a.begin == b.begin && a.end == b.end && a.build_id == b.build_id &&
-         (!a.build_id.empty() || a.path == b.path);
+  if (a.begin != b.begin || a.end != b.end) return false;
+  return a.build_id.empty() || b.build_id.empty() ? a.path == b.path : a.build_id == b.build_id;
 }
 
 // Of `m`, what nobody else ever held becomes its own; what somebody else held, doubtful.
