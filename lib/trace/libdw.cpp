@@ -76,21 +76,8 @@ void note_what_came(const bases& before)
       came_with_it[count++].store(base, std::memory_order_relaxed);
 }
 
-// LeakSanitizer (of LLVM 14) believes that a thread-local variable of a library which begins 16 bytes into a page has
-// the header of an old glibc in front of it, follows what it reads there, and ends the process. The first block of each
-// of ASan's size classes begins so, and libdw's variables are among the first small ones. So others take those before.
-void take_first_blocks() noexcept
-{
-  if (!leaks_are_looked_for()) return;
-  for (std::size_t bytes = 1; bytes < 256; bytes += 16) {
-    void* volatile taken = std::malloc(bytes);  // freed, and not used again for long
-    std::free(taken);
-  }
-}
-
 void* load_library() noexcept
 {
-  take_first_blocks();
   constexpr const char* name = "libdw.so.1";
   try {
     const bases before = loaded_now();
@@ -172,6 +159,22 @@ void libdw_after_fork() noexcept
 }
 
 // Others who were loading are not there.
+// LeakSanitizer (of LLVM 14) believes that a thread-local variable of a library which begins 16 bytes into a page has
+// the header of an old glibc in front of it, follows what it reads there, and ends the process. ASan's malloc, which
+// the loader has them from, gives such a block now and then, and the first time to each thread: so blocks are taken
+// until the next ones lie elsewhere. What is freed is not used again for long.
+void make_room_for_libdw() noexcept
+{
+  if (!leaks_are_looked_for()) return;
+  constexpr std::size_t bytes = 16, page = 4096, near = 512;
+  for (std::size_t tries = 0; tries != page / bytes; ++tries) {
+    void* volatile taken = std::malloc(bytes);
+    const std::uintptr_t place = reinterpret_cast<std::uintptr_t>(taken);
+    std::free(taken);
+    if ((place + near) % page > 2 * near) return;
+  }
+}
+
 void libdw_in_child() noexcept
 {
   loading.store(0);
@@ -192,5 +195,6 @@ std::string_view gpa::detail::why_no_libdw() noexcept
 void gpa::detail::libdw_before_fork() noexcept {}
 void gpa::detail::libdw_after_fork() noexcept {}
 void gpa::detail::libdw_in_child() noexcept {}
+void gpa::detail::make_room_for_libdw() noexcept {}
 
 #endif

@@ -79,6 +79,9 @@ namespace gpa::detail {
 /// Why there is none, as the end of a sentence; empty if it is there, or nobody wanted it yet.
 [[nodiscard]] std::string_view why_no_libdw() noexcept;
 
+/// Before a thread calls it: see there.
+void make_room_for_libdw() noexcept;
+
 /// For fork, which waits until nobody is loading it, ten seconds at most: the child would have half a library.
 void libdw_before_fork() noexcept;
 void libdw_after_fork() noexcept;

@@ -153,6 +153,7 @@ frame_list symbolize(std::span<const std::uintptr_t> return_addresses)
   frame_list frames;
   if (return_addresses.empty()) return frames;
   const no_cancellation steady;
+  make_room_for_libdw();
   on_own_stack([&] {
     const checked_out s;
     s->follow_directory();
