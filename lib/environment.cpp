@@ -76,7 +76,7 @@ constexpr std::array keys{
     key{"report_limit", "0|1", "0", "who holds the memory when memory_limit refuses more",
         read<&settings::report_limit>},
     key{"log_path", "file", "stderr", "reports are appended there; %p: process id, %e: program, %n: resource",
-        read_file<&settings::log_path, 's'>},
+        read_file<&settings::log_path>},
     key{"break_at", "number", "0", "calls gpa_on_mistake() at the allocation of that number",
         read_number<&settings::break_at, std::numeric_limits<std::uint64_t>::max()>},
     key{"suppressions", "file", "none", "leak:pattern lines: such leaks are not reported",

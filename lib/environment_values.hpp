@@ -96,10 +96,10 @@ bool read(std::string_view value, settings& s) noexcept
 }
 
 /// The word that the list has for no file is none, so that what was set elsewhere can be undone.
-template <auto Member, char FirstOfNone = 'n'>
+template <auto Member>
 bool read_file(std::string_view value, settings& s) noexcept
 {
-  constexpr std::string_view none = FirstOfNone == 'n' ? "none" : "stderr";
+  constexpr std::string_view none = Member == &settings::log_path ? "stderr" : "none";
   s.*Member = value == none ? std::string_view() : value;
   return true;
 }

@@ -10,8 +10,6 @@
 #include "report_writing.hpp"
 #include "reporter.hpp"
 
-#include <unistd.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <new>
