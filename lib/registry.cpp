@@ -16,7 +16,6 @@
 #include "trace/symbolize.hpp"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include <array>
 #include <atomic>

@@ -5,8 +5,6 @@
 #include "os/barrier.hpp"
 
 #include <sched.h>
-#include <unistd.h>
-#include <ctime>
 
 #include <atomic>
 

@@ -11,7 +11,6 @@
 #include "trace/frame.hpp"
 
 #include <dlfcn.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
