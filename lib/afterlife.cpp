@@ -110,7 +110,7 @@ void* take_place() noexcept
 
 // Deleted last, and not given back yet; the oldest goes first.
 constexpr std::size_t most_deleted = 256;
-constinit std::array<std::atomic<void*>, most_deleted> deleted{};
+alignas(page_size) constinit std::array<std::atomic<void*>, most_deleted> deleted{};
 constinit std::atomic<std::size_t> deletions{0};
 
 }  // namespace

@@ -44,8 +44,9 @@ core::decided_options decide(const gpa::options& given, build b)
 {
   gpa::options o = given;
   apply_environment(o);
-  read_leak_filter();  // a program may leave its directory later, and with strict=1 it may end here
-  o.name = printable_name(o.name.empty() ? std::string_view("resource") : shortened_to(o.name, most_name));
+  // A program may leave its directory later, and with strict=1 it may end here.
+  if (environment_settings().has_leak_filter()) read_leak_filter();
+  o.name = o.name.empty() ? std::string_view("resource") : printable_name(shortened_to(o.name, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
   const bool usual = o.quarantine_bytes == default_quarantine;
   if (usual) o.quarantine_bytes = o.checks.is_never() ? 0 : usual_quarantine();  // two microseconds, the first time

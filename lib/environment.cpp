@@ -152,11 +152,16 @@ void complain_of_value(text& out, const settings& s, std::string_view source, co
   absl::Format(&out, "; allowed: %s\n", k.allowed);
 }
 
-// Empty where it is not set. Copied: the program may change its environment.
-std::string_view variable(const char* name) noexcept
+// Empty where it is not set. Good until the program changes its environment.
+std::string_view variable_now(const char* name) noexcept
 {
   const char* const value = ::secure_getenv(name);
-  return value == nullptr || *value == '\0' ? std::string_view() : interned_name(value);
+  return value == nullptr ? std::string_view() : std::string_view(value);
+}
+
+std::string_view variable(const char* name) noexcept
+{
+  return interned_name(variable_now(name));
 }
 
 std::string_view words_of_program() noexcept
@@ -169,9 +174,12 @@ settings read_environment() noexcept
 {
   text complaints;
   text help;
-  settings s = settings_from(words_of_program(), variable("GPA_OPTIONS"), complaints, help);
-  s.color_unwanted = !variable("NO_COLOR").empty() || variable("TERM") == "dumb";
-  s.in_github = variable("GITHUB_ACTIONS") == "true";
+  const std::string_view program = words_of_program();
+  const std::string_view user = variable("GPA_OPTIONS");
+  settings s;
+  if (!program.empty() || !user.empty()) s = settings_from(program, user, complaints, help);
+  s.color_unwanted = !variable_now("NO_COLOR").empty() || variable_now("TERM") == "dumb";
+  s.in_github = variable_now("GITHUB_ACTIONS") == "true";
   if (s.in_github) s.workspace = variable("GITHUB_WORKSPACE");
   set_naming({.symbols = s.symbolize, .hidden = s.hide, .stripped = s.strip_path_prefix});
   report_inherited_blocks(s.follow_fork);

@@ -71,6 +71,9 @@ struct settings {
   // Of GPA_OPTIONS itself.
   bool help = false;
   bool strict = false;
+
+  /// Whether it names files that say which leaks are not told.
+  [[nodiscard]] bool has_leak_filter() const noexcept { return !suppressions.empty() || !baseline.empty(); }
 };
 
 /// What the program says by gpa_default_options(), and over it what GPA_OPTIONS says. What is wrong with them is appended

@@ -148,8 +148,7 @@ void write_to_baseline(std::string_view path, std::uint64_t fingerprint, const g
 
 void read_leak_filter() noexcept
 {
-  const settings& s = environment_settings();
-  if (!s.suppressions.empty() || !s.baseline.empty()) static_cast<void>(environment_filter());
+  static_cast<void>(environment_filter());
 }
 
 void leak_filter_lock() noexcept GPA_ACQUIRE(written_lock)
@@ -165,7 +164,7 @@ void leak_filter_unlock() noexcept GPA_RELEASE(written_lock)
 leak_verdict fate_of(const gpa::report& leak) noexcept
 {
   const settings& s = environment_settings();
-  if (s.suppressions.empty() && s.baseline.empty() && s.write_baseline.empty()) return {};
+  if (!s.has_leak_filter() && s.write_baseline.empty()) return {};
   const errno_keeper keeper;
   const filter* const f = environment_filter();
   if (f == nullptr) return {};

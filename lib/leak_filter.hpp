@@ -1,7 +1,7 @@
 // Which leaks are told: those that no suppression matches and the baseline does not know.
 //
-// The files that GPA_OPTIONS names are read once, at the first leak; with `strict=1` when the first resource is made, and
-// what is wrong with them ends the process. Without any, no stack is named for this.
+// The files that GPA_OPTIONS names are read once, when the first resource is made; with `strict=1` what is wrong with
+// them ends the process. Without any, no stack is named for this.
 //
 // Thread-safe.
 #pragma once

@@ -30,6 +30,7 @@ struct memory_shape {
   unsigned most_threads;  ///< at work at once
   bool needs_reuse;
   void (*hold)(const contender& c, held_memory& into);
+  unsigned processes = 1;  ///< one after the other, contenders in turn; that of the median time counts
 };
 
 [[nodiscard]] std::span<const memory_shape> memory_shapes();
@@ -41,7 +42,7 @@ struct memory_row {
 
 /// In this process.
 void hold(const contender& c, std::string_view shape, std::ostream& out);
-/// Each contender and shape in a process of its own; contenders of more than `patience` are left out.
+/// Each contender and shape in processes of its own; contenders of more than `patience` are left out.
 [[nodiscard]] std::vector<memory_row> measure_memory(const settings& s, const std::vector<std::size_t>& entrants,
                                                      const teller& tell);
 

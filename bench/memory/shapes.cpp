@@ -216,7 +216,7 @@ std::span<const memory_shape> memory_shapes()
       memory_shape{"hold_handover", "a million blocks from thread to thread, 10 000 at once", 2, true, handed_over},
       memory_shape{"hold_threads", "1 000 short threads of 100 blocks each", 1, true, many_threads},
       memory_shape{"hold_heaps", "1 000 resources of 3 blocks each", 1, false, many_heaps},
-      memory_shape{"hold_three", "the first three objects of a process", 1, false, three_objects},
+      memory_shape{"hold_three", "the first three objects of a process", 1, false, three_objects, 15},
   };
   return all;
 }

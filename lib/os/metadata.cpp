@@ -46,7 +46,7 @@ struct emptied_pieces {
 };
 static_assert(sizeof(emptied_pieces) == page_size);
 
-alignas(page_size) constinit std::byte static_arena[std::size_t{512} << 10] = {};
+alignas(page_size) constinit std::byte static_arena[std::size_t{1} << 20] = {};
 
 /// What the first resource and its first blocks take of it.
 constexpr std::size_t touched_at_first = 6 * page_size;

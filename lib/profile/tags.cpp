@@ -2,6 +2,7 @@
 
 #include "base/tools.hpp"
 #include "os/metadata.hpp"
+#include "os/pages.hpp"
 #include "os/text.hpp"
 
 #include <algorithm>
@@ -22,7 +23,8 @@ struct kept_name {
   [[nodiscard]] std::string_view view() const noexcept { return {letters, size}; }
 };
 
-constinit std::array<std::atomic<const kept_name*>, most_tags> names{};  // in the order of their numbers, from 1
+// In the order of their numbers, from 1. Aligned to a page, large tables stand in front of the small variables.
+alignas(page_size) constinit std::array<std::atomic<const kept_name*>, most_tags> names{};
 
 const kept_name* kept(std::string_view name) noexcept
 {

@@ -40,8 +40,10 @@ word* have_memory() noexcept
   void* const fresh = map_pages(depot_limit);
   if (fresh == nullptr) return nullptr;
   word* expected = nullptr;
-  if (memory.compare_exchange_strong(expected, static_cast<word*>(fresh), std::memory_order_acq_rel))
+  if (memory.compare_exchange_strong(expected, static_cast<word*>(fresh), std::memory_order_acq_rel)) {
+    touch_pages(fresh, table_slots.front() * sizeof(word));
     return static_cast<word*>(fresh);
+  }
   unmap_pages(fresh, depot_limit);
   return expected;
 }

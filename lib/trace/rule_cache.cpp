@@ -1,6 +1,7 @@
 #include "trace/rule_cache.hpp"
 
 #include "os/metadata.hpp"
+#include "os/pages.hpp"
 
 #include <array>
 #include <cstring>
@@ -32,6 +33,7 @@ constexpr std::size_t table_bytes = most_modules * sizeof(passing_module);
 
 constinit std::atomic<passing_module*> modules{nullptr};
 constinit std::atomic<std::uint32_t> next_module{1};
+constinit std::atomic<std::uint32_t> taken{0};  // slots of the rule cache
 
 // Of two threads that make the same table, one gives its own back.
 template <class T>
@@ -73,10 +75,13 @@ unsigned number_of(const code_image& image) noexcept
 }  // namespace
 
 constinit std::atomic<rule_slot*> rule_reader::all{nullptr};
+constinit std::atomic<std::size_t> rule_reader::used_slots{first_rule_slots};
 
 rule_slot* make_rule_cache() noexcept
 {
-  return make_once(rule_reader::all, rule_cache_bytes);
+  rule_slot* const made = make_once(rule_reader::all, rule_cache_bytes);
+  if (made != nullptr) touch_pages(made, first_rule_slots * sizeof(rule_slot));
+  return made;
 }
 
 bool module_is_there(unsigned module, std::uintptr_t pc) noexcept
@@ -94,7 +99,11 @@ unwind_rule read_and_keep_rule(rule_slot* cache, std::uintptr_t pc) noexcept
   const unwind_rule rule = read_rule(image, pc).with_module(module);
   if (cache == nullptr || module == fleeting_module) return rule;
   const std::uint64_t word = rule.word();
-  rule_slot& slot = cache[rule_reader::place_of(pc)];
+  std::atomic<std::size_t>& slots = rule_reader::used_slots;
+  rule_slot& slot = cache[rule_reader::place_of(pc, slots.load(std::memory_order_relaxed))];
+  if (slot.key.load(std::memory_order_relaxed) == 0 &&
+      taken.fetch_add(1, std::memory_order_relaxed) == first_rule_slots / 2)
+    slots.store(rule_slots, std::memory_order_relaxed);
   slot.rule.store(word, std::memory_order_relaxed);
   slot.key.store(pc ^ rule_reader::scrambled(word), std::memory_order_release);
   return rule;

@@ -2,7 +2,8 @@
 //
 // One direct-mapped table for all threads, 128 KiB, mapped when the first stack is walked. A slot is {pc ^ scrambled
 // rule, rule}, written in any order and without a lock: a reader that meets halves of two writers finds another pc and
-// reads the tables itself. (A pc that fits by chance: one in 2^50 of such meetings.)
+// reads the tables itself. (A pc that fits by chance: one in 2^50 of such meetings.) Small programs touch the first 8
+// KiB: the rest is used from the moment that half of that is taken, when most rules are read once more.
 //
 // Modules come and go, so a rule must not outlive the code it is about. Of modules that can be unloaded, a rule keeps
 // a number: where the module stood and what its build id was, which every walk compares with what stands there now,
@@ -30,6 +31,7 @@ struct rule_slot {
 };
 
 inline constexpr std::size_t rule_slots = std::size_t{1} << 13;
+inline constexpr std::size_t first_rule_slots = std::size_t{1} << 9;
 inline constexpr std::size_t rule_cache_bytes = rule_slots * sizeof(rule_slot);
 
 /// Whether the module of this number, neither permanent nor fleeting, stands around `pc` now. `pc` must be a return
@@ -45,7 +47,7 @@ inline constexpr std::size_t rule_cache_bytes = rule_slots * sizeof(rule_slot);
 /// One thread's look at the cache during one walk.
 class rule_reader {
  public:
-  rule_reader() noexcept : cache_(all.load(std::memory_order_acquire))
+  rule_reader() noexcept : cache_(all.load(std::memory_order_acquire)), slots_(slots_in_use())
   {
     if (cache_ == nullptr) [[unlikely]]
       cache_ = make_rule_cache();
@@ -55,7 +57,7 @@ class rule_reader {
   [[nodiscard]] unwind_rule rule_of(std::uintptr_t pc) noexcept
   {
     if (cache_ != nullptr) [[likely]] {
-      const rule_slot& slot = cache_[place_of(pc)];
+      const rule_slot& slot = cache_[place_of(pc, slots_)];
       const std::uint64_t word = slot.rule.load(std::memory_order_relaxed);
       // Acquire: what the module's number stands for was written before.
       if ((slot.key.load(std::memory_order_acquire) ^ scrambled(word)) == pc) [[likely]] {
@@ -79,9 +81,14 @@ class rule_reader {
     return true;
   }
 
-  // Calls lie close together, and so do their slots: a small program touches few pages of the table. No two calls
+  [[nodiscard]] static std::size_t slots_in_use() noexcept { return used_slots.load(std::memory_order_relaxed); }
+
+  // In the first `slots` of the table, a power of two. Calls lie close together, and so do their slots. No two calls
   // end within four bytes, but for calls through a register in a row.
-  static std::size_t place_of(std::uintptr_t pc) noexcept { return (pc >> 2 ^ pc >> 15) % rule_slots; }
+  static std::size_t place_of(std::uintptr_t pc, std::size_t slots) noexcept
+  {
+    return (pc >> 2 ^ pc >> 15) & (slots - 1);
+  }
   static std::uint64_t scrambled(std::uint64_t word) noexcept
   {
     const std::uint64_t product = word * 0x9E3779B97F4A7C15U;
@@ -90,10 +97,13 @@ class rule_reader {
 
  private:
   friend rule_slot* make_rule_cache() noexcept;
+  friend unwind_rule read_and_keep_rule(rule_slot* cache, std::uintptr_t pc) noexcept;
 
   static std::atomic<rule_slot*> all;
+  static std::atomic<std::size_t> used_slots;
 
   rule_slot* cache_;
+  std::size_t slots_;
   unsigned trusted_ = permanent_module;
 };
 

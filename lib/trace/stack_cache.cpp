@@ -1,13 +1,13 @@
 #include "trace/stack_cache.hpp"
 
 #include "os/metadata.hpp"
+#include "os/pages.hpp"
 #include "trace/rule_cache.hpp"
 
 #include <emmintrin.h>
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <new>
 
 namespace gpa::detail {
@@ -18,9 +18,6 @@ namespace {
 
 constexpr std::size_t cache_bytes = std::size_t{256} << 10;
 static_assert(sizeof(stack_cache) <= cache_bytes, "the price quoted in stack_cache.hpp");
-
-// Not an address: a cache may be made.
-stack_cache* const promised = std::bit_cast<stack_cache*>(std::uintptr_t{1});
 
 // Left by threads that ended, for those to come: what they hold is checked like everything found in a cache, so there
 // is nothing to clear. The rest of them goes back to the metadata.
@@ -214,16 +211,11 @@ GPA_NO_SANITIZE void stack_cache::remember(const key& k, const walked_stack& s, 
   busy_ = false;
 }
 
-void begin_stack_cache() noexcept
-{
-  if (my_stacks == nullptr) my_stacks = promised;
-}
-
 void end_stack_cache() noexcept
 {
   stack_cache* mine = my_stacks;
   my_stacks = nullptr;
-  if (mine == nullptr || mine == promised) return;
+  if (mine == nullptr || mine == promised_stack_cache()) return;
   for (std::atomic<stack_cache*>& place : spare) {
     stack_cache* none = nullptr;
     if (place.compare_exchange_strong(none, mine, std::memory_order_acq_rel, std::memory_order_relaxed)) return;
@@ -233,13 +225,14 @@ void end_stack_cache() noexcept
 
 stack_cache* have_stack_cache() noexcept
 {
-  if (my_stacks != promised) return my_stacks;
+  if (my_stacks != promised_stack_cache()) return my_stacks;
   for (std::atomic<stack_cache*>& place : spare) {
     if (place.load(std::memory_order_relaxed) == nullptr) continue;
     stack_cache* const found = place.exchange(nullptr, std::memory_order_acq_rel);
     if (found != nullptr) return my_stacks = found;
   }
   my_stacks = static_cast<stack_cache*>(metadata_allocate(sizeof(stack_cache)));  // refused: not asked for again
+  if (my_stacks != nullptr) touch_pages(my_stacks, stack_cache::bytes_touched_at_first());
   return my_stacks;
 }
 

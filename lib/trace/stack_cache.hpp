@@ -36,9 +36,12 @@
 #pragma once
 
 #include "base/attributes.hpp"
+#include "base/bits.hpp"
+#include "os/pages.hpp"
 #include "trace/stack_walk.hpp"
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -63,6 +66,12 @@ class stack_cache {
   /// pointer or what becomes one, is where it keeps its caller's rbp, below the return address.
   template <class Base>
   [[nodiscard, gnu::always_inline]] std::uint32_t find_at_once(Base base, std::size_t limit) noexcept;
+
+  /// Up to the first page of the log.
+  [[nodiscard]] static constexpr std::size_t bytes_touched_at_first() noexcept
+  {
+    return round_up(offsetof(stack_cache, log_) + 1, page_size);
+  }
 
   /// What the thread's walks remember from one to the next.
   [[nodiscard]] walk_memory& walks() noexcept { return walks_; }
@@ -274,8 +283,17 @@ extern __thread stack_cache* my_stacks __attribute__((tls_model("initial-exec"),
 /// As capture_stack(), of a frame that begins with `from`.
 [[nodiscard]] std::uint32_t capture_from(const call_site& from, std::uintptr_t caller, std::size_t frames) noexcept;
 
+/// Not an address: a cache may be made.
+[[nodiscard]] inline stack_cache* promised_stack_cache() noexcept
+{
+  return std::bit_cast<stack_cache*>(std::uintptr_t{1});
+}
+
 /// From now on this thread may have a cache: end_stack_cache() will be called.
-void begin_stack_cache() noexcept;
+inline void begin_stack_cache() noexcept
+{
+  if (my_stacks == nullptr) my_stacks = promised_stack_cache();
+}
 /// Gives it back. Later captures of this thread walk.
 void end_stack_cache() noexcept;
 /// This thread's cache, made if it may be; else null.
