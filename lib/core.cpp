@@ -14,10 +14,12 @@
 #include "output.hpp"
 #include "registry.hpp"
 #include "report_signal.hpp"
+#include "trace/format.hpp"
 #include "trace/interned.hpp"
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -40,6 +42,20 @@ std::string_view printable_name(std::string_view given) noexcept
   return interned_name({name.data(), static_cast<std::size_t>(end - name.begin())});
 }
 
+// Who asked for it from outside would wait for a history that never comes. Once a process.
+void warn_if_not_profiled(const gpa::options& o) noexcept
+{
+  if (o.environment == environment::ignored || environment_settings().profile != true || !o.checks.is_never()) return;
+  static constinit std::atomic<bool> warned{false};
+  if (warned.exchange(true, std::memory_order_relaxed)) return;
+  text line;
+  absl::Format(&line,
+               "gpa: warning: GPA_OPTIONS: profile=1 keeps no history of resource \"%s\", whose blocks are not checked "
+               "(checks=always has them checked)\n",
+               o.name);
+  line.write_to_stderr();
+}
+
 core::decided_options decide(const gpa::options& given, build b)
 {
   gpa::options o = given;
@@ -48,6 +64,7 @@ core::decided_options decide(const gpa::options& given, build b)
   if (environment_settings().has_leak_filter()) read_leak_filter();
   o.name = o.name.empty() ? std::string_view("resource") : printable_name(shortened_to(o.name, most_name));
   if (!o.checks.decided()) o.checks = b == build::release ? checks::never() : checks::always();
+  warn_if_not_profiled(o);
   const bool usual = o.quarantine_bytes == default_quarantine;
   if (usual) o.quarantine_bytes = o.checks.is_never() ? 0 : usual_quarantine();  // two microseconds, the first time
   if (o.quarantine_bytes != unlimited) o.quarantine_bytes = std::min(o.quarantine_bytes, std::size_t{1} << 40);

@@ -338,6 +338,28 @@ BOOST_AUTO_TEST_CASE(reports_are_written_while_resources_begin_and_end)
   for (const char* const name : {"a.json", "b.json"}) BOOST_TEST(read(f.file(name)).get<int>("gpa_report") == 1);
 }
 
+BOOST_AUTO_TEST_CASE(a_profile_that_is_asked_for_where_nothing_is_checked_is_said_to_stay_empty_once)
+{
+  const auto work = [](gpa::checks c, gpa::environment e = gpa::environment::wins) {
+    return [c, e] {
+      gpa::options o = named("first");
+      o.checks = c;
+      o.environment = e;
+      const gpa::resource first(o);
+      o.name = "second";
+      const gpa::resource second(o);
+    };
+  };
+  const std::string told =
+      "gpa: warning: GPA_OPTIONS: profile=1 keeps no history of resource \"first\", whose blocks are not checked "
+      "(checks=always has them checked)\n";
+  BOOST_TEST(under("profile=1", work(gpa::checks::never())).err == told);
+  BOOST_TEST(under("profile=1:checks=always", work(gpa::checks::never())).err == "");
+  BOOST_TEST(under("profile=1", work(gpa::checks::one_in(100))).err == "");
+  BOOST_TEST(under("profile=0", work(gpa::checks::never())).err == "");
+  BOOST_TEST(under("profile=1", work(gpa::checks::never(), gpa::environment::ignored)).err == "");
+}
+
 // Unloading holds the loader's lock while the library's resource ends, and a report asks for that lock.
 BOOST_AUTO_TEST_CASE(reports_are_written_while_a_library_with_a_resource_is_unloaded)
 {
