@@ -301,6 +301,30 @@ BOOST_FIXTURE_TEST_CASE(the_redzone_moves_with_the_end_of_the_block, checked)
   }
 }
 
+// Not a byte further than where a write behind it would still be seen.
+BOOST_FIXTURE_TEST_CASE(a_block_that_grew_as_far_as_it_can_still_shows_an_overflow, checked)
+{
+#if GPA_TEST_ASAN
+  gpa::test::not_run_here("ASan stops at the planted write itself");
+  return;
+#endif
+  for (const std::size_t bytes : {100U, 5'000U, 196'000U}) {
+    auto* const p = static_cast<std::byte*>(filled(r, bytes));
+    std::size_t now = bytes;
+    while (r.try_resize(p, now, now + 1, 8)) ++now;
+    BOOST_TEST(now > bytes);
+    BOOST_TEST((reinterpret_cast<std::uintptr_t>(p) + now) % 16 == 15u);  // of what is set aside one byte is left
+    std::memset(p, 0x41, now);
+    BOOST_TEST(r.verify() == 0u);
+    p[now] = std::byte{0x42};
+    r.deallocate(p, now, 8);
+    const auto told = w.take();
+    BOOST_TEST_REQUIRE(told.size() == 1u);
+    BOOST_TEST(told.front().kind == mistake::overflow);
+    BOOST_TEST(told.front().offset == now);
+  }
+}
+
 // A block that was overrun keeps the evidence: it is not resized over it.
 BOOST_FIXTURE_TEST_CASE(a_resize_does_not_wipe_out_an_overflow, checked)
 {
