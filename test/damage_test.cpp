@@ -254,6 +254,27 @@ BOOST_AUTO_TEST_CASE(an_overflow_of_a_block_that_leaks_is_told_by_deinit_beside_
   }
 }
 
+BOOST_AUTO_TEST_CASE(an_overflow_that_verify_told_is_not_told_again_when_the_block_is_freed)
+{
+  for (const std::size_t bytes : {13u, 5000u, 200'000u}) {
+    for (const bool ignored : {false, true}) {
+      witness w;
+      gpa::resource r(w.listening());
+      void* const p = obtain(r, bytes);
+      if (ignored) r.ignore(p);
+      stray_write(p, static_cast<std::ptrdiff_t>(bytes));
+      BOOST_TEST(r.verify() == 1u);
+      BOOST_TEST(w.take().size() == 1u);
+      BOOST_TEST(r.verify() == 0u);
+      if (!ignored) r.ignore(p);  // which does not wipe out that it was told
+      BOOST_TEST(r.verify() == 0u);
+      discard(r, p, bytes);
+      BOOST_TEST(w.count() == 0u);
+      BOOST_TEST(r.deinit() == gpa::check::misuse);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_write_just_before_a_block_is_named_as_damage_in_front_of_it)
 {
   for (const gpa::options& o : checked_modes()) {
