@@ -170,6 +170,36 @@ BOOST_AUTO_TEST_CASE(a_double_free_on_another_thread_is_told_with_both_threads)
   }
 }
 
+// Of blocks that one thread made and another one freed.
+BOOST_AUTO_TEST_CASE(the_thread_of_the_first_free_is_told_whichever_it_was)
+{
+  for (const gpa::options& o : checked_modes()) {
+    for (const std::size_t bytes : sizes) {
+      BOOST_TEST_CONTEXT(o.name << ", " << bytes << " bytes")
+      {
+        if (!o.thread_safe) continue;
+        witness w;
+        gpa::resource r(w.listening(o));
+        std::array<void*, 3> all;
+        for (void*& p : all) p = obtain(r, bytes);
+        std::thread([&] {
+          for (void* const p : all) discard(r, p, bytes);
+        }).join();
+        for (void* const p : all) {
+          blunder(r, p, bytes);
+          const auto told = w.take();
+          BOOST_TEST_REQUIRE(told.size() == 1u);
+          is_double_free(told[0], r.options(), p, bytes);
+          BOOST_TEST(told[0].allocated.thread() == told[0].here.thread());
+          BOOST_TEST(told[0].freed.thread() != told[0].here.thread());
+          BOOST_TEST(told[0].freed.thread() != 0u);
+        }
+        ends_sound(r, w);
+      }
+    }
+  }
+}
+
 // Several slabs or large blocks full, emptied whole.
 BOOST_AUTO_TEST_CASE(a_double_free_after_its_slab_was_emptied_or_trimmed_is_told)
 {
