@@ -208,6 +208,22 @@ BOOST_FIXTURE_TEST_CASE(damage_behind_a_block_is_found_exactly, fixture)
   }
 }
 
+// Reports show which bytes those were, of 64 from the first on.
+BOOST_FIXTURE_TEST_CASE(each_of_the_first_64_bytes_of_damage_is_known, fixture)
+{
+  constexpr std::size_t size = 256;
+  for (const std::size_t first : {0U, 5U, 100U}) {
+    for (const std::size_t other : {1U, 31U, 32U, 62U, 63U, 64U, 65U, 127U}) {
+      fill_with_poison(slot.data(), size);
+      write(first, 0x41);
+      write(first + other, 0x41);
+      const damage d = find_damage_of_poison(slot.data(), size, 0, everywhere);
+      BOOST_TEST(d.count == 2u);
+      BOOST_TEST(d.changed == (1U | (other < 64 ? std::uint64_t{1} << other : 0U)));
+    }
+  }
+}
+
 // A redzone byte where poison belongs, and the other way round, is damage: 16 bytes too many were written.
 BOOST_FIXTURE_TEST_CASE(poison_is_no_redzone_and_redzone_is_no_poison, fixture)
 {
