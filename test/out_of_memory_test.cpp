@@ -300,6 +300,23 @@ BOOST_AUTO_TEST_CASE(a_large_request_has_what_is_in_quarantine_before_it_is_refu
 }
 
 // The library that reads debug information ends the process where memory is refused to it.
+// A slab as well as a large block: what lies in quarantine may be all that there is.
+BOOST_AUTO_TEST_CASE(a_small_request_has_what_is_in_quarantine_before_it_is_refused)
+{
+  constexpr std::size_t all = std::size_t{8} << 20;
+  bounded_upstream upstream(all);
+  gpa::resource r({.checks = gpa::checks::always(), .quarantine_bytes = 2 * all}, &upstream);
+  void* const large = r.try_allocate(all - 1);
+  BOOST_TEST_REQUIRE(large != nullptr);
+  BOOST_TEST(upstream.left == 0u);
+  BOOST_TEST(r.try_allocate(24) == nullptr);
+  r.deallocate(large, all - 1);
+  BOOST_TEST(upstream.left == 0u);
+  void* const small = r.try_allocate(24);
+  BOOST_TEST(small != nullptr);
+  if (small != nullptr) r.deallocate(small, 24);
+}
+
 BOOST_AUTO_TEST_CASE(a_mistake_is_told_however_little_memory_is_left_and_the_program_goes_on)
 {
   if (gpa::test::sanitized) return gpa::test::not_run_here("a sanitizer needs addresses of its own");
