@@ -109,6 +109,26 @@ BOOST_AUTO_TEST_CASE(a_write_after_free_at_the_edges_of_bigger_blocks_is_told_wi
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_write_after_free_that_verify_told_is_not_told_again_when_the_slot_is_handed_out)
+{
+  for (const std::size_t bytes : {24u, 512u, 5000u}) {
+    witness w;
+    gpa::resource r(w.listening({.checks = gpa::checks::always(), .quarantine_bytes = 0}));
+    void* const p = obtain(r, bytes);
+    discard(r, p, bytes);
+    stray_write(p, 0);
+    BOOST_TEST(r.verify() == 1u);
+    BOOST_TEST(w.take().size() == 1u);
+    BOOST_TEST(r.verify() == 0u);
+    std::vector<void*> blocks;
+    while (blocks.size() != 10'000 && (blocks.empty() || blocks.back() != p)) blocks.push_back(obtain(r, bytes));
+    BOOST_TEST(blocks.back() == p);
+    for (void* const q : blocks) discard(r, q, bytes);
+    BOOST_TEST(r.verify() == 0u);
+    BOOST_TEST(w.count() == 0u);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(several_bytes_written_after_free_are_one_mistake_that_counts_them)
 {
   witness w;

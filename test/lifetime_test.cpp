@@ -17,6 +17,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -298,6 +299,26 @@ BOOST_AUTO_TEST_CASE(late_frees_are_judged_like_others)
   BOOST_TEST(w.count(gpa::mistake::double_free) == 1u);
   a.resource()->deallocate(kept, 40, 8);
   BOOST_TEST(w.count() == 6u);
+}
+
+BOOST_AUTO_TEST_CASE(a_late_double_free_names_the_thread_of_the_late_free)
+{
+  witness w;
+  buried b(w.listening());
+  const auto a = b.r->allocator();
+  void* const p = a.resource()->allocate(40, 8);
+  void* const kept = a.resource()->allocate(40, 8);
+  b.end();
+  std::thread([&] { a.resource()->deallocate(p, 40, 8); }).join();
+  static_cast<void>(w.take());
+  a.resource()->deallocate(p, 40, 8);
+  const auto told = w.take();
+  BOOST_TEST_REQUIRE(told.size() == 1u);
+  BOOST_TEST(told[0].kind == gpa::mistake::double_free);
+  BOOST_TEST(told[0].allocated.thread() == told[0].here.thread());
+  BOOST_TEST(told[0].freed.thread() != told[0].here.thread());
+  BOOST_TEST(told[0].freed.thread() != 0u);
+  a.resource()->deallocate(kept, 40, 8);
 }
 
 BOOST_AUTO_TEST_CASE(late_frees_are_safe_however_many_resources_came_and_went)
