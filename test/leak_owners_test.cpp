@@ -105,6 +105,21 @@ BOOST_AUTO_TEST_CASE(a_block_that_another_points_at_is_owned_and_so_is_what_that
   r.release();
 }
 
+// More of them than a scan remembers at once.
+BOOST_AUTO_TEST_CASE(a_table_owns_what_its_many_blocks_point_at)
+{
+  witness w;
+  gpa::resource r(checked(w));
+  const block table = owner_block(r, 200'000 * sizeof(void*));
+  for (std::size_t i = 0; i != unknown(std::size_t{200'000}); ++i) {
+    const block entry = other_block(r, 16);
+    table.point(i, entry.at);
+    entry.point(0, other_block(r, 16).at);
+  }
+  static_cast<void>(only_group(r, w, 1, 400'000));
+  r.release();
+}
+
 BOOST_AUTO_TEST_CASE(blocks_without_pointers_to_each_other_own_nothing)
 {
   witness w;
