@@ -6,6 +6,7 @@
 #include "support/death.hpp"
 #include "support/mappings.hpp"
 #include "support/resident.hpp"
+#include "support/upstreams.hpp"
 #include "support/witness.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -159,4 +160,47 @@ BOOST_AUTO_TEST_CASE(threads_free_large_blocks_while_others_trim_and_look)
   first.join();
   second.join();
   BOOST_TEST(r.deinit() == gpa::check::ok);
+}
+
+// There freed blocks stay accessible, until as much was freed after them as the quarantine holds.
+BOOST_AUTO_TEST_CASE(over_an_upstream_a_write_after_free_is_told_when_the_quarantine_ends)
+{
+  constexpr std::size_t bytes = 100'000;
+  witness w;
+  recording_upstream upstream;
+  gpa::resource r(w.listening({.checks = gpa::checks::always(), .quarantine_bytes = 10 * bytes}), &upstream);
+  void* const p = obtain(r, bytes);
+  discard(r, p, bytes);
+  stray_write(p, 5);
+  std::vector<void*> others;
+  for (int i = 0; i != 20; ++i) others.push_back(obtain(r, bytes));
+  for (void* const other : others) discard(r, other, bytes);
+  const auto told = w.take();
+  BOOST_TEST_REQUIRE(told.size() == 1u);
+  BOOST_TEST(told[0].kind == mistake::write_after_free);
+  BOOST_TEST(told[0].address == p);
+  BOOST_TEST(told[0].offset == 5u);
+  BOOST_TEST(r.deinit() == gpa::check::misuse);
+  BOOST_TEST(w.count() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_held_is_what_the_upstream_has_not_back)
+{
+  for (const auto protect : {gpa::protect_large::automatic, gpa::protect_large::never}) {
+    recording_upstream upstream;
+    gpa::resource r({.checks = gpa::checks::always(), .quarantine_bytes = 1'000'000, .protect_large = protect}, &upstream);
+    for (int round = 0; round != 3; ++round) {
+      std::vector<void*> blocks;
+      for (int i = 0; i != 40; ++i) blocks.push_back(r.allocate(100'000));
+      BOOST_TEST(r.stats().held_bytes == upstream.live_bytes());
+      for (void* const p : blocks) r.deallocate(p, 100'000);
+      BOOST_TEST(r.stats().held_bytes == upstream.live_bytes());
+      r.trim();
+      BOOST_TEST(r.stats().held_bytes == upstream.live_bytes());
+      static_cast<void>(r.allocate(100'000));
+      r.release();
+      BOOST_TEST(r.stats().held_bytes == 0u);
+      BOOST_TEST(upstream.live_bytes() == 0u);
+    }
+  }
 }
