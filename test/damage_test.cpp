@@ -313,6 +313,7 @@ BOOST_AUTO_TEST_CASE(a_write_just_before_a_block_is_named_as_damage_in_front_of_
         BOOST_TEST(told[0].kind == (neighbour_lives ? mistake::overflow : mistake::write_after_free));
         BOOST_TEST(told[0].address == first);
         BOOST_TEST(told[0].offset == slot_of(bytes) - 1);
+        BOOST_TEST(!told[0].damaged_to_the_end);  // of the block behind, nobody asks how far
         BOOST_TEST(has(told[0].reason, "in front of the block at " + text_of(second)), told[0].reason);
         discard(r, second, bytes);
         if (neighbour_lives) discard(r, first, bytes);
