@@ -220,3 +220,16 @@ BOOST_FIXTURE_TEST_CASE(a_thread_keeps_a_few_large_blocks_and_finds_them_again, 
   give(pages, k, far, 600'000);
   BOOST_TEST(k.kept_large == 0u);
 }
+
+// Those that lie ready are aligned to 64 KiB, whatever they were allocated with.
+BOOST_FIXTURE_TEST_CASE(a_large_block_that_asks_for_a_great_alignment_has_it_whatever_the_thread_keeps, fixture)
+{
+  for (const std::size_t alignment : {std::size_t{131'072}, mega}) {
+    std::vector<std::byte*> kept;
+    for (int i = 0; i != 5; ++i) kept.push_back(take(pages, k, 40'000));  // side by side
+    for (std::byte* const p : kept) give(pages, k, p, 40'000);
+    std::vector<std::byte*> blocks;
+    for (int i = 0; i != 5; ++i) blocks.push_back(take(pages, k, 40'000, alignment));  // which looks at it
+    for (std::byte* const p : blocks) give(pages, k, p, 40'000, alignment);
+  }
+}

@@ -142,6 +142,21 @@ BOOST_AUTO_TEST_CASE(an_unchecked_large_block_grows_into_free_memory_behind_it_a
   BOOST_TEST((r.deinit() == gpa::check::ok));
 }
 
+// Its thread keeps such a one for the next of that size, but no more than a block that grows.
+BOOST_AUTO_TEST_CASE(an_unchecked_block_grows_into_one_that_its_thread_freed_last)
+{
+  gpa::resource r({.checks = gpa::checks::never()});
+  void* const p = filled(r, 100'000);
+  void* const behind = filled(r, 100'000);
+  BOOST_TEST(behind == static_cast<std::byte*>(p) + 131'072);
+  BOOST_TEST(!r.try_resize(p, 100'000, 200'000, 8));
+  r.deallocate(behind, 100'000, 8);
+  BOOST_TEST(r.try_resize(p, 100'000, 200'000, 8));
+  BOOST_TEST(is_kept(p, 100'000));
+  r.deallocate(p, 200'000, 8);
+  BOOST_TEST((r.deinit() == gpa::check::ok));
+}
+
 // All sizes from and to, over the edges of classes: whatever is answered, the block is right for it.
 BOOST_AUTO_TEST_CASE(every_answer_is_kept)
 {
