@@ -114,3 +114,19 @@ BOOST_FIXTURE_TEST_CASE(ranges_longer_than_what_is_counted_are_skipped, fixture)
     close(take_and_touch());
   }
 }
+
+// What was left of a reserve that was too small for the next range, too.
+BOOST_AUTO_TEST_CASE(what_was_never_handed_out_is_unmapped_in_the_end)
+{
+  if (sanitized) return;  // shadow memory has addresses too
+  const std::size_t before = status_kib("VmSize");
+  address_stock stock;
+  while (stock.largest() < 512 * mib) {
+    const std::size_t most = stock.largest() - granule_size;  // the fourth leaves four granules, and so on
+    std::byte* const p = stock.take(most);
+    BOOST_TEST_REQUIRE(p != nullptr);
+    unmap_pages(p, most);
+  }
+  stock.release();
+  BOOST_TEST(status_kib("VmSize") < before + 100);
+}
