@@ -3,6 +3,7 @@
 
 #include "base/tools.hpp"
 #include "os/metadata.hpp"
+#include "os/pages.hpp"
 
 #include "support/modes.hpp"
 #include "support/suspects.hpp"
@@ -135,6 +136,28 @@ BOOST_AUTO_TEST_CASE(a_segment_that_is_in_use_when_its_supply_ends_goes_when_it_
     empty_stocks();
     BOOST_TEST(!is_readable(used, 1));
   }
+}
+
+// Of a segment that another supply used, those that nobody has come for yet.
+BOOST_AUTO_TEST_CASE(trim_gives_back_the_pages_that_wait_in_a_segment)
+{
+  using namespace gpa::detail;
+  empty_stocks();
+  auto* const segment = static_cast<std::byte*>(map_pages(stock_segment, granule));
+  std::memset(segment, 0x41, stock_segment);
+  put_into(stock::open, segment);
+  supply s(nullptr);
+  std::byte* const first = s.take(granule, granule);
+  BOOST_TEST_REQUIRE(first == segment);
+  s.trim();
+  std::byte* const second = s.take(granule, granule);
+  for (std::byte* const p : {first, second}) tools_open(p, granule);
+  BOOST_TEST((first[7] == std::byte{0x41}));
+  BOOST_TEST((second[7] == std::byte{0}));
+  s.give_back(first, granule, granule);
+  s.give_back(second, granule, granule);
+  s.end();
+  empty_stocks();
 }
 
 BOOST_AUTO_TEST_CASE(neighbours_on_both_sides_of_a_border_of_the_first_segment_are_given_back_together)
