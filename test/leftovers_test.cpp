@@ -13,8 +13,10 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <memory_resource>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -103,5 +105,23 @@ BOOST_AUTO_TEST_CASE(a_resource_that_is_released_again_and_again_takes_no_more)
       BOOST_TEST(r.stats().live_blocks == 0u);
       BOOST_TEST((r.deinit() == gpa::check::ok));
     }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(threads_leave_what_they_had_in_each_resource_to_those_to_come)
+{
+  for (const gpa::checks checks : {gpa::checks::always(), gpa::checks::never()}) {
+    std::vector<std::unique_ptr<gpa::resource>> all;
+    for (int i = 0; i != 100; ++i) all.push_back(std::make_unique<gpa::resource>(gpa::options{.checks = checks}));
+    const auto use_first = [&all](std::size_t count) {
+      std::thread([&] {
+        for (std::size_t i = 0; i != count; ++i) all[i]->deallocate(all[i]->allocate(24), 24);
+      }).join();
+    };
+    use_first(all.size());
+    const std::size_t held = metadata_held();
+    for (std::size_t count = 1; count != all.size(); ++count)
+      for (int i = 0; i != 4; ++i) use_first(count);
+    BOOST_TEST(metadata_held() == held);
   }
 }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
@@ -135,6 +136,31 @@ BOOST_AUTO_TEST_CASE(resources_of_a_thread_share_the_usual_quarantine_and_no_oth
   gpa::resource much(with_quarantine(1'000'000));
   gpa::resource again(usual);
   BOOST_TEST(!is_over_after_frees_elsewhere(again, much));
+}
+
+// What a thread freed is remembered with the resources it uses: it goes on counting when those become many.
+BOOST_AUTO_TEST_CASE(an_address_rests_while_its_thread_begins_to_use_many_more_resources)
+{
+  const gpa::options usual{.checks = gpa::checks::always(), .stack_frames = 0};
+  gpa::resource r(usual);
+  for (std::size_t i = 0; i != 1000; ++i) r.deallocate(r.allocate(4'000, 8), 4'000, 8);
+  std::unordered_set<void*> resting;
+  std::vector<void*> blocks;
+  for (int i = 0; i != 2'000; ++i) blocks.push_back(r.allocate(24, 8));
+  for (void* const p : blocks) {
+    r.deallocate(p, 24, 8);
+    resting.insert(p);
+  }
+  std::vector<std::unique_ptr<gpa::resource>> others;
+  for (int i = 0; i != 100; ++i) {
+    others.push_back(std::make_unique<gpa::resource>(usual));
+    others.back()->deallocate(others.back()->allocate(24, 8), 24, 8);
+    r.deallocate(r.allocate(100, 8), 100, 8);
+  }
+  std::size_t early = 0;
+  for (int i = 0; i != 2'000; ++i) early += resting.count(r.allocate(24, 8));
+  BOOST_TEST(early == 0u);
+  r.release();
 }
 
 BOOST_AUTO_TEST_CASE(who_goes_on_with_the_cache_of_another_thread_lets_its_blocks_rest)
