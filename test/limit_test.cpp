@@ -219,7 +219,10 @@ BOOST_AUTO_TEST_CASE(release_frees_the_whole_limit)
     BOOST_TEST(!s.allows(1));
     s.r.release();
     BOOST_TEST(s.allows(1000));
-    BOOST_TEST(!s.allows(1001));
+    void* const p = s.r.allocate(600, 8);
+    BOOST_TEST(s.allows(400));
+    BOOST_TEST(!s.allows(401));  // no more than the whole
+    s.r.deallocate(p, 600, 8);
   });
 }
 
@@ -369,6 +372,28 @@ BOOST_AUTO_TEST_CASE(what_one_thread_allocates_another_may_free_under_a_limit)
           BOOST_TEST(s.allows(1000));
         }).join();
       }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_one_thread_frees_or_shrinks_another_may_have_at_once)
+{
+  for (const kind& k : kinds) {
+    if (!k.thread_safe) continue;
+    session s(k, 250);
+    const auto allows_elsewhere = [&s](std::size_t bytes) {
+      bool allowed = false;
+      std::thread([&] { allowed = s.allows(bytes); }).join();
+      return allowed;
+    };
+    BOOST_TEST_CONTEXT(k.name) for (int round = 0; round != 20; ++round) {
+      void* const p = s.r.allocate(106, 8);
+      s.r.deallocate(s.r.allocate(144, 8), 144, 8);
+      BOOST_TEST(allows_elsewhere(144));
+      BOOST_TEST(s.r.try_resize(p, 106, 100, 8));
+      BOOST_TEST(allows_elsewhere(150));
+      BOOST_TEST(!allows_elsewhere(151));
+      s.r.deallocate(p, 100, 8);
     }
   }
 }

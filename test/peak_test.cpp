@@ -195,3 +195,17 @@ BOOST_AUTO_TEST_CASE(a_peak_stays_exact_where_another_thread_calls)
     free(blocks);
   });
 }
+
+BOOST_AUTO_TEST_CASE(a_block_that_grew_for_a_while_is_in_the_peak)
+{
+  in_every_mode([](const mode& m) {
+    if (!has_exact_peak(m)) return;
+    gpa::resource r(m.options);
+    void* const p = r.allocate(100, 8);
+    BOOST_TEST(r.try_resize(p, 100, 111, 8));
+    BOOST_TEST(r.try_resize(p, 111, 97, 8));
+    BOOST_TEST(r.stats().live_bytes == 97u);
+    BOOST_TEST(r.stats().peak_bytes == 111u);
+    r.deallocate(p, 97, 8);
+  });
+}
