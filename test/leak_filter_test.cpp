@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -117,6 +118,26 @@ BOOST_AUTO_TEST_CASE(a_suppressed_leak_is_counted_below_the_others_and_no_leak)
     BOOST_TEST(both.says("SUMMARY: gpa: 100 bytes leaked in 1 block from 1 place"));
   }
   BOOST_TEST(under("", leak_both).reports().size() == 2u);
+}
+
+// Whose fate they share.
+BOOST_AUTO_TEST_CASE(what_a_suppressed_leak_owns_is_not_counted_either)
+{
+  const folder f;
+  const outcome o = under("suppressions=" + f.file("gpa.supp", "leak:old_leak\n"), [] {
+    gpa::resource r({.checks = gpa::checks::always()});
+    void* const owner = old_leak(r);
+    void* const owned = new_leak(r);
+    std::memcpy(owner, &owned, sizeof owned);
+    print(r.deinit());
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.out == "ok");
+    BOOST_TEST(o.reports().empty());
+    BOOST_TEST(!o.says("SUMMARY: gpa:"));
+    BOOST_TEST(o.says("note: not counted: 124 bytes in 2 blocks that a suppression matches\n"));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(print_suppressions_decides_whether_those_that_were_used_are_listed)
