@@ -246,3 +246,28 @@ BOOST_AUTO_TEST_CASE(release_frees_everything_at_once_and_is_no_leak)
   BOOST_TEST(w.count() == 0u);
   BOOST_TEST(upstream.wrong() == 0u);
 }
+
+BOOST_AUTO_TEST_CASE(a_mistake_that_an_upstream_makes_when_it_gets_its_memory_back_is_a_misuse)
+{
+  struct meddling final : std::pmr::memory_resource {
+    gpa::resource* above = nullptr;
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override
+    {
+      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    }
+    void do_deallocate(void* p, std::size_t bytes, std::size_t alignment) override
+    {
+      above->deallocate(this, 24);  // which is no block of it
+      std::pmr::new_delete_resource()->deallocate(p, bytes, alignment);
+    }
+    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+  };
+  witness w;
+  meddling upstream;
+  gpa::resource r(w.listening(), &upstream);
+  upstream.above = &r;
+  r.deallocate(r.allocate(24), 24);
+  BOOST_TEST(r.deinit() == gpa::check::misuse);
+  BOOST_TEST(w.count() == 1u);
+  BOOST_TEST(r.deinit() == gpa::check::misuse);
+}

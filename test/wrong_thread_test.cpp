@@ -150,6 +150,22 @@ BOOST_AUTO_TEST_CASE(a_resource_without_a_live_block_changes_hands)
   BOOST_TEST(w.count() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_thread_whose_empty_resource_another_one_took_is_told_at_its_first_call)
+{
+  witness w;
+  gpa::resource r(w.listening(single()));
+  for (int i = 0; i != 10; ++i) discard(r, obtain(r, 24), 24);
+  void* p = nullptr;
+  elsewhere([&] { p = obtain(r, 24); });
+  BOOST_TEST(w.count() == 0u);
+  void* const wrong = obtain(r, 24);
+  only(w);
+  discard(r, wrong, 24);
+  only(w);
+  discard(r, p, 24);
+  only(w);
+}
+
 BOOST_AUTO_TEST_CASE(a_mistake_of_another_thread_is_told_beside_the_wrong_thread)
 {
   witness w;
