@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -347,6 +348,29 @@ BOOST_AUTO_TEST_CASE(threads_that_end_give_their_memory_back)
   const std::size_t before = metadata_held();
   for (int i = 0; i != 100; ++i) capture_in_thread();
   BOOST_TEST(metadata_held() == before);
+}
+
+// However many are there at a time.
+BOOST_AUTO_TEST_CASE(many_threads_that_end_together_give_their_memory_back)
+{
+  const auto capture_in_many = [] {
+    constexpr int count = 40;
+    std::latch all_captured(count);
+    std::vector<std::thread> threads;
+    for (int i = 0; i != count; ++i) {
+      threads.emplace_back([&all_captured] {
+        begin_stack_cache();
+        static_cast<void>(recurse(3));
+        all_captured.arrive_and_wait();
+        end_stack_cache();
+      });
+    }
+    for (std::thread& t : threads) t.join();
+  };
+  capture_in_many();
+  const std::size_t before = metadata_held();
+  for (int i = 0; i != 5; ++i) capture_in_many();
+  BOOST_TEST(metadata_held() <= before + (std::size_t{1} << 20));  // of one time it would be six
 }
 
 BOOST_AUTO_TEST_CASE(without_memory_for_caches_stacks_are_walked_each_time)

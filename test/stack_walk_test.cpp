@@ -17,6 +17,29 @@
 #include <thread>
 #include <vector>
 
+// Two ways to one place of the stack: by a function of one frame, or by two that need as much room together.
+extern "C" void gpa_test_call_by_one(void (*function)());
+extern "C" void gpa_test_call_by_two(void (*function)());
+asm(R"(
+.text
+.macro gpa_test_caller name, bytes, callee
+.type \name, @function
+\name:
+  .cfi_startproc
+  subq $\bytes, %rsp
+  .cfi_adjust_cfa_offset \bytes
+  call \callee
+  addq $\bytes, %rsp
+  .cfi_adjust_cfa_offset -\bytes
+  ret
+  .cfi_endproc
+.size \name, . - \name
+.endm
+gpa_test_caller gpa_test_call_by_one, 40, *%rdi
+gpa_test_caller gpa_test_call_by_inner, 24, *%rdi
+gpa_test_caller gpa_test_call_by_two, 8, gpa_test_call_by_inner
+)");
+
 namespace {
 
 using namespace gpa::detail;
@@ -33,11 +56,13 @@ struct walk {
   [[nodiscard]] std::uintptr_t frame_from_end(std::size_t n) const { return found.frames[found.count - n]; }
 };
 
-[[gnu::noinline]] walk walk_here(std::size_t limit)
+walk_memory walks;
+
+[[gnu::noinline]] walk walk_here(std::size_t limit, walk_memory* memory = nullptr)
 {
   const auto* const frame = static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
   walk w{};
-  w.whole = walk_stack({stack_layout::sp_of(frame), frame[1], frame[0]}, frame[1], limit, nullptr, w.found);
+  w.whole = walk_stack({stack_layout::sp_of(frame), frame[1], frame[0]}, frame[1], limit, memory, w.found);
   const stack all = oracle();
   w.expected.assign(std::find(all.begin(), all.end(), frame[1]), all.end());
   return w;
@@ -116,6 +141,18 @@ class written_code {
 };
 
 }  // namespace
+
+// What the last walk found at a place of the stack is no rule for another function there.
+BOOST_AUTO_TEST_CASE(a_walk_that_remembers_the_last_one_is_right)
+{
+  for (int i = 0; i != 3; ++i) {
+    for (const auto by : {&gpa_test_call_by_one, &gpa_test_call_by_two}) {
+      static walk w;
+      by(+[] { w = walk_here(max_stack_frames, &walks); });
+      test_is_right(w);
+    }
+  }
+}
 
 // __libc_start_call_main, __libc_start_main, _start (glibc since 2.34): the word that leads into the first decides for all
 // three.
