@@ -152,6 +152,12 @@ BOOST_AUTO_TEST_CASE(rows_are_by_file_function_stack_and_size_class_too)
   BOOST_TEST(classes[1].count == 2u);
   BOOST_TEST(classes[2].place == "49 to 64 bytes");
   give_back(r, blocks);
+
+  const block empty = planted(r, 0);
+  const auto smallest = r.take_snapshot().statistics(by::size_class);
+  BOOST_REQUIRE(smallest.size() == 1u);
+  BOOST_TEST(smallest[0].place == "0 to 16 bytes");
+  r.deallocate(empty.p, empty.bytes);
 }
 
 BOOST_AUTO_TEST_CASE(a_tag_is_the_innermost_scopes_and_its_threads)

@@ -145,6 +145,27 @@ BOOST_AUTO_TEST_CASE(settled_words_count_on)
   BOOST_TEST(t.live().bytes == static_cast<std::int64_t>(n));
 }
 
+// One thread allocates, another one frees.
+BOOST_AUTO_TEST_CASE(settled_words_count_on_where_only_one_of_them_ends)
+{
+  tally in;
+  tally out;
+  std::uint64_t n = 0;
+  for (; n != 5 * until_full; ++n) {
+    in.count_small_allocation(17);
+    out.count_small_free(17);
+    if (n % 4096 != 0) continue;
+    in.settle();
+    out.settle();
+  }
+  check(in.allocated(), n, 17 * n);
+  check(in.freed(), 0, 0);
+  check(out.allocated(), 0, 0);
+  check(out.freed(), n, 17 * n);
+  BOOST_TEST(in.live().bytes == static_cast<std::int64_t>(17 * n));
+  BOOST_TEST(out.live().bytes == -static_cast<std::int64_t>(17 * n));
+}
+
 BOOST_AUTO_TEST_CASE(large_blocks_and_resizes_are_counted_to_the_byte)
 {
   constexpr std::size_t large = std::size_t{1} << 46;
