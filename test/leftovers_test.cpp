@@ -125,3 +125,20 @@ BOOST_AUTO_TEST_CASE(threads_leave_what_they_had_in_each_resource_to_those_to_co
     BOOST_TEST(metadata_held() == held);
   }
 }
+
+BOOST_AUTO_TEST_CASE(a_limit_costs_memory_once_and_not_with_each_call)
+{
+  for (const mode& m : every_mode()) {
+    BOOST_TEST_CONTEXT(m.name)
+    {
+      gpa::options o = m.options;
+      o.memory_limit = std::size_t{1} << 30;
+      gpa::resource r(o);
+      const auto allocate_and_free = [&r] { r.deallocate(r.allocate(24), 24); };
+      for (int i = 0; i != 100; ++i) allocate_and_free();
+      const std::size_t held = metadata_held();
+      for (int i = 0; i != 1'000; ++i) allocate_and_free();
+      BOOST_TEST(metadata_held() == held);
+    }
+  }
+}

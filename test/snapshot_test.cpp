@@ -126,6 +126,17 @@ BOOST_AUTO_TEST_CASE(statistics_count_what_is_live_and_nothing_else)
   BOOST_TEST(r.take_snapshot().sites().empty());
 }
 
+BOOST_AUTO_TEST_CASE(however_many_large_blocks_there_are_each_is_counted_once)
+{
+  gpa::resource r(always());
+  std::vector<block> blocks;
+  for (int i = 0; i != 700; ++i) blocks.push_back(planted(r, 40'000));
+  for (int i = 0; i != 3; ++i) BOOST_TEST(r.take_snapshot().live_blocks() == 700u);
+  give_back(r, blocks);
+  BOOST_TEST(r.take_snapshot().live_blocks() == 0u);
+  BOOST_TEST(r.deinit() == gpa::check::ok);
+}
+
 BOOST_AUTO_TEST_CASE(rows_are_by_file_function_stack_and_size_class_too)
 {
   gpa::resource r(always());
