@@ -71,6 +71,15 @@ BOOST_AUTO_TEST_CASE(control_characters_in_tags_reach_no_terminal)
   r.deallocate(p, 24, 8);
 }
 
+BOOST_AUTO_TEST_CASE(a_tag_too_long_to_keep_ends_with_a_whole_character)
+{
+  gpa::resource r(always());
+  const gpa::tag_scope scope(std::string(62, 't') + "\u00e9");
+  const block b = planted(r, 24);
+  BOOST_TEST(r.take_snapshot().statistics(by::tag).at(0).place == std::string(62, 't'));
+  r.deallocate(b.p, b.bytes);
+}
+
 BOOST_AUTO_TEST_CASE(comparing_two_snapshots_names_the_line_of_a_cache_that_grows_first)
 {
   gpa::resource r(always());
