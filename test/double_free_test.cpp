@@ -170,31 +170,34 @@ BOOST_AUTO_TEST_CASE(a_double_free_on_another_thread_is_told_with_both_threads)
   }
 }
 
-// Of blocks that one thread made and another one freed.
+// Whether that was the thread which made the blocks or another one; of several blocks, as the first may take another way.
 BOOST_AUTO_TEST_CASE(the_thread_of_the_first_free_is_told_whichever_it_was)
 {
   for (const gpa::options& o : checked_modes()) {
     for (const std::size_t bytes : sizes) {
-      BOOST_TEST_CONTEXT(o.name << ", " << bytes << " bytes")
-      {
-        if (!o.thread_safe) continue;
-        witness w;
-        gpa::resource r(w.listening(o));
-        std::array<void*, 3> all;
-        for (void*& p : all) p = obtain(r, bytes);
-        std::thread([&] {
-          for (void* const p : all) discard(r, p, bytes);
-        }).join();
-        for (void* const p : all) {
-          blunder(r, p, bytes);
-          const auto told = w.take();
-          BOOST_TEST_REQUIRE(told.size() == 1u);
-          is_double_free(told[0], r.options(), p, bytes);
-          BOOST_TEST(told[0].allocated.thread() == told[0].here.thread());
-          BOOST_TEST(told[0].freed.thread() != told[0].here.thread());
-          BOOST_TEST(told[0].freed.thread() != 0u);
+      for (const bool by_another : {true, false}) {
+        BOOST_TEST_CONTEXT(o.name << ", " << bytes << " bytes" << (by_another ? ", freed by another thread" : ""))
+        {
+          if (!o.thread_safe) continue;
+          witness w;
+          gpa::resource r(w.listening(o));
+          std::array<void*, 3> all;
+          for (void*& p : all) p = obtain(r, bytes);
+          const auto free_all = [&] {
+            for (void* const p : all) discard(r, p, bytes);
+          };
+          by_another ? std::thread(free_all).join() : free_all();
+          for (void* const p : all) {
+            blunder(r, p, bytes);
+            const auto told = w.take();
+            BOOST_TEST_REQUIRE(told.size() == 1u);
+            is_double_free(told[0], r.options(), p, bytes);
+            BOOST_TEST(told[0].allocated.thread() == told[0].here.thread());
+            BOOST_TEST((told[0].freed.thread() == told[0].here.thread()) != by_another);
+            BOOST_TEST(told[0].freed.thread() != 0u);
+          }
+          ends_sound(r, w);
         }
-        ends_sound(r, w);
       }
     }
   }
