@@ -230,14 +230,14 @@ BOOST_AUTO_TEST_CASE(late_calls_of_deleted_resources_are_caught_until_many_more_
   for (std::size_t i = 0; i != late.size(); ++i) late[i]->deallocate(blocks[i], 100);
   BOOST_TEST(w.count(gpa::mistake::use_after_deinit) == 100u);
   BOOST_TEST(w.count() == 100u);
-  std::set<const void*> places;  // each is used again in the end, and none soon
+  std::set<const void*> used;  // each place is used again in the end, and none soon
   for (int i = 0; i != 1'000; ++i) {
     const gpa::resource* const r = new gpa::resource(to_the_end);
-    places.insert(r);
+    used.insert(r);
     delete r;
   }
-  BOOST_TEST(places.size() > 200u);
-  BOOST_TEST(places.size() < 400u);
+  BOOST_TEST(used.size() > 200u);
+  BOOST_TEST(used.size() < 400u);
 }
 
 BOOST_AUTO_TEST_CASE(a_resource_may_be_made_in_a_place_of_the_users)
