@@ -91,6 +91,8 @@ constexpr std::array keys{
     key{"report_path", "file", "none", "JSON report at deinit() and exit; %p: process id, %e: program, %n: resource",
         read_file<&settings::report_path>},
     key{"report_signal", "0|1", "0", "SIGUSR2 writes report_path of every resource", read<&settings::report_signal>},
+    key{"explain_faults", "0|1", "1", "SIGSEGV says on stderr if a freed block was used",
+        read<&settings::explain_faults>},
     key{"help", "0|1", "0", "this list", read<&settings::help>},
     key{"strict", "0|1", "0", "a wrong key or value ends the process (status 2)", read<&settings::strict>},
 };

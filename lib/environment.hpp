@@ -57,6 +57,7 @@ struct settings {
   std::string_view log_path;
   std::string_view report_path;     // pattern of JSON documents
   bool report_signal = false;
+  bool explain_faults = true;
   std::string_view suppressions;    // files
   std::string_view baseline;
   std::string_view write_baseline;

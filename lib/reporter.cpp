@@ -105,6 +105,12 @@ void reporter::tell_unshown(std::size_t limits) noexcept
   if (!whole.empty()) write_out(whole, options_.name);
 }
 
+void tell_of_fault(const gpa::report& r) noexcept
+{
+  gpa_on_mistake();
+  write_text(r, "note: the program ends by SIGSEGV, as it would without gpa\n");
+}
+
 [[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept
 {
   gpa_on_mistake();

@@ -63,6 +63,9 @@ class leak_teller {
 /// A mistake about a resource nobody remembers: the text, then abort, as the default options say.
 [[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept;
 
+/// A fault: the text, and no handler of the user's, in whose signal handler this is.
+void tell_of_fault(const gpa::report& r) noexcept;
+
 /// A process that would return 0 returns `status` instead. 0 is ignored.
 void demand_exit_status(int status) noexcept;
 /// In the child of a fork: what was demanded for the parent's leaks is no affair of its.

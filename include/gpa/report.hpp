@@ -26,7 +26,7 @@ enum class mistake : std::uint8_t {
   use_after_deinit,    ///< the resource was deinitialised or destroyed before
   wrong_thread,        ///< `thread_safe = false` and this thread is not the owner
   invalid_alignment,   ///< an alignment that is not a power of two
-  use_after_free,      ///< reserved: this version reports none
+  use_after_free,      ///< a fault at a freed block, or at a pointer read from one; told on stderr, not to `on_report`
   accidental_default,  ///< reserved: this version reports none
 };
 

@@ -159,15 +159,25 @@ void append_headline(text& out, const report& r)
       absl::Format(&out, ": %d %s at offset %d of a freed %d-byte block at 0x%x", r.damaged, bytes_word(r.damaged),
                    r.offset, r.bytes, number(r.address));
       break;
-    case mistake::overflow: append_overflow(out, r); break;
+    case mistake::overflow:
+      if (r.address == nullptr) {
+        absl::Format(&out, ": %s", r.reason);
+      } else {
+        append_overflow(out, r);
+      }
+      break;
     case mistake::use_after_deinit: append_use_after_deinit(out, r); break;
     case mistake::wrong_thread: append_wrong_thread(out, r); break;
     case mistake::invalid_alignment:
       absl::Format(&out, " %d asked for %d %s", r.given_alignment, r.given_bytes, bytes_word(r.given_bytes));
       break;
     case mistake::use_after_free:
-      absl::Format(&out, ": access at offset %d of a freed %d-byte block at 0x%x", r.offset, r.bytes,
-                   number(r.address));
+      if (r.address == nullptr) {
+        absl::Format(&out, ": %s", r.reason);
+      } else {
+        absl::Format(&out, ": %s at offset %d of a freed %d-byte block at 0x%x", r.reason.empty() ? "access" : r.reason,
+                     r.offset, r.bytes, number(r.address));
+      }
       break;
     case mistake::accidental_default: append_accidental_default(out, r); break;
   }
@@ -184,13 +194,21 @@ void append_dashed(text& out, std::string_view words)
   for (const char c : words) out.append(1, c == ' ' ? '-' : c);
 }
 
-bool headline_has_reason(mistake m) noexcept
+bool headline_has_reason(const report& r) noexcept
 {
-  return m == mistake::invalid_pointer || m == mistake::wrong_thread;
+  switch (r.kind) {
+    case mistake::invalid_pointer:
+    case mistake::wrong_thread:
+    case mistake::use_after_free: return true;
+    case mistake::overflow: return r.address == nullptr;
+    default: return false;
+  }
 }
 
 std::string_view consequence(const report& r) noexcept
 {
+  constexpr std::string_view noticed_afterwards = "noticed afterwards: the write itself was not stopped";
+  constexpr std::string_view stopped = "the access was stopped";
   switch (r.kind) {
     case mistake::leak: return {};
     case mistake::double_free:
@@ -198,8 +216,8 @@ std::string_view consequence(const report& r) noexcept
     case mistake::alignment_mismatch:
     case mistake::wrong_resource: return "the free was ignored";
     case mistake::invalid_pointer: return is_from_ignore(r) ? "the call did nothing" : "the free was ignored";
-    case mistake::write_after_free:
-    case mistake::overflow: return "noticed afterwards: the write itself was not stopped";
+    case mistake::write_after_free: return noticed_afterwards;
+    case mistake::overflow: return r.address == nullptr ? stopped : noticed_afterwards;
     case mistake::use_after_deinit:
       if (r.address == nullptr) return "the allocation was refused";
       return r.reason == memory_is_gone ? "the free was ignored" : "the block was given back, and no harm done";
@@ -208,7 +226,7 @@ std::string_view consequence(const report& r) noexcept
                  ? "thread_safe = false lets one thread at a time in, so nothing was done"
                  : "it was carried out as any other call, but thread_safe = false lets one thread at a time in";
     case mistake::invalid_alignment: return "the allocation was refused: alignments are powers of two";
-    case mistake::use_after_free: return "the access was stopped";
+    case mistake::use_after_free: return stopped;
     case mistake::accidental_default: return "the allocation went on";
   }
   return {};

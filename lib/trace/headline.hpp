@@ -26,7 +26,7 @@ void append_rule(text& out, mistake m);
 void append_dashed(text& out, std::string_view words);
 
 /// Whether the headline already says r.reason.
-[[nodiscard]] bool headline_has_reason(mistake m) noexcept;
+[[nodiscard]] bool headline_has_reason(const report& r) noexcept;
 
 /// "the free was ignored". Empty for a leak.
 [[nodiscard]] std::string_view consequence(const report& r) noexcept;

@@ -61,7 +61,7 @@ class writer {
       if (is_elsewhere(allocated_)) append_thread_line(r_.blocks == 1 ? "allocated" : "the first allocated", allocated_);
     }
     if (r_.kind == mistake::wrong_thread && here_.thread != 0) append_thread_line("called", here_);
-    if (!r_.reason.empty() && !headline_has_reason(r_.kind)) absl::Format(&out_, "    %s\n", r_.reason);
+    if (!r_.reason.empty() && !headline_has_reason(r_)) absl::Format(&out_, "    %s\n", r_.reason);
     if (r_.damaged != 0 && r_.memory.count != 0) append_damage();
   }
 

@@ -1,0 +1,29 @@
+// SIGSEGV says why, if gpa knows: the address is a freed block's, or a pointer that gpa's own bytes were taken for.
+//
+// Thread-safe.
+#pragma once
+
+#include <gpa/report.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace gpa::detail {
+
+/// Asked for by whoever makes a resource with checks: from now on a fault is told on stderr before it ends the process
+/// as it would have, by SIGSEGV, at the same instruction and with the same core dump. Nothing is changed where the
+/// program, or a sanitizer, handles SIGSEGV by then, or where GPA_OPTIONS says `explain_faults=0`.
+///
+/// The handler works in the thread that faulted, on its stack, and looks up names: no more can go wrong in a process
+/// that is about to end, but for a lock that this thread holds. No thread that is in gpa or in malloc touches a user's
+/// block, so it holds none of theirs.
+void explain_faults() noexcept;
+
+/// What there is to say of an access to `address`, still without a place. Nothing: it is no freed block's.
+[[nodiscard]] std::optional<gpa::report> report_of_access(const void* address, bool writes) noexcept;
+
+/// The same where the address was none at all, as x86-64 says by another kind of fault, and one of `registers` held it.
+[[nodiscard]] std::optional<gpa::report> report_of_poison(std::span<const std::uintptr_t> registers) noexcept;
+
+}  // namespace gpa::detail
