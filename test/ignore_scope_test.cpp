@@ -1,11 +1,13 @@
 #define BOOST_TEST_MODULE ignore_scope
 #include <gpa/resource.hpp>
+#include <gpa/tag_scope.hpp>
 
 #include "support/witness.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <memory_resource>
+#include <optional>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -112,6 +114,35 @@ BOOST_AUTO_TEST_CASE(what_is_ignored_is_checked_and_freed_as_ever)
   r.deallocate(p, 24);  // outside
   BOOST_TEST(r.stats().live_blocks == 0u);
   BOOST_TEST(w.count() == 0u);
+}
+
+// It is made before the thread's first allocation, so what gpa does at a thread's end comes before the scope's.
+BOOST_AUTO_TEST_CASE(a_scope_may_last_as_long_as_its_thread_and_not_longer)
+{
+  for (const bool tagged : {false, true}) {
+    witness w;
+    gpa::resource r(w.listening({.checks = gpa::checks::always()}));
+    std::thread([&r, tagged] {
+      struct allocator_at_end {
+        gpa::resource* from = nullptr;
+        std::size_t bytes = 0;
+        ~allocator_at_end() { static_cast<void>(from->allocate(bytes)); }
+      };
+      thread_local allocator_at_end after_it{&r, 77};
+      static_cast<void>(&after_it);
+      thread_local const gpa::ignore_scope scope;
+      static_cast<void>(&scope);
+      static_cast<void>(r.allocate(24));
+      thread_local allocator_at_end before_it_ends{&r, 100};
+      static_cast<void>(&before_it_ends);
+      thread_local std::optional<gpa::tag_scope> tag;
+      if (tagged) tag.emplace("of the thread");
+    }).join();
+    BOOST_TEST(r.stats().live_blocks == 3u);
+    BOOST_TEST(leaked_blocks(r, w) == 1u);
+    BOOST_TEST((r.deinit() == gpa::check::leak));
+    BOOST_TEST(w.take().front().total_bytes == 77u);
+  }
 }
 
 // A slot that was ignored once is not for ever.

@@ -71,8 +71,8 @@ void leave_thread(void* handler) noexcept
 {
   thread_state& state = my_thread;
   thread_table* const table = state.table;
-  state = thread_state{};
-  state.phase = thread_phase::gone;
+  // Scopes may last longer: of static storage, or thread_local and made before the first allocation.
+  state = {.ways = {}, .table = nullptr, .ignoring = state.ignoring, .phase = thread_phase::gone, .tag = state.tag};
   end_stack_cache();
   if (table == nullptr) return;
   for (std::uint64_t i = 0; i <= table->last_row; ++i)
