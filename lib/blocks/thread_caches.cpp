@@ -3,6 +3,8 @@
 #include "os/metadata.hpp"
 #include "trace/stack_cache.hpp"
 
+#include <cstdlib>
+
 extern "C" {
 extern void* __dso_handle __attribute__((visibility("hidden")));
 int __cxa_thread_atexit_impl(void (*)(void*), void*, void*) noexcept;  // glibc's; what the C++ library calls
@@ -83,9 +85,28 @@ void leave_thread(void* handler) noexcept
 
 // As for a thread_local object with a destructor, but without the 16 bytes of thread-local storage that one takes; and
 // without abi::__cxa_thread_atexit(), whose call of the same function the loader looks up in every library first.
-void arm_exit_hook(const thread_exit_handler& handler) noexcept
+// False: malloc has no memory to remember it by; glibc, which asks calloc, would end the process. A piece as large as is
+// asked for here no thread of glibc's keeps to itself when it is freed: so calloc finds memory.
+bool arm_exit_hook(const thread_exit_handler& handler) noexcept
 {
+  void* const enough = std::malloc(2048);
+  if (enough == nullptr) return false;
+  asm("" : : "r"(enough) : "memory");  // or compilers would leave both calls out
+  std::free(enough);
   __cxa_thread_atexit_impl(leave_thread, const_cast<thread_exit_handler*>(&handler), &__dso_handle);
+  return true;
+}
+
+// The row of what was put last is nobody's from now on.
+void forget_cache(thread_table& table, std::uint64_t birth) noexcept
+{
+  for (std::uint64_t i = thread_table::first_try(birth);; ++i) {
+    thread_table_row& row = table.rows[i & table.last_row];
+    if (row.birth != birth) continue;
+    row = {.birth = thread_table::no_birth, .cache = nullptr};
+    break;
+  }
+  empty_ways();
 }
 
 }  // namespace
@@ -99,8 +120,12 @@ bool remember_cache(std::uint64_t birth, cache_header* cache, const thread_exit_
   if (full && !rebuild_table(handler)) return false;
   put(*state.table, birth, cache);
   if (state.phase == thread_phase::fresh) {
-    state.phase = thread_phase::attached;
-    arm_exit_hook(handler);
+    state.phase = thread_phase::attached;  // first: the program's malloc may be a resource
+    if (!arm_exit_hook(handler)) {
+      state.phase = thread_phase::fresh;
+      forget_cache(*state.table, birth);
+      return false;
+    }
     begin_stack_cache();
   }
   return true;

@@ -123,6 +123,7 @@ struct thread_table_row {
 struct thread_table {
   static constexpr std::size_t near_count = 16;
   static constexpr std::uint64_t near_uses = 1024;
+  static constexpr std::uint64_t no_birth = ~std::uint64_t{0};  // of a row that was one's
 
   way near[near_count];
   std::uint64_t near_left;  // until one gets its way again
@@ -235,8 +236,8 @@ struct thread_exit_handler {
   bool (*is_alive)(std::uint64_t birth) noexcept;
 };
 
-/// Remembers this thread's cache. False when memory is refused or the thread's destructors have run: then the caller
-/// borrows a cache for the call.
+/// Remembers this thread's cache. False when memory is refused, by malloc too if the thread has none yet, or the thread's
+/// destructors have run: then the caller borrows a cache for the call.
 [[nodiscard]] bool remember_cache(std::uint64_t birth, cache_header* cache,
                                   const thread_exit_handler& handler) noexcept;
 
