@@ -16,8 +16,10 @@
 #include <memory_resource>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -350,5 +352,46 @@ BOOST_AUTO_TEST_CASE(a_process_may_fork_while_a_thread_uses_a_resource_that_stan
       busy.join();
     });
     BOOST_TEST_CONTEXT(o) BOOST_TEST(o.status == 0);
+  }
+}
+
+// Its cache is borrowed for each call, so in the child it is taken for that of a thread that is no more.
+BOOST_AUTO_TEST_CASE(an_upstream_may_fork_in_a_thread_whose_destructors_have_run)
+{
+#if GPA_TEST_ASAN
+  gpa::test::not_run_here("ASan's own heap may be locked in the child");
+  return;
+#endif
+  for (const mode& m : every_mode()) {
+    const outcome o = outcome_of([&m] {
+      ::alarm(100);
+      bool forked = false;
+      busy_upstream upstream(
+          [&forked](gpa::resource&) {
+            if (std::exchange(forked, true)) return;
+            int status = 0;
+            const pid_t child = ::fork();
+            if (child == 0) ::alarm(20);
+            if (child != 0 && (::waitpid(child, &status, 0) != child || status != 0)) ::_exit(1);
+          },
+          nothing);
+      gpa::resource r(m.options, &upstream);
+      upstream.begin(r);
+      static std::function<void()> at_the_end;
+      at_the_end = [&r] {
+        std::vector<void*> all = allocate_many(r, 500);
+        require_distinct(r, all);
+        if (r.stats().live_blocks != 0 || r.deinit() != gpa::check::ok) ::_exit(2);
+        ::_exit(0);
+      };
+      pthread_key_t key{};
+      ::pthread_key_create(&key, [](void*) { at_the_end(); });
+      std::thread([&key] {
+        ::pthread_setspecific(key, &key);
+        gpa::resource other;
+        other.deallocate(other.allocate(24), 24);  // so there is a destructor of gpa's, which comes first
+      }).join();
+    });
+    BOOST_TEST_CONTEXT(m.name << o) BOOST_TEST(o.status == 0);
   }
 }

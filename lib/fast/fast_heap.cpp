@@ -154,10 +154,11 @@ bool fast_heap::refill(fast_cache& k, unsigned c) noexcept
   fast_bin& b = k.bins[c];
   if (k.has_risen()) owner_.heartbeat();
   b.scarce = true;
-  if (b.base == nullptr && !grow_array(k, c)) return false;
-  if (b.room() < b.capacity) end_frugality(b, batch_slots(slot_size(c)));
   for (bool from_others = !supply_.from_system() || own_refused_.load(std::memory_order_relaxed);;) {
-    // Each time anew: an upstream that was asked for a slab may have used the bin.
+    // Each time anew: an upstream that was asked for a slab may have used the bin. Or it forked, and in the child the array
+    // is lost, where the thread had borrowed the cache.
+    if (b.base == nullptr && !grow_array(k, c)) return false;
+    if (b.room() < b.capacity) end_frugality(b, batch_slots(slot_size(c)));
     const auto wanted = std::min(batch_slots(slot_size(c)), b.room());
     const std::uint32_t taken = take_slots(k, c, b.base + wanted, wanted, from_others);
     if (taken != 0) {
