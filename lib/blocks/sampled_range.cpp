@@ -152,13 +152,13 @@ std::byte* take_sampled_range(std::size_t bytes, std::size_t alignment) noexcept
   return all.start + first * granule_size;
 }
 
-void give_back_sampled_range(std::byte* p, std::size_t bytes, bool closed) noexcept
+void give_back_sampled_range(std::byte* p, std::size_t bytes, given_back as) noexcept
 {
-  if (!closed) discard_pages(p, bytes);
+  if (as == given_back::used) discard_pages(p, bytes);
   const mutex_guard guard(all.lock);
   const std::size_t first = static_cast<std::size_t>(p - all.start) / granule_size;
   const std::size_t count = bytes / granule_size;
-  turn(first, count, closed ? granule::closed : granule::open);
+  turn(first, count, as == given_back::closed ? granule::closed : granule::open);
   // Free ones on either side, no further than where they were enough without these.
   std::size_t begin = first;
   std::size_t end = first + count;

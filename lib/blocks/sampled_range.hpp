@@ -31,8 +31,10 @@ namespace gpa::detail {
 
 /// Inaccessible addresses; `bytes` a multiple of 64 KiB, `alignment` a power of two of at least 64 KiB. Null: no room.
 [[nodiscard]] std::byte* take_sampled_range(std::size_t bytes, std::size_t alignment) noexcept;
-/// What take_sampled_range() returned. `closed`: it is inaccessible, and has no page.
-void give_back_sampled_range(std::byte* p, std::size_t bytes, bool closed) noexcept;
+/// What a range that is given back is by now. One that was never handed on has no page, and may be inaccessible in part.
+enum class given_back : std::uint8_t { used, untouched, closed };
+/// What take_sampled_range() returned. If it is closed it has no page.
+void give_back_sampled_range(std::byte* p, std::size_t bytes, given_back as) noexcept;
 /// How many runs of free granules there are that are accessible, and that are not.
 [[nodiscard]] std::size_t open_runs_of_sampled_range() noexcept;
 [[nodiscard]] std::size_t closed_runs_of_sampled_range() noexcept;

@@ -2,7 +2,6 @@
 
 #include "base/bits.hpp"
 #include "base/tools.hpp"
-#include "blocks/sampled_range.hpp"
 #include "os/leak_roots.hpp"
 #include "os/pages.hpp"
 #include "os/threads.hpp"
@@ -31,11 +30,11 @@ std::byte* supply::reserve(std::size_t bytes) noexcept
   return static_cast<std::byte*>(p);
 }
 
-void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment, bool closed) noexcept
+void supply::give_back(std::byte* p, std::size_t bytes, std::size_t alignment, given_back as) noexcept
 {
   if (sampled_) {
     tools_open(p, bytes);
-    give_back_sampled_range(p, bytes, closed);
+    give_back_sampled_range(p, bytes, as);
     return;
   }
   if (from_system()) return give_back_to_system(p, bytes);
@@ -205,7 +204,7 @@ std::byte* supply::take_from_range(std::size_t bytes, std::size_t alignment) noe
 {
   std::byte* const p = take_sampled_range(bytes, alignment);
   if (p == nullptr || open_pages(p, bytes)) return p;
-  give_back_sampled_range(p, bytes, false);  // a part of it may be accessible
+  give_back_sampled_range(p, bytes, given_back::untouched);
   return nullptr;
 }
 

@@ -18,6 +18,7 @@
 #pragma once
 
 #include "base/mutex.hpp"
+#include "blocks/sampled_range.hpp"
 #include "blocks/segment_stock.hpp"
 #include "os/pages.hpp"
 
@@ -63,8 +64,8 @@ class supply {
   [[nodiscard]] taken take_told(std::size_t bytes, std::size_t alignment) noexcept;
   /// The same from the system, of a mapping of its own and inaccessible. Not from a user's upstream.
   [[nodiscard]] std::byte* reserve(std::size_t bytes) noexcept;
-  /// What take() or reserve() returned, with the same numbers. `closed`: it is inaccessible by now.
-  void give_back(std::byte* p, std::size_t bytes, std::size_t alignment, bool closed = false) noexcept;
+  /// What take() or reserve() returned, with the same numbers.
+  void give_back(std::byte* p, std::size_t bytes, std::size_t alignment, given_back as = given_back::used) noexcept;
   /// The same, of a resource that has no block any more: what the stock has a place for goes there. `huge`: pages of
   /// that kind were asked for.
   void hand_on(std::byte* p, std::size_t bytes, std::size_t alignment, bool huge) noexcept;

@@ -254,7 +254,7 @@ void large_blocks::remove(std::span<large_block*> gone) noexcept
       delete_record(b);
     } while (supply_.from_system() && i != gone.size() && gone[i]->base == base + bytes &&
              gone[i]->closed == closed);
-    supply_.give_back(base, bytes, alignment, closed);
+    supply_.give_back(base, bytes, alignment, closed ? given_back::closed : given_back::used);
   }
 }
 

@@ -102,7 +102,7 @@ bool large_blocks::take_range(large_block& b) noexcept
     if (b.merges) add(open_ranges);
     return true;
   }
-  supply_.give_back(b.base, b.bytes, granule_size);
+  supply_.give_back(b.base, b.bytes, granule_size, given_back::untouched);
   return false;
 }
 
@@ -172,7 +172,7 @@ bool large_blocks::move_out(large_block& b) noexcept
   bool merges = false;
   std::byte* const next = take_addresses(b.bytes, merges);
   const bool moved = merges && next != nullptr && move_pages(b.base, next, b.bytes);
-  if (!moved && next != nullptr) supply_.give_back(next, b.bytes, granule_size);
+  if (!moved && next != nullptr) supply_.give_back(next, b.bytes, granule_size, given_back::untouched);
   if (moved) {
     tools_close(next, b.bytes);  // what the block held is there now
     add(open_ranges);
