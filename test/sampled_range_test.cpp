@@ -44,17 +44,18 @@ BOOST_AUTO_TEST_CASE(runs_of_free_granules_are_counted_where_ranges_come_and_go)
 {
   BOOST_TEST_REQUIRE(sampled_range_end() != 0u);
   for (const std::size_t bytes : {granule_size, 3 * granule_size}) {
-    for (const bool closed : {true, false}) {
+    for (const given_back as : {given_back::closed, given_back::untouched}) {
+      const bool closed = as == given_back::closed;
       std::byte* const before = take_sampled_range(granule_size, granule_size);  // so that the first has no free neighbour
       BOOST_TEST_REQUIRE(before != nullptr);
       const runs begin;
       const auto [a, b, c] = neighbours(bytes);
       expect(begin.open, begin.closed);  // of what is free behind them only the beginning moved
-      give_back_sampled_range(b, bytes, closed);
+      give_back_sampled_range(b, bytes, as);
       expect(begin.open + (closed ? 0 : 1), begin.closed + (closed ? 1 : 0));
-      give_back_sampled_range(a, bytes, closed);  // one run with it
+      give_back_sampled_range(a, bytes, as);  // one run with it
       expect(begin.open + (closed ? 0 : 1), begin.closed + (closed ? 1 : 0));
-      give_back_sampled_range(c, bytes, closed);  // one with what lies behind, which is enough to be closed
+      give_back_sampled_range(c, bytes, as);  // one with what lies behind, which is enough to be closed
       expect(begin.open, begin.closed);
     }
   }
@@ -72,17 +73,17 @@ BOOST_AUTO_TEST_CASE(ranges_are_inaccessible_aligned_and_none_overlaps_another)
       for (std::byte* const* other = all.data(); other != &p; ++other)
         BOOST_TEST((*other + 3 * granule_size <= p || p + 3 * granule_size <= *other));
     }
-    for (std::byte* const p : all) give_back_sampled_range(p, 3 * granule_size, true);
+    for (std::byte* const p : all) give_back_sampled_range(p, 3 * granule_size, given_back::closed);
   }
 }
 
 BOOST_AUTO_TEST_CASE(what_was_given_back_is_the_last_to_be_used_again)
 {
   std::byte* const first = take_sampled_range(granule_size, granule_size);
-  give_back_sampled_range(first, granule_size, true);
+  give_back_sampled_range(first, granule_size, given_back::closed);
   for (int i = 0; i != 100; ++i) {
     std::byte* const p = take_sampled_range(granule_size, granule_size);
     BOOST_TEST(p > first);
-    give_back_sampled_range(p, granule_size, true);
+    give_back_sampled_range(p, granule_size, given_back::closed);
   }
 }
