@@ -268,6 +268,7 @@ const std::string broken = "broken";
 /// What a user sees of it, in the words of the table.
 std::string seen(const ending& e, const notes& n)
 {
+  if (e.signal == SIGSEGV && n.at != stage::in_access) return broken + " by a fault that is not the access";
   std::string kind = first_report(e).words;
   if (!kind.empty()) {
     constexpr std::string_view opening = " [gpa-";
@@ -278,29 +279,26 @@ std::string seen(const ending& e, const notes& n)
     if (n.at == stage::before) return kind + ' ' + too_early;
     return n.at == stage::after_call ? kind + ", of a right call" : kind;
   }
-  if (e.signal == SIGSEGV && n.at == stage::in_access) return "faults";
   if (!e.is_clean()) return broken + " by signal " + std::to_string(e.signal) + ", status " + std::to_string(e.status);
   return n.read_poison ? "reads poison" : "nothing";
 }
 
 struct tally {
-  int reported = 0, faults = 0, poison = 0, blamed = 0, nothing = 0;
+  int reported = 0, poison = 0, blamed = 0, nothing = 0;
 
   void count(std::string_view cell)
   {
     (cell == "nothing"               ? nothing
      : cell == "reads poison"        ? poison
-     : cell == "faults"              ? faults
      : cell.ends_with(" right call") ? blamed
                                      : reported) += 1;
   }
   tally& operator+=(const tally& o)
   {
-    reported += o.reported, faults += o.faults, poison += o.poison, blamed += o.blamed, nothing += o.nothing;
+    reported += o.reported, poison += o.poison, blamed += o.blamed, nothing += o.nothing;
     return *this;
   }
-  [[nodiscard]] int all() const { return reported + faults + poison + blamed + nothing; }
-  [[nodiscard]] int caught() const { return reported + faults; }
+  [[nodiscard]] int all() const { return reported + poison + blamed + nothing; }
 };
 
 std::string table()
@@ -336,14 +334,14 @@ std::string table()
       }
       rows += '\n';
     }
-    text << "| **" << g.name << "**: " << of_group.caught() << " of " << of_group.all() << " |";
+    text << "| **" << g.name << "**: " << of_group.reported << " of " << of_group.all() << " |";
     for (std::size_t i = 0; i != std::size(columns); ++i) text << " |";
     text << '\n' << rows;
     total += of_group;
   }
-  text << "\nCaught: " << total.caught() << " of " << total.all() << "; " << total.reported << " are reported, "
-       << total.faults << " fault at the instruction. Not caught: " << total.blamed << " are blamed on a right call, "
-       << total.poison << " read poison, of " << total.nothing << " nothing is seen.\n";
+  text << "\nCaught: " << total.reported << " of " << total.all() << ". Not caught: " << total.blamed
+       << " are blamed on a right call, " << total.poison << " read poison, of " << total.nothing
+       << " nothing is seen.\n";
   return text.str();
 }
 
