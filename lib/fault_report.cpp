@@ -5,31 +5,35 @@
 #include "checked/judge.hpp"
 #include "checked/poison.hpp"
 #include "environment.hpp"
+#include "os/own_stack.hpp"
 #include "os/threads.hpp"
 #include "reporter.hpp"
 #include "trace/capture.hpp"
 #include "trace/depot.hpp"
 #include "trace/interned.hpp"
 
+#include <pthread.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <ctime>
 
 namespace gpa::detail {
 
 namespace {
 
 constexpr std::size_t frames_of_fault = 32;  // whatever resources keep: this stack costs nothing but itself
+constexpr time_t most_seconds = 30;          // for a report
 constexpr greg_t write_access = 2;           // a bit of the error code of a page fault
 
 constinit std::atomic<bool> asked_for{false};
-constinit std::atomic<bool> telling{false};
+constinit std::atomic<std::uint64_t> teller{0};
 
 // Of eight times the byte, but for what was added to it: a member's offset.
 bool is_made_of(std::uintptr_t value, unsigned char byte) noexcept
@@ -59,10 +63,10 @@ std::uint32_t stack_at(std::uintptr_t pc) noexcept
   return depot_intern(std::span(frames).first(count));
 }
 
-std::optional<gpa::report> explanation(const siginfo_t& info, const ucontext_t& context) noexcept
+std::optional<gpa::report> explanation(int signal, const siginfo_t& info, const ucontext_t& context) noexcept
 {
   const auto& registers = context.uc_mcontext.gregs;
-  if (info.si_code == SEGV_MAPERR || info.si_code == SEGV_ACCERR)
+  if (signal == SIGSEGV && (info.si_code == SEGV_MAPERR || info.si_code == SEGV_ACCERR))
     return report_of_access(info.si_addr, (registers[REG_ERR] & write_access) != 0);
   if (info.si_code != SI_KERNEL) return {};
   std::array<std::uintptr_t, REG_RIP + 1> values{};
@@ -71,22 +75,80 @@ std::optional<gpa::report> explanation(const siginfo_t& info, const ucontext_t& 
   return report_of_poison(values);
 }
 
-// Returns to the instruction, which then ends the process as if nobody had been here.
-void on_fault(int, siginfo_t* info, void* context) noexcept
+// Process and thread.
+std::uint64_t this_thread() noexcept
 {
-  const int error = errno;
+  return std::uint64_t{static_cast<std::uint32_t>(::getpid())} << 32 | static_cast<std::uint32_t>(::gettid());
+}
+
+// False: this thread tells of another fault already, and met this one on the way. Of other threads the first alone
+// returns, until it ends the process.
+bool may_tell() noexcept
+{
+  const std::uint64_t me = this_thread();
+  std::uint64_t other = 0;
+  while (!teller.compare_exchange_strong(other, me, std::memory_order_relaxed)) {
+    if (other == me) return false;
+    if (other >> 32 != me >> 32) continue;  // a thread of the parent, when this process was forked
+    ::pause();
+    other = 0;
+  }
+  return true;
+}
+
+// Somebody else's lock may be held for ever: the fault was in malloc.
+void end_in_the_end() noexcept
+{
+  sigevent event = {};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGSEGV;
+  timer_t timer = {};
+  const itimerspec patience = {.it_interval = {}, .it_value = {.tv_sec = most_seconds, .tv_nsec = 0}};
+  if (::timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) ::timer_settime(timer, 0, &patience, nullptr);
+}
+
+void tell(gpa::report& r, int signal, std::uintptr_t pc) noexcept
+{
+  r.here = gpa::stack_trace(stack_at(pc), this_thread_number());
+  end_in_the_end();
+  sigset_t faults;
+  ::sigemptyset(&faults);
+  ::sigaddset(&faults, SIGSEGV);
+  ::pthread_sigmask(SIG_UNBLOCK, &faults, nullptr);
+  tell_of_fault(r, signal);
+  ::pthread_sigmask(SIG_BLOCK, &faults, nullptr);
+}
+
+// Returns to the instruction, where the same signal waits. (To meet the fault again is not enough: another thread may
+// have made the address accessible, and a signal that was sent has no such instruction.) Nothing is put back: no
+// handler of the program's, and no cancellation, may take the thread elsewhere on its way.
+void on_fault(int signal, siginfo_t* info, void* context) noexcept
+{
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, nullptr);  // again, for a handler of the program's that calls this one
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
   const auto& where = *static_cast<const ucontext_t*>(context);
-  if (auto r = explanation(*info, where)) {
-    while (telling.exchange(true, std::memory_order_relaxed)) ::pause();  // until another thread's fault has been told
-    r->here =
-        gpa::stack_trace(stack_at(static_cast<std::uintptr_t>(where.uc_mcontext.gregs[REG_RIP])), this_thread_number());
-    tell_of_fault(*r);
+  auto r = explanation(signal, *info, where);
+  if (r && may_tell()) {
+    const auto pc = static_cast<std::uintptr_t>(where.uc_mcontext.gregs[REG_RIP]);
+    on_own_stack([&] { tell(*r, signal, pc); }, signals::are_blocked);
   }
   struct sigaction as_ever = {};
   as_ever.sa_handler = SIG_DFL;
-  ::sigaction(SIGSEGV, &as_ever, nullptr);
-  if (info->si_code <= 0) ::raise(SIGSEGV);  // it was sent, and there is no such instruction
-  errno = error;
+  ::sigaction(signal, &as_ever, nullptr);
+  if (::syscall(SYS_rt_tgsigqueueinfo, ::getpid(), ::gettid(), signal, info) != 0 && info->si_code <= 0)
+    ::raise(signal);
+}
+
+void explain(int signal) noexcept
+{
+  struct sigaction now = {};
+  if (::sigaction(signal, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL) return;
+  now.sa_sigaction = on_fault;
+  now.sa_flags = SA_SIGINFO;  // on the stack that faulted: an alternate one may be small
+  ::sigfillset(&now.sa_mask);
+  ::sigaction(signal, &now, nullptr);
 }
 
 }  // namespace
@@ -123,12 +185,8 @@ void explain_faults() noexcept
 {
   if (asked_for.exchange(true, std::memory_order_relaxed)) return;
   if (!environment_settings().explain_faults || tools_present()) return;
-  struct sigaction now = {};
-  if (::sigaction(SIGSEGV, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL) return;
-  now.sa_sigaction = on_fault;
-  now.sa_flags = SA_SIGINFO;  // on the stack that faulted: an alternate one may be small
-  ::sigemptyset(&now.sa_mask);
-  ::sigaction(SIGSEGV, &now, nullptr);
+  explain(SIGSEGV);
+  explain(SIGBUS);  // by a pointer in rbp, or in rsp
 }
 
 }  // namespace gpa::detail

@@ -12,12 +12,13 @@
 namespace gpa::detail {
 
 /// Asked for by whoever makes a resource with checks: from now on a fault is told on stderr before it ends the process
-/// as it would have, by SIGSEGV, at the same instruction and with the same core dump. Nothing is changed where the
-/// program, or a sanitizer, handles SIGSEGV by then, or where GPA_OPTIONS says `explain_faults=0`.
+/// as it would have, by its signal, at the same instruction and with the same core dump. Nothing is changed where the
+/// program, or a sanitizer, handles the signal by then, or where GPA_OPTIONS says `explain_faults=0`.
 ///
-/// The handler works in the thread that faulted, on its stack, and looks up names: no more can go wrong in a process
-/// that is about to end, but for a lock that this thread holds. No thread that is in gpa or in malloc touches a user's
-/// block, so it holds none of theirs.
+/// The handler works in the thread that faulted, on a stack of ours, with other signals blocked, and looks up names: no
+/// more can go wrong in a process that is about to end, but for a lock that this thread holds. No thread that is in gpa
+/// touches a user's block, so it holds none of ours. One in malloc may follow poison that was written over malloc's own
+/// lists: then the process ends half a minute later.
 void explain_faults() noexcept;
 
 /// What there is to say of an access to `address`, still without a place. Nothing: it is no freed block's.

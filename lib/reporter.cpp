@@ -5,6 +5,7 @@
 #include "output.hpp"
 #include "trace/format.hpp"
 
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 
@@ -105,10 +106,11 @@ void reporter::tell_unshown(std::size_t limits) noexcept
   if (!whole.empty()) write_out(whole, options_.name);
 }
 
-void tell_of_fault(const gpa::report& r) noexcept
+void tell_of_fault(const gpa::report& r, int signal) noexcept
 {
   gpa_on_mistake();
-  write_text(r, "note: the program ends by SIGSEGV, as it would without gpa\n");
+  write_text(r, signal == SIGBUS ? "note: the program ends by SIGBUS, as it would without gpa\n"
+                                 : "note: the program ends by SIGSEGV, as it would without gpa\n");
 }
 
 [[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept

@@ -63,8 +63,8 @@ class leak_teller {
 /// A mistake about a resource nobody remembers: the text, then abort, as the default options say.
 [[noreturn]] void tell_of_unknown_resource(const gpa::report& r) noexcept;
 
-/// A fault: the text, and no handler of the user's, in whose signal handler this is.
-void tell_of_fault(const gpa::report& r) noexcept;
+/// A fault, which ends the program by `signal`: the text, and no handler of the user's, as this is in one of signals.
+void tell_of_fault(const gpa::report& r, int signal) noexcept;
 
 /// A process that would return 0 returns `status` instead. 0 is ignored.
 void demand_exit_status(int status) noexcept;

@@ -85,9 +85,9 @@ bool is_on_alternate_stack() noexcept
 
 }  // namespace
 
-void call_on_own_stack(void (*f)(void*), void* argument)
+void call_on_own_stack(void (*f)(void*), void* argument, signals s)
 {
-  if (!tools_know_stacks() && !is_on_alternate_stack()) {
+  if (!tools_know_stacks() && (s == signals::are_blocked || !is_on_alternate_stack())) {
     const borrowed_stack stack;
     if (stack.end() != nullptr) return gpa_call_on_stack(stack.end(), f, argument);
   }

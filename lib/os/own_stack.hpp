@@ -3,21 +3,25 @@
 //
 // One stack is kept for the next call, with the pages that were touched. An exception passes through. It stays on the
 // caller's stack where memory is refused, where a sanitizer or Valgrind looks on, who know which stacks there are, and on
-// an alternate signal stack: the next signal would begin at its top again, where the caller's frames are.
+// an alternate signal stack: the next signal would begin at its top again, where the caller's frames are. Who lets no
+// signal in says so.
 //
 // Thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 
 namespace gpa::detail {
 
-void call_on_own_stack(void (*f)(void*), void* argument);
+enum class signals : std::uint8_t { may_come, are_blocked };
+
+void call_on_own_stack(void (*f)(void*), void* argument, signals s);
 
 template <class F>
-void on_own_stack(F&& f)
+void on_own_stack(F&& f, signals s = signals::may_come)
 {
-  call_on_own_stack([](void* p) { (*static_cast<std::remove_reference_t<F>*>(p))(); }, &f);
+  call_on_own_stack([](void* p) { (*static_cast<std::remove_reference_t<F>*>(p))(); }, &f, s);
 }
 
 }  // namespace gpa::detail
