@@ -5,6 +5,7 @@
 #include "checked/judge.hpp"
 #include "checked/poison.hpp"
 #include "environment.hpp"
+#include "fault_operands.hpp"
 #include "os/own_stack.hpp"
 #include "os/threads.hpp"
 #include "reporter.hpp"
@@ -69,10 +70,15 @@ std::optional<gpa::report> explanation(int signal, const siginfo_t& info, const 
   if (signal == SIGSEGV && (info.si_code == SEGV_MAPERR || info.si_code == SEGV_ACCERR))
     return report_of_access(info.si_addr, (registers[REG_ERR] & write_access) != 0);
   if (info.si_code != SI_KERNEL) return {};
-  std::array<std::uintptr_t, REG_RIP + 1> values{};
-  std::transform(registers, registers + values.size(), values.begin(),
-                 [](greg_t value) { return static_cast<std::uintptr_t>(value); });
-  return report_of_poison(values);
+  const auto value = [&](int name) { return static_cast<std::uintptr_t>(registers[name]); };
+  const std::array<std::uintptr_t, 1> pc{value(REG_RIP)};
+  if (auto r = report_of_poison(pc)) return r;
+  const fault_operands operands(
+      reinterpret_cast<const std::uint8_t*>(pc.front()),
+      {value(REG_RAX), value(REG_RCX), value(REG_RDX), value(REG_RBX), value(REG_RSP), value(REG_RBP), value(REG_RSI),
+       value(REG_RDI), value(REG_R8), value(REG_R9), value(REG_R10), value(REG_R11), value(REG_R12), value(REG_R13),
+       value(REG_R14), value(REG_R15)});
+  return report_of_poison(operands.values());
 }
 
 // Process and thread.
@@ -165,9 +171,9 @@ std::optional<gpa::report> report_of_access(const void* address, bool writes) no
   return r;
 }
 
-std::optional<gpa::report> report_of_poison(std::span<const std::uintptr_t> registers) noexcept
+std::optional<gpa::report> report_of_poison(std::span<const std::uintptr_t> pointers) noexcept
 {
-  for (const std::uintptr_t value : registers) {
+  for (const std::uintptr_t value : pointers) {
     if (is_made_of(value, poison_byte))
       return report_of_pointer(
           mistake::use_after_free,

@@ -24,7 +24,7 @@ void explain_faults() noexcept;
 /// What there is to say of an access to `address`, still without a place. Nothing: it is no freed block's.
 [[nodiscard]] std::optional<gpa::report> report_of_access(const void* address, bool writes) noexcept;
 
-/// The same where the address was none at all, as x86-64 says by another kind of fault, and one of `registers` held it.
-[[nodiscard]] std::optional<gpa::report> report_of_poison(std::span<const std::uintptr_t> registers) noexcept;
+/// The same where the address was none at all, as x86-64 says by another kind of fault, and one of these was followed.
+[[nodiscard]] std::optional<gpa::report> report_of_poison(std::span<const std::uintptr_t> pointers) noexcept;
 
 }  // namespace gpa::detail

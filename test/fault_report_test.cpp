@@ -107,6 +107,21 @@ BOOST_AUTO_TEST_CASE(a_pointer_out_of_freed_memory_is_told, RUNS_WITHOUT_ASAN)
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_function_pointer_in_freed_memory_is_told, RUNS_WITHOUT_ASAN)
+{
+  const outcome o = outcome_of([] {
+    gpa::resource r(options_named("orders"));
+    void* const p = obtain(r, 64);
+    discard(r, p, 64);
+    asm volatile("call *8(%0)" : : "r"(p) : "memory");
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == -SIGSEGV);
+    BOOST_TEST(o.says("error: use after free: 0xdfdfdfdfdfdfdfdf is followed as a pointer"));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_pointer_from_behind_a_block_is_told, RUNS_WITHOUT_ASAN)
 {
   const outcome o = outcome_of([] {
@@ -160,6 +175,9 @@ BOOST_AUTO_TEST_CASE(other_faults_end_the_process_without_a_word, RUNS_WITHOUT_A
     if (::mprotect(p, 4096, PROT_NONE) == 0) read_from(p, 0);
   });
   silent([](gpa::resource&) { read_from(reinterpret_cast<void*>(unknown(std::uintptr_t{0xABAB'ABAB'ABAB'ABAB})), 0); });
+  silent([](gpa::resource&) {  // a register that nothing is done with, and an instruction that faults by itself
+    asm volatile("mov %0, %%rcx\n\thlt" : : "r"(0xDFDF'DFDF'DFDF'DFDF) : "rcx");
+  });
   silent([](gpa::resource&) { ::raise(SIGSEGV); });
   silent([](gpa::resource&) {  // as if the address could be used by now
     siginfo_t told = {};
