@@ -87,42 +87,61 @@ std::uint64_t this_thread() noexcept
   return std::uint64_t{static_cast<std::uint32_t>(::getpid())} << 32 | static_cast<std::uint32_t>(::gettid());
 }
 
-// False: this thread tells of another fault already, and met this one on the way. Of other threads the first alone
-// returns, until it ends the process.
-bool may_tell() noexcept
+// For the first thread alone, which ends the process. Others wait for that.
+void wait_for_others() noexcept
 {
   const std::uint64_t me = this_thread();
   std::uint64_t other = 0;
   while (!teller.compare_exchange_strong(other, me, std::memory_order_relaxed)) {
-    if (other == me) return false;
     if (other >> 32 != me >> 32) continue;  // a thread of the parent, when this process was forked
     ::pause();
     other = 0;
   }
-  return true;
 }
 
-// Somebody else's lock may be held for ever: the fault was in malloc.
+// Naming frames may wait for ever for a lock that this thread holds, where the fault was in malloc.
 void end_in_the_end() noexcept
 {
   sigevent event = {};
-  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGSEGV;
+  event._sigev_un._tid = ::gettid();  // glibc 2.35 has no other name for it
   timer_t timer = {};
-  const itimerspec patience = {.it_interval = {}, .it_value = {.tv_sec = most_seconds, .tv_nsec = 0}};
-  if (::timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) ::timer_settime(timer, 0, &patience, nullptr);
+  constexpr timespec patience = {.tv_sec = most_seconds, .tv_nsec = 0};
+  constexpr itimerspec again = {.it_interval = patience, .it_value = patience};
+  if (::timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) ::timer_settime(timer, 0, &again, nullptr);
+}
+
+// Whose fault is told may have a broken stack. With the compiler's own jump: the C library's, as distributions have
+// programs built, asks whether it leads further out, and there are two stacks.
+std::array<void*, 5> way_back{};
+
+// On a stack of ours. False: it met a fault itself, and was left.
+template <class F>
+[[gnu::noinline]] bool try_to(F f) noexcept
+{
+  if (__builtin_setjmp(way_back.data()) != 0) return false;
+  sigset_t faults;
+  ::sigemptyset(&faults);
+  for (const int signal : {SIGSEGV, SIGBUS}) ::sigaddset(&faults, signal);
+  ::pthread_sigmask(SIG_UNBLOCK, &faults, nullptr);
+  on_own_stack(f, signals::are_blocked);
+  ::pthread_sigmask(SIG_BLOCK, &faults, nullptr);
+  return true;
+}
+
+[[noreturn]] void go_back() noexcept
+{
+  __builtin_longjmp(way_back.data(), 1);
 }
 
 void tell(gpa::report& r, int signal, std::uintptr_t pc) noexcept
 {
-  r.here = gpa::stack_trace(stack_at(pc), this_thread_number());
   end_in_the_end();
-  sigset_t faults;
-  ::sigemptyset(&faults);
-  ::sigaddset(&faults, SIGSEGV);
-  ::pthread_sigmask(SIG_UNBLOCK, &faults, nullptr);
-  tell_of_fault(r, signal);
-  ::pthread_sigmask(SIG_BLOCK, &faults, nullptr);
+  std::uint32_t stack = 0;
+  if (!try_to([&] { stack = stack_at(pc); })) stack = depot_intern(std::array{pc + 1});
+  r.here = gpa::stack_trace(stack, this_thread_number());
+  try_to([&] { tell_of_fault(r, signal); });
 }
 
 // Returns to the instruction, where the same signal waits. (To meet the fault again is not enough: another thread may
@@ -134,11 +153,11 @@ void on_fault(int signal, siginfo_t* info, void* context) noexcept
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_BLOCK, &all, nullptr);  // again, for a handler of the program's that calls this one
   ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  if (teller.load(std::memory_order_relaxed) == this_thread()) go_back();
   const auto& where = *static_cast<const ucontext_t*>(context);
-  auto r = explanation(signal, *info, where);
-  if (r && may_tell()) {
-    const auto pc = static_cast<std::uintptr_t>(where.uc_mcontext.gregs[REG_RIP]);
-    on_own_stack([&] { tell(*r, signal, pc); }, signals::are_blocked);
+  if (auto r = explanation(signal, *info, where)) {
+    wait_for_others();
+    tell(*r, signal, static_cast<std::uintptr_t>(where.uc_mcontext.gregs[REG_RIP]));
   }
   struct sigaction as_ever = {};
   as_ever.sa_handler = SIG_DFL;

@@ -32,9 +32,24 @@ follow_in_rbp:
   ret
   .cfi_endproc
   .size follow_in_rbp, .-follow_in_rbp
+  .type lose_frame, @function
+lose_frame:
+  .cfi_startproc
+  pushq %rbp
+  .cfi_def_cfa_offset 16
+  .cfi_offset %rbp, -16
+  movq %rsp, %rbp
+  .cfi_def_cfa_register %rbp
+  movq %rdi, %rbp
+  movq (%rdi), %rax
+  leave
+  ret
+  .cfi_endproc
+  .size lose_frame, .-lose_frame
   .popsection
 )");
 extern "C" void follow_in_rbp(std::uintptr_t pointer);
+extern "C" void lose_frame(std::uintptr_t pointer);  // the same, and no unwinder finds the caller
 
 using namespace gpa::test;
 
@@ -138,5 +153,20 @@ BOOST_AUTO_TEST_CASE(a_pointer_in_rbp_ends_the_process_by_another_signal, RUNS_W
     BOOST_TEST(o.status == -SIGBUS);
     BOOST_TEST(o.says("error: use after free: 0xdfdfdfdfdfdfdfdf is followed as a pointer"));
     BOOST_TEST(o.err.ends_with("note: the program ends by SIGBUS, as it would without gpa\n"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_fault_is_told_though_the_stack_is_broken, RUNS_WITHOUT_ASAN)
+{
+  const outcome o = outcome_of([] {
+    const gpa::resource r(options_named("orders"));
+    lose_frame(0xDFDF'DFDF'DFDF'DFDF);
+  });
+  BOOST_TEST_CONTEXT(o)
+  {
+    BOOST_TEST(o.status == -SIGSEGV);
+    BOOST_TEST(o.says("error: use after free: 0xdfdfdfdfdfdfdfdf is followed as a pointer"));
+    BOOST_TEST(o.says("in lose_frame"));
+    BOOST_TEST(o.err.ends_with(last_line));
   }
 }
