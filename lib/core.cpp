@@ -6,7 +6,6 @@
 #include "base/no_cancellation.hpp"
 #include "base/tools.hpp"
 #include "environment.hpp"
-#include "fault_report.hpp"
 #include "leak_filter.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
@@ -149,7 +148,6 @@ core* core::create(front& f, const gpa::options& o, std::pmr::memory_resource* u
   }
   watch_exit_status(made->options_.leak_exit_status);
   answer_report_signal();
-  if (!made->options_.checks.is_never()) explain_faults();
   tools_create_pool(made);
   tools_add_root(made, sizeof(core));  // what the user's handler holds
   return made;

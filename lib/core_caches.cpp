@@ -5,6 +5,7 @@
 #include "cache_lease.hpp"
 #include "core.hpp"
 #include "environment.hpp"
+#include "fault_report.hpp"
 #include "front_door.hpp"
 #include "os/metadata.hpp"
 #include "os/pages.hpp"
@@ -96,6 +97,7 @@ cache_header* core::make_cache() noexcept
     if (checked->exact_peak) checked->slow_up_to = ~std::uintptr_t{0};
     checked->birth = birth_;
     checked->handle = &handle_;
+    explain_faults();
   }
   if (options_.checks.is_always()) return checked;
   fast = new_cache<fast_cache>();

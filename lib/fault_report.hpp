@@ -11,9 +11,9 @@
 
 namespace gpa::detail {
 
-/// Asked for by whoever makes a resource with checks: from now on a fault is told on stderr before it ends the process
-/// as it would have, by its signal, at the same instruction and with the same core dump. Nothing is changed where the
-/// program, or a sanitizer, handles the signal by then, or where GPA_OPTIONS says `explain_faults=0`.
+/// Asked for by the first call of a resource with checks: from now on a fault is told on stderr before it ends the
+/// process as it would have, by its signal, at the same instruction and with the same core dump. Nothing is changed
+/// where the program, or a sanitizer, handles the signal by then, or where GPA_OPTIONS says `explain_faults=0`.
 ///
 /// The handler works in the thread that faulted, on a stack of ours, with other signals blocked, and looks up names: no
 /// more can go wrong in a process that is about to end, but for a lock that this thread holds. No thread that is in gpa

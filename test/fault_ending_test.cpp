@@ -145,7 +145,8 @@ BOOST_AUTO_TEST_CASE(a_child_forked_while_a_fault_is_told_ends_by_its_own, RUNS_
 BOOST_AUTO_TEST_CASE(a_pointer_in_rbp_ends_the_process_by_another_signal, RUNS_WITHOUT_ASAN)
 {
   const outcome o = outcome_of([] {
-    const gpa::resource r(options_named("orders"));
+    gpa::resource r(options_named("orders"));
+    freed_large_block(r);
     follow_in_rbp(0xDFDF'DFDF'DFDF'DFDF);
   });
   BOOST_TEST_CONTEXT(o)
@@ -159,7 +160,8 @@ BOOST_AUTO_TEST_CASE(a_pointer_in_rbp_ends_the_process_by_another_signal, RUNS_W
 BOOST_AUTO_TEST_CASE(a_fault_is_told_though_the_stack_is_broken, RUNS_WITHOUT_ASAN)
 {
   const outcome o = outcome_of([] {
-    const gpa::resource r(options_named("orders"));
+    gpa::resource r(options_named("orders"));
+    freed_large_block(r);
     lose_frame(0xDFDF'DFDF'DFDF'DFDF);
   });
   BOOST_TEST_CONTEXT(o)
