@@ -13,6 +13,7 @@
 #include <climits>
 #include <csetjmp>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <thread>
 
@@ -71,7 +72,7 @@ BOOST_AUTO_TEST_CASE(little_room_on_the_stack_is_enough, RUNS_WITHOUT_SANITIZERS
     pthread_attr_t attributes;
     pthread_t thread{};
     ::pthread_attr_init(&attributes);
-    ::pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN);
+    ::pthread_attr_setstacksize(&attributes, static_cast<std::size_t>(PTHREAD_STACK_MIN));
     const auto run = [](void* at) -> void* { return read_from(at, 0), nullptr; };
     if (::pthread_create(&thread, &attributes, run, p) == 0) ::pthread_join(thread, nullptr);
   });
