@@ -54,9 +54,11 @@ constexpr bool is_canonical(std::uintptr_t address) noexcept
   return address >> 47 == 0;
 }
 
+using word_anywhere [[gnu::aligned(1), gnu::may_alias]] = std::uintptr_t;
+
 GPA_NO_SANITIZE std::uintptr_t word_at(std::uintptr_t address) noexcept
 {
-  return *reinterpret_cast<const std::uintptr_t*>(address);
+  return *reinterpret_cast<const word_anywhere*>(address);
 }
 
 }  // namespace
