@@ -108,7 +108,8 @@ void* take_place() noexcept
   return p;
 }
 
-// Deleted last, and not given back yet; the oldest goes first.
+// Deleted last, and not given back yet; the oldest goes first. Aligned to a page, as the large tables, these stand in
+// front of the small variables.
 constexpr std::size_t most_deleted = 256;
 alignas(page_size) constinit std::array<std::atomic<void*>, most_deleted> deleted{};
 constinit std::atomic<std::size_t> deletions{0};

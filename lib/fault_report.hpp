@@ -17,8 +17,8 @@ namespace gpa::detail {
 ///
 /// The handler works in the thread that faulted, on a stack of ours, with other signals blocked, and looks up names: no
 /// more can go wrong in a process that is about to end, but for a lock that this thread holds. No thread that is in gpa
-/// touches a user's block, so it holds none of ours. One in malloc may follow poison that was written over malloc's own
-/// lists: then the process ends half a minute later.
+/// touches an inaccessible block, so it holds none of ours. One in malloc may follow poison that was written over
+/// malloc's own lists: then the process ends half a minute later.
 void explain_faults() noexcept;
 
 /// What there is to say of an access to `address`, still without a place. Nothing: it is no freed block's.

@@ -34,6 +34,7 @@ constinit std::atomic<std::uint64_t> numbers{0};
 constinit mutex lock;
 alignas(core_map) std::byte storage[sizeof(core_map)];
 constinit core_map* cores GPA_GUARDED_BY(lock) = nullptr;  // never destroyed
+// Aligned so, tables stand in front of the small variables, and these on fewer pages.
 alignas(64) constinit std::array<core*, most_retired> retired GPA_GUARDED_BY(lock){};
 constinit std::size_t next_retired GPA_GUARDED_BY(lock) = 0;
 constinit void* symbols GPA_GUARDED_BY(lock) = nullptr;  // during a fork

@@ -3,6 +3,8 @@
 #include <gpa/resource.hpp>
 #include <gpa/snapshot.hpp>
 
+#include "support/sites.hpp"
+
 #include <boost/test/unit_test.hpp>
 
 #include <array>
@@ -12,26 +14,11 @@
 
 namespace {
 
+using gpa::test::site_of;
+
 gpa::options profiled(gpa::checks checks = gpa::checks::always())
 {
   return {.checks = checks, .environment = gpa::environment::ignored, .profile = true};
-}
-
-// Of all sites with blocks of this size class.
-gpa::site sum_of(const gpa::resource& r, std::size_t size_class)
-{
-  gpa::site all;
-  const gpa::snapshot s = r.take_snapshot();
-  for (const gpa::site& one : s.sites()) {
-    if (one.size_class != size_class) continue;
-    all.live_bytes += one.live_bytes;
-    all.live_blocks += one.live_blocks;
-    all.at_peak_bytes += one.at_peak_bytes;
-    all.total_bytes += one.total_bytes;
-    all.total_blocks += one.total_blocks;
-    all.lifetime_sum += one.lifetime_sum;
-  }
-  return all;
 }
 
 }  // namespace
@@ -42,11 +29,11 @@ BOOST_AUTO_TEST_CASE(what_a_block_grew_by_is_among_what_was_ever_allocated)
   void* const p = r.allocate(200'000);
   BOOST_TEST_REQUIRE(r.try_resize(p, 200'000, 200'100));
   BOOST_TEST_REQUIRE(r.try_resize(p, 200'100, 200'050));
-  BOOST_TEST(sum_of(r, 212'992).total_bytes == 200'100u);
-  BOOST_TEST(sum_of(r, 212'992).live_bytes == 200'050u);
+  BOOST_TEST(site_of(r, 212'992).total_bytes == 200'100u);
+  BOOST_TEST(site_of(r, 212'992).live_bytes == 200'050u);
   BOOST_TEST(r.stats().total_bytes == 200'100u);
   r.deallocate(p, 200'050);
-  BOOST_TEST(sum_of(r, 212'992).live_bytes == 0u);
+  BOOST_TEST(site_of(r, 212'992).live_bytes == 0u);
 }
 
 // As high as the one that was forgotten, but of other sites.
@@ -55,15 +42,15 @@ BOOST_AUTO_TEST_CASE(a_peak_that_began_anew_is_of_what_was_live_then)
   gpa::resource r(profiled());
   void* const kept = r.allocate(100);
   r.deallocate(r.allocate(5'000), 5'000);
-  BOOST_TEST(sum_of(r, 5'120).at_peak_bytes == 5'000u);
+  BOOST_TEST(site_of(r, 5'120).at_peak_bytes == 5'000u);
   r.reset_peak();
   std::array<void*, 5> blocks;
   for (void*& p : blocks) p = r.allocate(1'000);
   for (void* const p : blocks) r.deallocate(p, 1'000);
   BOOST_TEST(r.stats().peak_bytes == 5'100u);
-  BOOST_TEST(sum_of(r, 112).at_peak_bytes == 100u);
-  BOOST_TEST(sum_of(r, 1'008).at_peak_bytes == 5'000u);
-  BOOST_TEST(sum_of(r, 5'120).at_peak_bytes == 0u);
+  BOOST_TEST(site_of(r, 112).at_peak_bytes == 100u);
+  BOOST_TEST(site_of(r, 1'008).at_peak_bytes == 5'000u);
+  BOOST_TEST(site_of(r, 5'120).at_peak_bytes == 0u);
   r.deallocate(kept, 100);
 }
 
@@ -86,7 +73,7 @@ BOOST_AUTO_TEST_CASE(of_a_sampled_resource_the_average_lifetime_is_that_of_the_b
   while (steady_clock::now() - born < milliseconds(10)) {
   }
   for (void* const p : blocks) r.deallocate(p, 100);
-  const gpa::site s = sum_of(r, 112);
+  const gpa::site s = site_of(r, 112);
   BOOST_TEST(s.total_blocks > 0u);
   BOOST_TEST(s.live_blocks == 0u);
   BOOST_TEST(s.average_lifetime() >= 9'990.0);

@@ -5,6 +5,7 @@
 
 #include "support/accomplices.hpp"
 #include "support/outcome.hpp"
+#include "support/sites.hpp"
 #include "support/suspects.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -23,6 +24,7 @@
 namespace {
 
 using gpa::test::obtain;
+using gpa::test::site_of;
 
 gpa::options profiled()
 {
@@ -36,27 +38,6 @@ std::size_t size_class_of(std::size_t bytes)
   std::size_t step = 16;
   while (bytes > 1024 && bytes - 1 >= step * 16) step *= 2;
   return (bytes + step - 1) / step * step;
-}
-
-// All sites with blocks of this size class as one: a loop that the compiler unrolled has several.
-gpa::site site_of(const gpa::resource& r, std::size_t size_class)
-{
-  gpa::site all;
-  const gpa::snapshot s = r.take_snapshot();
-  for (const gpa::site& one : s.sites()) {
-    if (one.size_class != size_class) continue;
-    all.live_bytes += one.live_bytes;
-    all.live_blocks += one.live_blocks;
-    all.peak_bytes = std::max(all.peak_bytes, one.peak_bytes);
-    all.peak_blocks = std::max(all.peak_blocks, one.peak_blocks);
-    all.at_peak_bytes += one.at_peak_bytes;
-    all.at_peak_blocks += one.at_peak_blocks;
-    all.total_bytes += one.total_bytes;
-    all.total_blocks += one.total_blocks;
-    all.temporary += one.temporary;
-    all.lifetime_sum += one.lifetime_sum;
-  }
-  return all;
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ static_assert(sizeof(thread_entry) == 24);
 constexpr std::size_t table_bytes = round_up(unknown_thread * sizeof(thread_entry), granule_size);
 
 constexpr std::uint32_t first_threads = 64;
+// Aligned so, tables stand in front of the small variables, and these on fewer pages.
 alignas(64) constinit thread_entry first_entries[first_threads] = {};
 constinit std::atomic<thread_entry*> table{nullptr};  // of the others, indexed by number: 1.5 MiB of addresses, touched
                                                       // as needed
